@@ -1,0 +1,49 @@
+"""`archwright cost`: parameters, multiply-accumulates and memory of one architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from archwright.cli.options import Json, parse_shape
+from archwright.cli.text import columns, human, print_json, print_lines
+
+ZERO_BY_CONVENTION = "batch norm, activations, pooling, additions"
+FIGURES = ("params", "macs", "flops", "memory_access_bytes", "activation_peak_bytes", "model_size_bytes")
+
+
+def cost(
+    arch: Annotated[str, typer.Argument(metavar="ARCH", help="A published name, an arch.json, or SPACE:CODE.")],
+    input: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
+    ] = None,
+    classes: Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")] = None,
+    json: Json = False,
+) -> None:
+    """Count what a network costs, without training it."""
+    shape = None if input is None else parse_shape(input)
+    from archwright.costs import cost as cost_of
+    from archwright.spaces import open_architecture
+
+    opened = open_architecture(arch)
+    document = cost_of(opened.space, opened.arch, input_shape=shape, n_classes=classes)
+    if json:
+        print_json(document)
+    else:
+        print_lines([opened.name, *_lines(document)])
+
+
+def _lines(document: Mapping[str, Any]) -> list[str]:
+    rows = [("input", "x".join(map(str, document["input"])))]
+    rows += [(name, _figure(document[name])) for name in FIGURES if name in document]
+    uncounted = ", ".join(map(str, document.get("uncounted", ())))
+    rows.append(("not counted", uncounted or f"nothing; zero by convention: {ZERO_BY_CONVENTION}"))
+    return columns(rows)
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:,}" + (f" ({human(value)})" if abs(value) >= 1e4 else "")

@@ -1,0 +1,50 @@
+"""`archwright describe`: a search space's exact size, decisions and extremes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from archwright.cli.options import Json
+from archwright.cli.text import columns, human, print_json, print_lines
+
+
+def describe(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="A name, package.module:Class or file.py:Class.")],
+    json: Json = False,
+) -> None:
+    """Show a space: exact size, decisions, extremes."""
+    from archwright.spaces import open_space
+
+    document = open_space(space).describe()
+    if json:
+        print_json(document)
+    else:
+        print_lines(_lines(document))
+
+
+def _lines(document: Mapping[str, Any]) -> list[str]:
+    size = document["size"]
+    facts = [
+        ("space", document["space"]),
+        ("size", f"{size:,}" + (f" ({size:.2e})" if 10**6 <= size < 10**300 else "")),
+    ]
+    facts += [(key, _plain(document[key])) for key in ("smallest", "largest", "inputs") if key in document]
+    rows = [(each["name"], _decision(each)) for each in document["decisions"]]
+    return [*columns(facts, indent=0), "", f"{document['n_decisions']} decisions", *columns(rows)]
+
+
+def _decision(decision: Mapping[str, Any]) -> str:
+    values = ", ".join(map(str, decision["values"]))
+    return f"{values}   when {_plain(decision['when'])}" if decision.get("when") else values
+
+
+def _plain(value: Any) -> str:
+    """A value of the description in words; its nesting is the space's affair."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return human(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,82 @@
+"""Options that several commands share, and what their text means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from archwright.core.config import parse_quantity
+from archwright.core.errors import InvalidValueError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """An input's shape without the batch, written like 3x224x224.
+
+    >>> parse_shape("3x224x224")
+    (3, 224, 224)
+
+    Raises:
+        InvalidValueError: If the text is no such shape or a side is zero.
+    """
+    sides = tuple(int(side) for side in text.split("x")) if re.fullmatch(r"[0-9]{1,6}(x[0-9]{1,6})*", text) else ()
+    if not sides or min(sides) < 1:
+        raise InvalidValueError(f"--input is {text!r}; give channels x height x width, like 3x224x224")
+    return sides
+
+
+def parse_assignments(option: str, texts: Iterable[str]) -> dict[str, str]:
+    """Repeated `NAME=VALUE` options by name.
+
+    Raises:
+        InvalidValueError: If one has no `=`, no name, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        name = name.strip()
+        if not sign or not name:
+            raise InvalidValueError(f"{option} is {text!r}; write it as NAME=VALUE")
+        if name in found:
+            raise InvalidValueError(f"{option} names {name!r} twice; give it once")
+        found[name] = value.strip()
+    return found
+
+
+def parse_limits(limits: Iterable[str], **short: str | None) -> tuple[tuple[str, float], ...]:
+    """Upper limits of costs, from `--limit COST=VALUE` and the short forms `--max-<cost>`.
+
+    Args:
+        limits: Texts of `--limit`.
+        short: Text of each short form by the cost's name; None where it was not given.
+
+    Raises:
+        InvalidValueError: If a value is no positive number or a cost is limited twice.
+    """
+    found = {name.lower().replace("-", "_"): value for name, value in parse_assignments("--limit", limits).items()}
+    for cost, value in short.items():
+        if value is not None and cost in found:
+            raise InvalidValueError(f"{cost} is limited twice, by --limit and by {_short_form(cost)}; give it once")
+        if value is not None:
+            found[cost] = value
+    return tuple((cost, _limit(cost, value)) for cost, value in found.items())
+
+
+def _limit(cost: str, text: str) -> float:
+    if "," in text:
+        raise InvalidValueError(f"the limit on {cost} is {text!r}; this recipe finds one network, so give one value")
+    try:
+        value = parse_quantity(text)
+    except InvalidValueError:
+        value = 0.0
+    if value <= 0:
+        raise InvalidValueError(f"the limit on {cost} is {text!r}; give a positive number like 20M, 1.5G or 300k")
+    return value
+
+
+def _short_form(cost: str) -> str:
+    return "--max-" + cost.replace("_", "-")

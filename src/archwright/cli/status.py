@@ -1,0 +1,50 @@
+"""`archwright status`: how far a run is, also of a running or a dead one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from archwright.cli.boundary import quoted
+from archwright.cli.options import Json
+from archwright.cli.text import columns, duration, print_json, print_lines
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")], json: Json = False
+) -> None:
+    """Show how far a run is, its best so far, the time left."""
+    from archwright.runs.status import read_status
+
+    document = read_status(folder)
+    if json:
+        print_json(document)
+    else:
+        print_lines(_lines(document, folder))
+
+
+def _lines(document: Mapping[str, Any], folder: Path) -> list[str]:
+    state = str(document["state"])
+    recipe = document.get("recipe")
+    if state == "dead" and recipe:
+        state += f"; continue with: archwright {quoted('search', recipe, '--out', folder, '--resume')}"
+    rows = [("state", state), ("recipe", recipe), ("phase", _phase(document)), ("best", document.get("best"))]
+    rows += [
+        (name, _span(document.get(f"{key}_s"))) for name, key in (("elapsed", "elapsed"), ("time left", "time_left"))
+    ]
+    rows.append(("updated", document.get("updated")))
+    return columns([(name, str(value)) for name, value in rows if value is not None], indent=0)
+
+
+def _phase(document: Mapping[str, Any]) -> str | None:
+    phase, done, total = (document.get(key) for key in ("phase", "done", "total"))
+    if phase is None or done is None:
+        return phase
+    return f"{phase}, {done} of {total}" if total else f"{phase}, {done}"
+
+
+def _span(seconds: float | None) -> str | None:
+    return None if seconds is None else duration(seconds)

@@ -1,0 +1,80 @@
+"""Text for people: one-line messages, aligned columns, numbers with their magnitude."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_MAGNITUDES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def one_line(message: object) -> str:
+    """A message on one line, with control characters shown instead of obeyed by the terminal.
+
+    >>> one_line("no file\\n 'a\\x1b[31m'")
+    "no file 'a\\\\x1b[31m'"
+    """
+    words = " ".join(str(message).split())
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in words)
+
+
+def human(number: float) -> str:
+    """A count with three or four digits and its magnitude.
+
+    >>> human(318_700_000), human(12), human(4_520)
+    ('318.7 M', '12', '4.5 k')
+    """
+    for factor, letter in _MAGNITUDES:
+        if abs(number) >= factor:
+            return f"{number / factor:.1f} {letter}"
+    return f"{number:g}"
+
+
+def duration(seconds: float) -> str:
+    """A time span in its two largest units.
+
+    >>> duration(7), duration(75.4), duration(7384)
+    ('7 s', '1 min 15 s', '2 h 3 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def columns(rows: Sequence[tuple[str, str]], indent: int = 2) -> list[str]:
+    """Rows of a name and a text as lines: names aligned, texts wrapped to the terminal."""
+    widest = max((len(name) for name, _ in rows), default=0)
+    room = max(shutil.get_terminal_size().columns - indent - widest - 2, 30)
+    lines = []
+    for name, text in rows:
+        first, *rest = textwrap.wrap(one_line(text), room) or [""]
+        lines.append(f"{'':{indent}}{one_line(name):{widest}}  {first}".rstrip())
+        lines += [f"{'':{indent + widest + 2}}{line}" for line in rest]
+    return lines
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Print lines to stdout at once: progress on stderr must not overtake them in a log."""
+    print("\n".join(lines), flush=True)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document to stdout; a number that JSON cannot express becomes null."""
+    print(json.dumps(_strict(document), indent=2, allow_nan=False))
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    return value

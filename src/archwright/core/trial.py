@@ -1,0 +1,79 @@
+"""What a strategy asks for (Candidate) and what it is told (Trial)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from archwright.core.arch import Arch
+
+Metrics = Mapping[str, float]
+"""Named figures of one evaluation, e.g. {"top1_accuracy": 0.97}; fractions, not percent."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One architecture a strategy wants evaluated.
+
+    Attributes:
+        number: Position in ask order, from 0; with the run's seed it determines `seed`.
+        arch: The architecture.
+        seed: Seed of everything random in its evaluation.
+        budget: Optimiser steps the evaluation may use; None leaves it to the evaluator.
+        parent: Number of the trial it was varied from, if any.
+        origin: How it came about, e.g. "random", "mutation", "crossover".
+    """
+
+    number: int
+    arch: Arch
+    seed: int
+    budget: int | None = None
+    parent: int | None = None
+    origin: str = "random"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An evaluated candidate.
+
+    Attributes:
+        candidate: What was asked.
+        status: "complete", or "failed" with the reason in `failure`.
+        metrics: Result of the evaluation; empty if it failed.
+        costs: Value of each cost the search watches.
+        duration_s: Wall time of the evaluation; outside the same-seed promise.
+        failure: Text of the failure, empty if there was none.
+    """
+
+    candidate: Candidate
+    status: Literal["complete", "failed"] = "complete"
+    metrics: Metrics = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    duration_s: float = 0.0
+    failure: str = ""
+
+    @property
+    def number(self) -> int:
+        return self.candidate.number
+
+    @property
+    def arch(self) -> Arch:
+        return self.candidate.arch
+
+    @property
+    def is_complete(self) -> bool:
+        return self.status == "complete"
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A seed below 2**63 from a run's seed and a position in it, e.g. `derive_seed(run_seed, "trial", 7)`.
+
+    Hashed, not added: neighbouring runs and trials must not share random streams.
+
+    >>> derive_seed(0, "trial", 7) == derive_seed(0, "trial", 7) != derive_seed(7, "trial", 0)
+    True
+    """
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

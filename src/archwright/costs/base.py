@@ -1,0 +1,34 @@
+"""The contract of a cost: a named figure of a network, smaller is cheaper, that needs no data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from archwright.core.decisions import Rows
+from archwright.spaces.base import Space
+
+
+class Cost(ABC):
+    """A cost of networks.
+
+    Attributes:
+        name: As in `--limit NAME=VALUE`.
+        unit: Unit of its values; empty for counts.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str] = ""
+
+    @abstractmethod
+    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+        """The cost of one network for one input of that shape (without the batch)."""
+
+    @abstractmethod
+    def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
+        """The cost (n,) of the stand-alone network of each row (n, n_decisions) of a space."""

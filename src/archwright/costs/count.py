@@ -1,0 +1,224 @@
+"""Parameters and multiply–accumulates of any module, counted by running it on meta tensors.
+
+Every tensor operation the module really performs is seen, whether it comes from a layer or from plain
+functional code. Each is counted by a rule, free by the stated convention, or named as uncounted: nothing is
+silently zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archwright.nn.choice.extract import active_state
+from archwright.nn.choice.modules import active_modules
+
+FREE_BY_CONVENTION = (
+    "batch and layer norms",
+    "activations",
+    "pooling",
+    "additions and other element-wise operations",
+    "reshaping and copying",
+)
+
+
+@dataclass
+class Leaf:
+    """What one module does itself, without its children."""
+
+    macs: int = 0
+    params: int = 0
+
+
+@dataclass
+class Count:
+    """The cost of one forward pass with batch size 1.
+
+    Attributes:
+        leaves: By module path; only modules with a cost of their own.
+        uncounted: Operations without a rule, each with how often it ran, e.g. "fft_fft2 (2 times)".
+    """
+
+    leaves: dict[str, Leaf] = field(default_factory=lambda: defaultdict(Leaf))
+    uncounted: list[str] = field(default_factory=list)
+
+    @property
+    def macs(self) -> int:
+        """Multiply–accumulates of convolutions, linear layers and matrix products."""
+        return sum(leaf.macs for leaf in self.leaves.values())
+
+    @property
+    def params(self) -> int:
+        """Learnable parameters; one that is used twice counts once."""
+        return sum(leaf.params for leaf in self.leaves.values())
+
+
+def count(module: nn.Module, input_shape: Sequence[int], *, transposed_by_input: bool = False) -> Count:
+    """Count one forward pass of a module in eval mode; the module stays as it is.
+
+    A supernet is counted as its active arch.
+
+    Args:
+        module: Any module, on any device; its weights are not read.
+        input_shape: Shape of one input without the batch.
+        transposed_by_input: Count transposed convolutions once an input pixel (the multiplications really
+            needed) instead of once an output pixel (the usual convention).
+    """
+    result = Count()
+    for path, leaf_params in _parameters(module):
+        result.leaves[path].params += leaf_params
+    counting = _Counting(result, transposed_by_input)
+    with _eval_mode(module), torch.no_grad(), _tracked(module, counting.path):
+        tensors = (*module.named_parameters(), *module.named_buffers())
+        state = {name: _described(tensor) for name, tensor in tensors if not tensor.is_meta}
+        images = torch.empty((1, *input_shape), device="meta")
+        with counting:
+            functional_call(module, state, (images,))
+    result.uncounted = [f"{name} ({times} times)" for name, times in sorted(counting.unknown.items())]
+    return result
+
+
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
+    """Adds every operation to the leaf whose module is running."""
+
+    def __init__(self, result: Count, transposed_by_input: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.result = result
+        self.transposed_by_input = transposed_by_input
+        self.path: list[str] = [""]
+        self.unknown: Counter[str] = Counter()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would import its compiler (a second) only to keep it away from this method
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        if name in _BATCH_NORMS:  # free and shape-preserving, and by far the slowest to run on the meta device
+            return _described(args[0]), args[0].new_empty(0), args[0].new_empty(0)
+        out = func(*args, **(kwargs or {}))
+        if name == "convolution" and args[6]:
+            self._add(_transposed_macs(args, out, self.transposed_by_input))
+        elif name in MACS:
+            self._add(MACS[name](args, out))
+        elif not is_free(func):
+            self.unknown[name] += 1
+        return out
+
+    def _add(self, macs: int) -> None:
+        self.result.leaves[self.path[-1]].macs += macs
+
+
+def _described(tensor: Tensor) -> Tensor:
+    """A meta tensor of the same shape and type (empty_like takes a slow path on that device)."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+
+
+def _convolution(args: tuple[Any, ...], out: Tensor) -> int:
+    weight: Tensor = args[1]
+    return out.numel() * weight[0].numel()
+
+
+def _transposed_macs(args: tuple[Any, ...], out: Tensor, by_input: bool) -> int:
+    x, weight, groups = args[0], args[1], args[8]
+    if by_input:
+        return int(x.numel() * weight[0].numel())
+    return int(out.numel() * (weight.shape[0] // groups) * math.prod(weight.shape[2:]))
+
+
+def _product(left: int) -> Callable[[tuple[Any, ...], Tensor], int]:
+    """Matrix products: every output element sums over the last axis of the left factor, argument number `left`."""
+    return lambda args, out: out.numel() * int(args[left].shape[-1])
+
+
+def _attention(args: tuple[Any, ...], out: Any) -> int:
+    query, key, value = args[:3]
+    return int(math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1]))
+
+
+MACS: dict[str, Callable[[tuple[Any, ...], Any], int]] = {
+    "convolution": _convolution,
+    "mm": _product(0),
+    "bmm": _product(0),
+    "mv": _product(0),
+    "dot": lambda args, out: args[0].numel(),
+    "linear": _product(0),
+    "addmm": _product(1),
+    "addmv": _product(1),
+    "baddbmm": _product(1),
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "_scaled_dot_product_flash_attention": _attention,
+    "_scaled_dot_product_efficient_attention": _attention,
+    "_scaled_dot_product_attention_math": _attention,
+}
+
+_BATCH_NORMS = frozenset(["native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"])
+_FREE_NAMES = frozenset(
+    """
+    native_layer_norm native_group_norm _fused_rms_norm rms_norm linalg_vector_norm max_pool2d_with_indices
+    max_pool2d avg_pool2d avg_pool1d avg_pool3d max_pool3d_with_indices adaptive_max_pool2d _adaptive_avg_pool2d
+    adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d mean sum amax amin max min argmax cumsum prod
+    var var_mean std _softmax _log_softmax _safe_softmax glu topk sort cat stack clone copy_ contiguous _to_copy
+    _unsafe_view constant_pad_nd reflection_pad2d replication_pad2d index index_select gather scatter embedding
+    repeat roll flip new_zeros new_empty new_full empty empty_like zeros ones full arange zeros_like ones_like
+    full_like scalar_tensor eye linspace tril triu fill_ zero_ upsample_nearest2d upsample_bilinear2d
+    upsample_bicubic2d native_dropout pixel_shuffle channel_shuffle _reshape_alias lift_fresh lift_fresh_copy
+    bernoulli_ _local_scalar_dense _assert_async im2col col2im unfold
+    hardswish _prelu_kernel unsafe_split unsafe_split_with_sizes
+    """.split()  # noqa: SIM905 - a list would take ninety lines
+)
+
+
+def is_free(func: Any) -> bool:
+    """Whether an operation costs no multiply–accumulates by convention (see FREE_BY_CONVENTION)."""
+    name = func.overloadpacket.__name__
+    return func.is_view or torch.Tag.pointwise in func.tags or name in _FREE_NAMES or name.rstrip("_") in _FREE_NAMES
+
+
+def _parameters(module: nn.Module) -> Iterator[tuple[str, int]]:
+    """Learnable parameters by module path, each tensor once."""
+    seen: set[int] = set()
+    for path, part in active_modules(module):
+        if not part._parameters:
+            continue
+        sizes = active_state(part)
+        for name, parameter in part._parameters.items():
+            if parameter is not None and id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield path, sizes[name].numel()
+
+
+@contextmanager
+def _tracked(module: nn.Module, path: list[str]) -> Iterator[None]:
+    """Keeps the path of the module that is running on top of `path`."""
+    handles = []
+    for name, part in module.named_modules():
+        handles.append(part.register_forward_pre_hook(lambda *_, name=name: path.append(name)))
+        handles.append(part.register_forward_hook(lambda *_: path.pop() and None, always_call=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _eval_mode(module: nn.Module) -> Iterator[None]:
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True

@@ -1,0 +1,79 @@
+"""What a space and an architecture are, as the documents `describe` and `cost` print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from archwright.core.arch import Value
+from archwright.core.decisions import Rows
+from archwright.costs.count import count
+from archwright.costs.limits import lowest_row
+from archwright.costs.table import COLUMNS, tables_of
+from archwright.spaces.base import Space
+
+
+def cost(
+    space: Space, arch: Mapping[str, Value], *, input_shape: Sequence[int] | None = None, n_classes: int | None = None
+) -> dict[str, Any]:
+    """Costs of one architecture's stand-alone network, for one input.
+
+    Args:
+        space: Its space.
+        arch: A member of it.
+        input_shape: Another input shape than the space's.
+        n_classes: Another number of classes than the space's.
+
+    Raises:
+        UsageError: If the arch is no member, or the space refuses the shape.
+    """
+    changes: dict[str, Any] = {}
+    if input_shape is not None:
+        changes["input_shape"] = tuple(input_shape)
+    if n_classes is not None:
+        changes["n_classes"] = n_classes
+    sized = space.with_args(**changes) if changes else space
+    with torch.device("meta"):
+        network = sized.build(arch)
+    counted = count(network, sized.input_shape)
+    return {
+        "arch": space.code(arch),
+        "space": space.name,
+        "input": list(sized.input_shape),
+        "params": counted.params,
+        "macs": counted.macs,
+        "flops": 2 * counted.macs,
+        "uncounted": counted.uncounted,
+    }
+
+
+def describe(space: Space) -> dict[str, Any]:
+    """A space's exact size, its decisions, and its smallest and largest network by multiply–accumulates."""
+    decisions = space.decisions
+    tables, macs = tables_of(space), COLUMNS.index("macs")
+
+    def extreme(sign: int) -> dict[str, Any]:
+        row = lowest_row(decisions, lambda rows: sign * tables.cost_rows(rows)[:, macs], np.random.default_rng(0))
+        return _costed(space, row)
+
+    return {
+        "space": space.name,
+        "size": space.size(),
+        "n_decisions": len(decisions),
+        "decisions": [_decision(document) for document in decisions.to_json()],
+        "smallest": extreme(1),
+        "largest": extreme(-1),
+        "inputs": {"input_shape": list(space.input_shape), "n_classes": space.n_classes, **space.input_forms()},
+    }
+
+
+def _decision(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: document[key] for key in ("name", "values", "when")}
+
+
+def _costed(space: Space, row: Rows) -> dict[str, Any]:
+    costs = tables_of(space).cost_rows(row[None])[0]
+    return {"arch": space.code(space.decisions.arch(row)), **{name: int(v) for name, v in zip(COLUMNS, costs, strict=True)}}

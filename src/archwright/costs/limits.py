@@ -1,0 +1,102 @@
+"""Costs watched during a search: their values for populations, and whether limits can be met at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archwright.core import catalog
+from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.errors import InfeasibleError
+from archwright.core.objective import Objective
+from archwright.costs.base import Cost
+from archwright.spaces.base import Space
+
+RowValues = Callable[[Rows], NDArray[np.float64]]
+N_STARTS = 32
+MAX_SWEEPS = 50
+
+
+def open_costs(names: Sequence[str]) -> list[Cost]:
+    """Costs by catalogue name, each once.
+
+    Raises:
+        UnknownNameError: If there is no such cost; offers the nearest.
+    """
+    return [catalog.load("cost", name)() for name in dict.fromkeys(names)]
+
+
+class Watch:
+    """The costs of a search, computed for rows of its space.
+
+    Args:
+        space: Whose stand-alone networks are costed.
+        costs: Which costs.
+    """
+
+    def __init__(self, space: Space, costs: Sequence[Cost]) -> None:
+        self.space = space
+        self.costs = {cost.name: cost for cost in costs}
+
+    def values(self, rows: Rows) -> dict[str, NDArray[np.float64]]:
+        """One array (n,) a cost."""
+        return {name: cost.cost_rows(self.space, rows) for name, cost in self.costs.items()}
+
+    def feasible(self, objective: Objective) -> Callable[[Rows], NDArray[np.bool_]]:
+        """Which rows keep the objective's limits."""
+
+        def keeps_limits(rows: Rows) -> NDArray[np.bool_]:
+            limited = {name: self.costs[name].cost_rows(self.space, rows) for name in objective.costs}
+            return objective.feasible(limited, len(rows))
+
+        return keeps_limits
+
+    def check_reachable(self, objective: Objective) -> None:
+        """Refuse a limit that no architecture meets.
+
+        Raises:
+            InfeasibleError: Names the limit and the smallest reachable value.
+        """
+        for constraint in objective.constraints:
+            cost = self.costs[constraint.cost]
+            row = lowest_row(self.space.decisions, lambda rows: cost.cost_rows(self.space, rows), np.random.default_rng(0))  # noqa: B023
+            smallest = float(cost.cost_rows(self.space, row[None])[0])
+            if smallest > constraint.limit:
+                raise InfeasibleError(
+                    f"no architecture of space {self.space.name!r} at input {'x'.join(map(str, self.space.input_shape))} "
+                    f"has {constraint.cost} <= {constraint.limit:,.10g}; "
+                    f"the smallest reachable is {smallest:,.10g}, so give at least that"
+                )
+
+
+def lowest_row(decisions: DecisionSpace, values: RowValues, rng: np.random.Generator) -> Rows:
+    """A row (n_decisions,) of smallest value: coordinate descent from several random archs.
+
+    Exact where the value is a sum of one term a decision; a very good arch elsewhere.
+    """
+    rows = decisions.sample(N_STARTS, rng)
+    for _ in range(MAX_SWEEPS):
+        before = rows
+        for column in range(len(decisions)):
+            rows = _best_values(decisions, rows, column, values, rng)
+        if (rows == before).all():
+            break
+    best: Any = rows[int(values(rows).argmin())]
+    return best
+
+
+def _best_values(decisions: DecisionSpace, rows: Rows, column: int, values: RowValues, rng: np.random.Generator) -> Rows:
+    """Each row with the best value at one decision; what a new value activates is filled at random."""
+    n_values = int(decisions.n_values[column])
+    options = np.repeat(rows, n_values + 1, axis=0).reshape(len(rows), n_values + 1, -1).astype(np.int64)
+    filler = (rng.random(options.shape) * decisions.n_values).astype(np.int64)
+    full = np.where(options < 0, filler, options)
+    full[:, :n_values, column] = np.where(rows[:, column, None] < 0, full[:, :n_values, column], np.arange(n_values))
+    flat = decisions.canonical(full.reshape(-1, rows.shape[1]))
+    costs = values(flat).reshape(len(rows), n_values + 1)
+    # the last option is the row as it was; argmin prefers it only when it is strictly best, so put it first
+    order = np.concatenate([costs[:, -1:], costs[:, :-1]], axis=1).argmin(axis=1) - 1
+    return flat.reshape(len(rows), n_values + 1, -1)[np.arange(len(rows)), order]

@@ -1,0 +1,38 @@
+"""The contract of an evaluator: candidates in, metrics out. It never decides what to try."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import nn
+
+from archwright.core.arch import Arch
+from archwright.core.trial import Candidate, Metrics
+
+
+class Evaluator(ABC):
+    """Scores candidates.
+
+    The metrics of a candidate depend on itself (arch, seed, budget) alone, bit for bit, never on the others of
+    its population: a search that is interrupted within a population and goes on must see the same figures.
+
+    Attributes:
+        chunk: How many candidates one call should be given; what is lost when a run is killed is one chunk.
+    """
+
+    chunk: ClassVar[int] = 1
+
+    @abstractmethod
+    def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
+        """One set of metrics a candidate, in the same order."""
+
+    @abstractmethod
+    def model(self, arch: Arch, seed: int) -> nn.Module:
+        """A trained stand-alone network of an arch, with the weights this evaluator scores it by.
+
+        Args:
+            arch: A member of the space.
+            seed: The candidate's seed.
+        """

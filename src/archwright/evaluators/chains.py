@@ -1,0 +1,190 @@
+"""Faster forward passes for the conv–norm–ReLU chains that scoring a supernet spends its time in.
+
+Scoring runs every candidate twice without gradients: once with batch statistics (calibration), once with the
+statistics just found (validation). In a plain `nn.Sequential` of convolutions, batch norms and ReLUs both
+passes can leave out most of the normalising: its scale and shift go into the weights of a convolution beside
+it. Results are those of the modules up to rounding; modules of other types run as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Affine = tuple[Tensor, Tensor]
+"""Scale and shift, each (C,)."""
+
+
+@dataclass
+class _Step:
+    """A convolution with the norm and the ReLU behind it, or any other module as `other`."""
+
+    conv: nn.Conv2d | None = None
+    norm: nn.BatchNorm2d | None = None
+    relu: bool = False
+    other: nn.Module | None = None
+    folded: tuple[Tensor, Tensor] | None = None
+
+
+class Chain:
+    """The fast form of one `nn.Sequential`.
+
+    Args:
+        leaves: Its modules in order, nested plain sequences opened.
+    """
+
+    def __init__(self, leaves: Sequence[nn.Module]) -> None:
+        self.steps = _steps(leaves)
+        self.norms = [step.norm for step in self.steps if step.norm is not None]
+
+    def calibrate(self, x: Tensor) -> Tensor:
+        """Forward with batch statistics, which enter the running ones by a cumulative mean."""
+        pending: Affine | None = None  # the norm of the step before, not yet applied to x
+        for step, following in zip(self.steps, [*self.steps[1:], None], strict=True):
+            if step.conv is None:
+                assert step.other is not None
+                x = step.other(x)
+                continue
+            weight, bias = step.conv.weight, step.conv.bias
+            if pending is not None:
+                scale, shift = pending
+                shifted = (weight.flatten(1) @ shift) if bias is None else bias + weight.flatten(1) @ shift
+                weight, bias = weight * scale[:, None, None], shifted
+            x = _convolve(step.conv, x, weight, bias)
+            pending = None
+            if step.norm is not None:
+                scale, shift = _batch_affine(step.norm, x)
+                if not step.relu and following is not None and _takes_affine(following.conv):
+                    pending = scale, shift
+                else:
+                    x = torch.addcmul(shift[:, None, None], x, scale[:, None, None], out=x)
+            if step.relu:
+                x = x.relu_()
+        return x
+
+    def fold(self) -> None:
+        """Take the running statistics into the weights `apply` uses."""
+        for step in self.steps:
+            if step.conv is not None and step.norm is not None:
+                scale, shift = _running_affine(step.norm)
+                bias = shift if step.conv.bias is None else shift + step.conv.bias * scale
+                step.folded = step.conv.weight * scale[:, None, None, None], bias
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Forward with the statistics last folded."""
+        for step in self.steps:
+            if step.conv is None:
+                assert step.other is not None
+                x = step.other(x)
+            else:
+                weight, bias = step.folded or (step.conv.weight, step.conv.bias)
+                x = _convolve(step.conv, x, weight, bias)
+                if step.relu:
+                    x = x.relu_()
+        return x
+
+
+def find_chains(network: nn.Module) -> dict[nn.Sequential, Chain]:
+    """The outermost plain sequences of a network that hold a convolution with its norm, with their fast forms."""
+    chains: dict[nn.Sequential, Chain] = {}
+
+    def visit(module: nn.Module) -> None:
+        if type(module) is nn.Sequential and not _has_hooks(module):
+            chain = Chain(_leaves(module))
+            if chain.norms and all(isinstance(step.other, _LEAVES) for step in chain.steps if step.conv is None):
+                chains[module] = chain
+                return
+        for child in module.children():
+            visit(child)
+
+    visit(network)
+    return chains
+
+
+@contextmanager
+def running(chains: dict[nn.Sequential, Chain], *, calibrate: bool) -> Iterator[None]:
+    """Let these sequences run their fast forms; folds before, unless calibrating."""
+    for sequence, chain in chains.items():
+        if not calibrate:
+            chain.fold()
+        # an attribute of the object goes before the method of its class
+        sequence.forward = chain.calibrate if calibrate else chain.apply  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for sequence in chains:
+            del sequence.forward
+
+
+_LEAVES = (nn.ReLU, nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Dropout, nn.Linear, nn.Identity)
+
+
+def _leaves(module: nn.Module) -> list[nn.Module]:
+    if type(module) is nn.Sequential and not _has_hooks(module):
+        return [leaf for child in module.children() for leaf in _leaves(child)]
+    return [module]
+
+
+def _steps(leaves: Sequence[nn.Module]) -> list[_Step]:
+    steps: list[_Step] = []
+    for leaf in leaves:
+        last = steps[-1] if steps else None
+        if _has_hooks(leaf):
+            steps.append(_Step(other=leaf))
+        elif type(leaf) is nn.Conv2d and leaf.padding_mode == "zeros" and not isinstance(leaf.padding, str):
+            steps.append(_Step(conv=leaf))
+        elif last is not None and last.conv is not None and not last.relu and last.norm is None and _is_plain_norm(leaf):
+            assert isinstance(leaf, nn.BatchNorm2d)
+            last.norm = leaf
+        elif last is not None and last.conv is not None and not last.relu and type(leaf) is nn.ReLU:
+            last.relu = True
+        else:
+            steps.append(_Step(other=leaf))
+    return steps
+
+
+def _is_plain_norm(module: nn.Module) -> bool:
+    return type(module) is nn.BatchNorm2d and module.running_mean is not None
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _takes_affine(conv: nn.Conv2d | None) -> bool:
+    """Whether an affine map of its input can go into its weights: padding would add zeros that are not mapped."""
+    return conv is not None and conv.kernel_size == (1, 1) and conv.padding == (0, 0) and conv.groups == 1
+
+
+def _convolve(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _batch_affine(norm: nn.BatchNorm2d, x: Tensor) -> Affine:
+    """Scale and shift that normalise x by its own statistics, which are averaged into the running ones."""
+    assert norm.num_batches_tracked is not None
+    assert norm.running_mean is not None
+    norm.num_batches_tracked.add_(1)
+    mean, variance = torch.batch_norm_update_stats(
+        x, norm.running_mean, norm.running_var, 1.0 / float(norm.num_batches_tracked)
+    )
+    return _affine(norm, mean, variance)
+
+
+def _running_affine(norm: nn.BatchNorm2d) -> Affine:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return _affine(norm, norm.running_mean, norm.running_var)
+
+
+def _affine(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> Affine:
+    scale = (variance + norm.eps).rsqrt_()
+    if norm.affine:
+        scale = scale * norm.weight
+        return scale, norm.bias - mean * scale
+    return scale, -mean * scale

@@ -1,0 +1,74 @@
+"""Each candidate trained on its own, from fresh weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from archwright.core.arch import Arch
+from archwright.core.catalog import listed
+from archwright.core.trial import Candidate, Metrics, derive_seed
+from archwright.runs.phase import Phase
+from archwright.spaces.base import Space
+from archwright.tasks.base import Part, Task
+from archwright.training.config import TrainingConfig
+from archwright.training.evaluate import evaluate
+from archwright.training.log import TrainingLog
+from archwright.training.loop import fit
+from archwright.evaluators.base import Evaluator
+
+
+@listed("evaluator", "from-scratch", summary="trains every candidate from fresh weights and scores it on the validation part")
+class FromScratch(Evaluator):
+    """Builds a candidate with its seed, trains it on the training part, scores it on the validation part.
+
+    Args:
+        space: Where candidates come from.
+        task: Data, loss and metrics.
+        training: How each is trained; a candidate's budget, if it has one, replaces the steps.
+        device: Where.
+    """
+
+    def __init__(self, space: Space, task: Task, training: TrainingConfig, *, device: str | torch.device = "cpu") -> None:
+        self.space, self.task, self.training, self.device = space, task, training, torch.device(device)
+
+    def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
+        return [self._evaluate(candidate) for candidate in candidates]
+
+    def model(self, arch: Arch, seed: int) -> nn.Module:
+        """The network trained once more: the same seed gives the same weights, so none need be kept."""
+        return train_network(self.space, arch, self.task, self.training, part="train", seed=seed, device=self.device)[0]
+
+    def _evaluate(self, candidate: Candidate) -> Metrics:
+        training = self.training if candidate.budget is None else replace(self.training, steps=candidate.budget, epochs=None)
+        network, _ = train_network(
+            self.space, candidate.arch, self.task, training, part="train", seed=candidate.seed, device=self.device
+        )
+        return evaluate(network, self.task, "validation", device=self.device, channels_last=training.channels_last)
+
+
+def build_seeded(space: Space, arch: Arch | None, seed: int) -> nn.Module:
+    """A network with initial weights that depend on the seed alone; the supernet where the arch is None."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "initial weights"))
+        return space.supernet() if arch is None else space.build(arch)
+
+
+def train_network(
+    space: Space,
+    arch: Arch,
+    task: Task,
+    training: TrainingConfig,
+    *,
+    part: Part,
+    seed: int,
+    device: torch.device,
+    phase: Phase | None = None,
+) -> tuple[nn.Module, TrainingLog]:
+    """The stand-alone network of an arch, trained from fresh weights; weights, batches and dropout follow the seed."""
+    network = build_seeded(space, arch, seed)
+    log = fit(network, task, training, part=part, seed=seed, device=device, phase=phase)
+    return network, log

@@ -1,0 +1,261 @@
+"""Candidates scored with the weights of a supernet, after recalibrating batch-norm statistics for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from archwright.core.arch import Arch
+from archwright.core.catalog import listed
+from archwright.core.errors import InvalidValueError
+from archwright.core.trial import Candidate, Metrics, derive_seed
+from archwright.evaluators.base import Evaluator
+from archwright.evaluators.chains import Chain, find_chains, running
+from archwright.nn.choice import selection_of
+from archwright.nn.choice.modules import ChoiceModule, active_modules
+from archwright.nn.sizes import Lazy
+from archwright.spaces.base import Space
+from archwright.tasks.base import Part, Task
+from archwright.training.device import place_inputs, use_layout
+
+MAX_CACHED_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    """Training images that set a candidate's batch-norm statistics; defaults are the released SPOS code's.
+
+    Attributes:
+        batches: Forward passes.
+        batch_size: Images each.
+    """
+
+    batches: int = 200
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        for name in ("batches", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"calibration.{name} is {getattr(self, name)}; give at least 1")
+
+
+@listed(
+    "evaluator",
+    "supernet",
+    summary="inherits a supernet's weights, recalibrates batch norms on training images, scores on the validation part",
+    source="Guo et al., ECCV 2020, arXiv:1904.00420",
+)
+class SupernetEvaluator(Evaluator):
+    """Scores archs by the supernet's weights without changing them.
+
+    For each candidate the statistics of its batch norms are set from scratch by one forward-only pass over fixed
+    training batches (a cumulative mean; the released code takes an exponential one with momentum 0.1), then the
+    validation part is scored. The same batches serve every candidate, so candidates compare on equal terms.
+
+    Where the network is one `nn.Sequential` of stages, candidates of a population that agree in their first
+    stages share that work; the figures are the same to the bit as without.
+
+    Args:
+        space: The space the supernet was built from.
+        supernet: Trained weights; recalibration leaves statistics of the last candidate in it.
+        task: Where images and metrics come from.
+        calibration: How many training images.
+        seed: Which training images, and their augmentation.
+        device: Where the supernet is.
+        part: What is scored on.
+        batch_size: Images a validation pass.
+        max_cached_bytes: Memory for shared stages; where they need more, nothing is shared.
+    """
+
+    chunk: ClassVar[int] = 64
+
+    def __init__(
+        self,
+        space: Space,
+        supernet: nn.Module,
+        task: Task,
+        calibration: CalibrationConfig | None = None,
+        *,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        part: Part = "validation",
+        batch_size: int = 256,
+        max_cached_bytes: int = MAX_CACHED_BYTES,
+    ) -> None:
+        self.space, self.supernet, self.task = space, supernet, task
+        self.calibration = calibration or CalibrationConfig()
+        self.seed, self.device, self.part, self.batch_size = seed, torch.device(device), part, batch_size
+        self.max_cached_bytes = max_cached_bytes
+        use_layout(supernet.to(self.device), True)
+        self._selection = selection_of(supernet)
+        self._stages: list[nn.Module] = list(supernet.children()) if type(supernet) is nn.Sequential else [supernet]
+        self._columns = [_columns(stage, space) for stage in self._stages]
+        self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
+        self._norms = [norm for norm in supernet.modules() if isinstance(norm, _BatchNorm)]
+        self._shares: bool | None = None
+
+    def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
+        rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
+        results: dict[int, Metrics] = {}
+        with _scoring_mode(self.supernet, self._norms), torch.inference_mode():
+            for i, outputs in self._walk(rows):
+                meter = self.task.meter()
+                for (_, targets), logits in zip(self._validation(), outputs, strict=True):
+                    meter.update(logits, targets)
+                results[i] = meter.result()
+        return [results[i] for i in range(len(candidates))]
+
+    def model(self, arch: Arch, seed: int = 0) -> nn.Module:
+        """The arch's stand-alone network with the supernet's weights and recalibrated statistics."""
+        self.evaluate([Candidate(0, arch, seed)])
+        return self.space.extract(self.supernet, arch).eval()
+
+    # ── the population as a tree of stages ────────────────────────────────────────────────────────
+
+    def _walk(self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]) -> Iterator[tuple[int, Iterator[Tensor]]]:
+        """Each row's number with its validation outputs; rows with equal first stages follow each other."""
+        if not self._fits(rows):
+            for i, row in enumerate(rows):
+                self._selection.activate_row(row)
+                yield i, self._streamed()
+            return
+        keys = [[tuple(row[columns].tolist()) for columns in self._columns] for row in rows]
+        before: list[tuple[int, ...]] = []
+        reached: list[tuple[list[Tensor], list[Tensor]]] = []  # outputs of each stage on the current path
+        for i in sorted(range(len(rows)), key=keys.__getitem__):
+            self._selection.activate_row(rows[i])
+            n_shared = _n_common(before, keys[i])
+            del reached[n_shared:]
+            for k in range(n_shared, len(self._stages)):
+                calibration, validation = reached[-1] if reached else self._inputs()
+                reached.append(self._run_stage(k, calibration, validation))
+            before = keys[i]
+            yield i, iter(reached[-1][1])
+
+    def _run_stage(self, k: int, calibration: list[Tensor], validation: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        stage = self._stages[k]
+        chains = self._active_chains(k)
+        with running(chains, calibrate=True):
+            _start_averaging(stage)
+            calibration = [stage(batch) for batch in calibration]
+        with running(chains, calibrate=False):
+            _stop_averaging(stage)
+            validation = [stage(batch) for batch in validation]
+        return calibration, validation
+
+    def _streamed(self) -> Iterator[Tensor]:
+        """Validation outputs of the active arch, with nothing kept between batches."""
+        chains = {sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()}
+        with running(chains, calibrate=True):
+            _start_averaging(self.supernet)
+            for batch in self._calibration():
+                self.supernet(batch)
+        _stop_averaging(self.supernet)
+        with running(chains, calibrate=False):
+            for batch, _ in self._validation():
+                yield self.supernet(batch)
+
+    def _active_chains(self, k: int) -> dict[nn.Sequential, Chain]:
+        stage = self._stages[k]
+        while isinstance(stage, ChoiceModule) and len(children := stage.active_children()) == 1:
+            stage = children[0][1]
+            if stage in self._chains[k]:
+                return self._chains[k][stage]
+        return self._chains[k].get(stage, {})
+
+    # ── data ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _calibration(self) -> Iterator[Tensor]:
+        config = self.calibration
+        split = self.task.split("train")
+        batches = split.batches(config.batch_size, seed=derive_seed(self.seed, "calibration"), n_steps=config.batches)
+        return (place_inputs(inputs, self.device, True) for inputs, _ in batches)
+
+    def _validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for inputs, targets in self.task.split(self.part).ordered(self.batch_size):
+            yield place_inputs(inputs, self.device, True), targets.to(self.device)
+
+    def _inputs(self) -> tuple[list[Tensor], list[Tensor]]:
+        return list(self._calibration()), [inputs for inputs, _ in self._validation()]
+
+    def _fits(self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]) -> bool:
+        """Whether the outputs of all stages for all images fit into memory; found once, with one image."""
+        if self._shares is None:
+            self._selection.activate_row(rows[0])
+            n_images = self.task.split(self.part).n + self.calibration.batches * self.calibration.batch_size
+            x = next(self._validation())[0][:1]
+            n_bytes = x.nbytes
+            for stage in self._stages:
+                x = stage(x)
+                n_bytes += x.nbytes
+            self._shares = n_bytes * n_images <= self.max_cached_bytes
+        return self._shares
+
+
+def _columns(stage: nn.Module, space: Space) -> list[int]:
+    """Columns of the decisions a stage reads."""
+    names: set[str] = set()
+    for module in stage.modules():
+        if isinstance(module, ChoiceModule):
+            names.add(module.decision)
+        for value in vars(module).values():
+            for item in value if isinstance(value, tuple | list) else (value,):
+                if isinstance(item, Lazy):
+                    names |= item.decisions
+    return sorted(space.decisions.position(name) for name in names)
+
+
+def _alternatives(stage: nn.Module) -> list[nn.Module]:
+    """The candidates of a stage that is a choice, else the stage: what fast chains are looked for in."""
+    return list(stage.children()) if isinstance(stage, ChoiceModule) else [stage]
+
+
+def _n_common(one: Sequence[object], other: Sequence[object]) -> int:
+    """Length of the common beginning."""
+    n = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        n += 1
+    return n
+
+
+@contextmanager
+def _scoring_mode(supernet: nn.Module, norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Evaluation mode; batch norms average cumulatively. Modes and momenta are restored."""
+    training = [module for module in supernet.modules() if module.training]
+    was_training = {id(module) for module in training}
+    momenta = [norm.momentum for norm in norms]
+    for module in training:
+        module.training = False
+    for norm in norms:
+        norm.momentum = None
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.training = id(norm) in was_training
+
+
+def _start_averaging(stage: nn.Module) -> None:
+    """Statistics of the active batch norms start afresh: the first batch enters a cumulative mean with factor 1."""
+    for _, module in active_modules(stage):
+        if isinstance(module, _BatchNorm):
+            module.reset_running_stats()
+            module.training = True
+
+
+def _stop_averaging(stage: nn.Module) -> None:
+    for _, module in active_modules(stage):
+        if isinstance(module, _BatchNorm):
+            module.training = False

@@ -1,0 +1,1 @@
+"""A network and its weights → files that others can read: safetensors, ONNX."""

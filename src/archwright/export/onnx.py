@@ -1,0 +1,252 @@
+"""A network → one ONNX file, run by ONNX Runtime and compared with torch."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from archwright.core.errors import InvalidValueError, RunError, RunFolderError
+from archwright.core.trial import derive_seed
+from archwright.export.folding import fold_batch_norms
+from archwright.runs.files import write_bytes
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+INPUT, OUTPUT = "images", "logits"
+_BATCH = "batch"
+TOLERANCE = 1e-4
+MAX_BYTES = 1_500_000_000
+
+# What torch 2.6 to 2.14 translate to without converting between versions, and ONNX Runtime reads since 1.18.
+_OPSET, _IR_VERSION = 18, 10
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """What was written.
+
+    Attributes:
+        path: The file.
+        n_bytes: Its size.
+        opset: Version of the operator set.
+        ir_version: Version of the file format.
+        duration_s: Wall time of the export.
+    """
+
+    path: Path
+    n_bytes: int
+    opset: int
+    ir_version: int
+    duration_s: float
+
+
+def export_onnx(
+    network: nn.Module,
+    input_shape: Sequence[int],
+    path: Path | str,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    opset: int | None = None,
+) -> OnnxExport:
+    """Write a network as one ONNX file with its weights inside, atomically and silently.
+
+    The file computes float32 eval-mode logits; its input is "images" (N, …) with any N, its output "logits".
+    The network itself is left as it is. Traces of the exporting machine (source paths) are removed.
+
+    Args:
+        network: A module that takes one float tensor and returns one.
+        input_shape: Shape of one input without the batch axis, e.g. (3, 32, 32).
+        path: File to write; its folder exists.
+        metadata: Texts stored in the file, e.g. those of `input_metadata`.
+        opset: Operator set version; None takes 18.
+
+    Raises:
+        InvalidValueError: If the weights exceed what one file should hold (1.5 GB).
+        RunError: If torch cannot express the network in ONNX, for every batch size.
+    """
+    start = time.perf_counter()
+    n_bytes = sum(tensor.numel() * 4 for tensor in network.state_dict().values())
+    if n_bytes > MAX_BYTES:
+        raise InvalidValueError(
+            f"the network has {n_bytes / 1e9:.1f} GB of weights; one ONNX file takes {MAX_BYTES / 1e9:.1f} GB, "
+            "export safetensors instead"
+        )
+    with _silence():
+        model = _translate(network, input_shape, opset or _OPSET)
+        data = _finished(model, metadata or {})
+    write_bytes(Path(path), data)
+    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return OnnxExport(Path(path), len(data), version, model.ir_version, time.perf_counter() - start)
+
+
+def onnx_session(path: Path | str, threads: int = 1) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session on the CPU with that many threads.
+
+    Raises:
+        RunFolderError: If the file is missing or ONNX Runtime cannot load it.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors share no base class
+        raise RunFolderError(f"{path} cannot be loaded by ONNX Runtime ({_first_line(error)})") from error
+
+
+def onnx_metadata(session: onnxruntime.InferenceSession) -> dict[str, str]:
+    """The texts stored in the file of a session."""
+    return dict(session.get_modelmeta().custom_metadata_map)
+
+
+def predict_onnx(
+    session: onnxruntime.InferenceSession, images: NDArray[np.float32], *, batch_size: int = 256
+) -> NDArray[np.float32]:
+    """Logits (N, n_classes) of preprocessed images (N, C, H, W), at most `batch_size` at a time."""
+    name = session.get_inputs()[0].name
+    starts = range(0, max(len(images), 1), batch_size)
+    return np.concatenate([np.asarray(session.run(None, {name: images[i : i + batch_size]})[0]) for i in starts])
+
+
+def verify_onnx(
+    path: Path | str,
+    network: nn.Module,
+    input_shape: Sequence[int],
+    *,
+    batches: Sequence[int] = (1, 4),
+    seed: int = 0,
+    threads: int = 1,
+) -> float:
+    """Largest difference between the logits of the file in ONNX Runtime and of the network in torch (eval mode, CPU).
+
+    Measured on random normal inputs of each batch size, relative to max(1, max|logit|).
+
+    Raises:
+        RunFolderError: If the file cannot be loaded.
+        RunError: If the difference exceeds 1e-4 or is not a number, or the shapes differ.
+    """
+    session, reference = onnx_session(path, threads), _plain_copy(network)
+    worst = 0.0
+    for batch in batches:
+        rng = np.random.default_rng(derive_seed(seed, "verify_onnx", batch))
+        images = rng.standard_normal((batch, *input_shape), dtype=np.float32)
+        with torch.inference_mode():
+            expected = reference(torch.from_numpy(images)).numpy()
+        difference = _relative_difference(predict_onnx(session, images), expected)
+        if not difference <= TOLERANCE:
+            raise RunError(
+                f"logits of {path} in ONNX Runtime and of {type(network).__name__} in torch differ by {difference:.3g} "
+                f"at batch {batch}; at most {TOLERANCE:g} is accepted, do not use this file"
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def _relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    if found.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+
+
+def _plain_copy(network: nn.Module) -> nn.Module:
+    """A float32, contiguous copy on the CPU in eval mode."""
+    plain = copy.deepcopy(network).eval().requires_grad_(False)
+    return plain.to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+
+
+def _translate(network: nn.Module, input_shape: Sequence[int], opset: int) -> onnx.ModelProto:
+    plain = _plain_copy(network)
+    # folded here, not by the exporter, which then has half as many nodes to carry through its passes
+    fold_batch_norms(plain)
+    # batch 2: the exporter would take a batch of 1 for a constant
+    example = torch.zeros((2, *input_shape))
+    # bounded: a strided slice makes torch 2.6 ask for proof that the batch is not the largest integer
+    axis = torch.export.Dim(_BATCH, max=2**31 - 1)
+    try:
+        with torch.no_grad():
+            # captured here: given a module, torch 2.6 falls back on tracing, which drops branches without a word
+            captured = torch.export.export(plain, (example,), dynamic_shapes=({0: axis},), strict=False)
+            program = torch.onnx.export(
+                captured,
+                (),
+                dynamo=True,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=opset,
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # whatever the network's own code or the exporter raises
+        raise RunError(
+            f"{type(network).__name__} with inputs (N, {', '.join(map(str, input_shape))}) cannot be exported "
+            f"to ONNX: {_first_line(error)}"
+        ) from error
+    assert program is not None
+    return program.model_proto
+
+
+def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+    """The bytes of the file: cleaned, with the metadata, checked."""
+    import onnx
+
+    parts: list[Any] = [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
+    for part in [*parts, *model.graph.input, *model.graph.output]:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    model.ClearField("metadata_props")
+    _name_batch_axis(model.graph)
+    model.ir_version = min(model.ir_version, _IR_VERSION)
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _name_batch_axis(graph: onnx.GraphProto) -> None:
+    """Call the free axis "batch" wherever it occurs; torch 2.6 invents a symbol for it."""
+    symbol = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    assert symbol, "the exporter fixed the batch size"
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param:
+                axis.dim_param = re.sub(rf"\b{re.escape(symbol)}\b", _BATCH, axis.dim_param)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Neither prints, nor warnings, nor log lines: the exporter makes all three, and none that a user could act on."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

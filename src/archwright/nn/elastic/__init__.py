@@ -1,0 +1,17 @@
+"""Layers whose sizes may be decisions.
+
+Each function gives torch's own layer when every size is a plain number and an elastic one otherwise. An
+elastic layer holds the weights of its largest form and runs on a slice of them: the first channels, and the
+centre of the kernel.
+"""
+
+from archwright.nn.elastic.layers import (
+    BatchNorm2d,
+    Conv2d,
+    ElasticBatchNorm2d,
+    ElasticConv2d,
+    ElasticLinear,
+    Linear,
+)
+
+__all__ = ["BatchNorm2d", "Conv2d", "ElasticBatchNorm2d", "ElasticConv2d", "ElasticLinear", "Linear"]

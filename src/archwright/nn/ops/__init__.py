@@ -1,0 +1,1 @@
+"""Candidate operations: plain modules with their own parameters."""

@@ -1,0 +1,82 @@
+"""Blocks of ShuffleNetV2 (Ma et al., 2018) as SPOS uses them (Guo et al., 2020, released code)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+def conv_bn(
+    n_in: int,
+    n_out: int,
+    kernel: int = 1,
+    *,
+    stride: int = 1,
+    depthwise: bool = False,
+    relu: bool = True,
+    affine: bool = True,
+) -> nn.Sequential:
+    """Convolution without bias, batch norm, and ReLU unless `relu` is False."""
+    conv = nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, groups=n_in if depthwise else 1, bias=False)
+    layers: list[nn.Module] = [conv, nn.BatchNorm2d(n_out, affine=affine)]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
+
+
+class ShuffleBlock(nn.Module):
+    """Two parallel halves joined by concatenation: the shortcut half and the computing half.
+
+    When the block keeps its shape, the input's even channels pass unchanged and the odd ones are computed
+    on, which is the channel shuffle of the block before and the split of this one in a single step. When it
+    strides or changes width, both halves see the whole input and the shortcut half projects it.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels; divisible by 4, because half of them is split again.
+        stride: 1 or 2.
+        kernel: Side of the depth-wise kernel.
+        separable_convs: 1 is the plain shuffle block (point-wise, depth-wise, point-wise); 3 is the
+            "xception" block of three depth-wise/point-wise pairs.
+        affine: Whether batch norms scale and shift.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, *, stride: int, kernel: int, separable_convs: int = 1, affine: bool = True
+    ) -> None:
+        super().__init__()
+        self.keeps_shape = stride == 1 and n_in == n_out
+        n_main = n_in // 2 if self.keeps_shape else n_in
+        # the shortcut keeps its width, but must leave channels to compute where the block does not widen
+        n_shortcut = n_in // 2 if self.keeps_shape else n_in if n_in < n_out else n_out // 2
+        middle, last = n_out // 2, n_out - n_shortcut
+        if separable_convs == 1:
+            self.main = nn.Sequential(
+                conv_bn(n_main, middle, affine=affine),
+                conv_bn(middle, middle, kernel, stride=stride, depthwise=True, relu=False, affine=affine),
+                conv_bn(middle, last, affine=affine),
+            )
+        else:
+            widths = [n_main, *[middle] * (separable_convs - 1), last]
+            self.main = nn.Sequential(
+                *(
+                    layer
+                    for i, (a, b) in enumerate(pairwise(widths))
+                    for layer in (
+                        conv_bn(
+                            a, a, kernel, stride=stride if i == 0 else 1, depthwise=True, relu=False, affine=affine
+                        ),
+                        conv_bn(a, b, affine=affine),
+                    )
+                )
+            )
+        if not self.keeps_shape:
+            self.shortcut = nn.Sequential(
+                conv_bn(n_in, n_in, kernel, stride=stride, depthwise=True, relu=False, affine=affine),
+                conv_bn(n_in, n_shortcut, affine=affine),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.keeps_shape:
+            return torch.cat((x[:, 0::2], self.main(x[:, 1::2])), dim=1)
+        return torch.cat((self.shortcut(x), self.main(x)), dim=1)

@@ -1,0 +1,161 @@
+"""Sizes that depend on decisions: plain numbers in a fixed network, lazy values in a supernet.
+
+A lazy value can be added, multiplied, floor-divided and mapped, and says its largest value for allocation.
+It refuses everything that would silently decide a branch by one particular value.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from archwright.core.errors import SpaceError
+
+Number = int | float
+
+
+class Selected(Protocol):
+    """What a lazy value needs of a selection."""
+
+    index: dict[str, int]
+    version: int
+
+
+class Lazy:
+    """A value that follows the active architecture; evaluated once per activation.
+
+    Attributes:
+        decisions: Names of the decisions it depends on.
+        largest: Its largest value over all architectures.
+    """
+
+    def __init__(self, selection: Selected, decisions: frozenset[str], largest: Any) -> None:
+        self.selection = selection
+        self.decisions = decisions
+        self.largest = largest
+        self._version = -1
+        self._value: Any = None
+
+    def _evaluate(self) -> Any:
+        raise AssertionError("a lazy value is a LazyDecision or a LazyResult")
+
+    @property
+    def current(self) -> Any:
+        """The value under the active architecture."""
+        if self._version != self.selection.version:
+            self._value = self._evaluate()
+            self._version = self.selection.version
+        return self._value
+
+    def __add__(self, other: Size) -> Any:
+        return lazy_map(operator.add, self, other)
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Size) -> Any:
+        if not isinstance(other, Lazy) and other < 0:
+            self._refuse(f"multiplication by {other}")
+        return lazy_map(operator.mul, self, other)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Number) -> Any:
+        if isinstance(other, Lazy) or other <= 0:
+            self._refuse("division by anything but a positive number")
+        return lazy_map(operator.floordiv, self, other)
+
+    def _refuse(self, what: str) -> NoReturn:
+        names = ", ".join(repr(name) for name in sorted(self.decisions))
+        raise SpaceError(
+            f"{what} of a value that depends on decision {names}: it has no single value while the space is defined; "
+            "use choose.op, choose.repeat or choose.map"
+        )
+
+    def __bool__(self) -> bool:
+        self._refuse("the truth")
+
+    def __int__(self) -> int:
+        self._refuse("int()")
+
+    def __float__(self) -> float:
+        self._refuse("float()")
+
+    def __index__(self) -> int:
+        self._refuse("use as a plain integer")
+
+    def __iter__(self) -> NoReturn:
+        self._refuse("iteration")
+
+    def __eq__(self, other: object) -> bool:
+        self._refuse("comparison (==)")
+
+    def __lt__(self, other: object) -> bool:
+        self._refuse("comparison (<)")
+
+    def _no_arithmetic(self, *_: object) -> NoReturn:
+        self._refuse("arithmetic other than + * //")
+
+    __le__ = __gt__ = __ge__ = __lt__
+    __sub__ = __rsub__ = __truediv__ = __rtruediv__ = __rfloordiv__ = _no_arithmetic
+    __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = _no_arithmetic
+    __hash__ = object.__hash__
+
+
+class LazyDecision(Lazy):
+    """The chosen value of one decision."""
+
+    def __init__(self, selection: Selected, name: str, values: tuple[Any, ...], largest: Any) -> None:
+        super().__init__(selection, frozenset([name]), largest)
+        self.name, self.values = name, values
+
+    def _evaluate(self) -> Any:
+        return self.values[self.selection.index[self.name]]
+
+
+class LazyResult(Lazy):
+    """A function of other sizes."""
+
+    def __init__(self, fn: Callable[..., Any], arguments: tuple[Any, ...], largest: Any) -> None:
+        lazies = [argument for argument in arguments if isinstance(argument, Lazy)]
+        super().__init__(lazies[0].selection, frozenset().union(*(lazy.decisions for lazy in lazies)), largest)
+        self.fn, self.arguments = fn, arguments
+
+    def _evaluate(self) -> Any:
+        return self.fn(*map(current, self.arguments))
+
+
+Size = int | Lazy
+T = TypeVar("T")
+
+
+def current(size: Any) -> Any:
+    """The value of a size now: itself if it is plain."""
+    return size.current if isinstance(size, Lazy) else size
+
+
+def largest(size: Any) -> Any:
+    """The largest value a size can take: itself if it is plain."""
+    return size.largest if isinstance(size, Lazy) else size
+
+
+def lazies_in(holder: object) -> list[Lazy]:
+    """The lazy values an object holds as attributes, or in tuples and lists among them."""
+    held = [
+        item for value in vars(holder).values() for item in (value if isinstance(value, tuple | list) else (value,))
+    ]
+    return [item for item in held if isinstance(item, Lazy)]
+
+
+def lazy_map(fn: Callable[..., Any], *values: Any, largest_result: Any = None) -> Any:
+    """`fn` of the values: applied at once to plain ones, a lazy result as soon as one is lazy.
+
+    Args:
+        fn: A pure function.
+        values: Plain or lazy.
+        largest_result: The largest result. Needed where `fn` is not monotone: by default it is `fn` of the
+            largest values, which would be wrong then.
+    """
+    if not any(isinstance(value, Lazy) for value in values):
+        return fn(*values)
+    return LazyResult(fn, values, fn(*map(largest, values)) if largest_result is None else largest_result)

@@ -1,0 +1,1 @@
+"""Trials and results → pages for people."""

@@ -1,0 +1,296 @@
+"""Files that are there completely or not at all, and that say so when they were damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from archwright.core.errors import ArchwrightError, InvalidValueError, RunError, RunFolderError
+
+if TYPE_CHECKING:  # `archwright status` reads JSON files here and need not wait for torch
+    import torch
+
+Json: TypeAlias = Any
+"""What JSON can hold: None, bool, int, float, str, and lists and string-keyed mappings of these."""
+
+TENSORS_FORMAT = 1
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_NO_DIGEST = b"0" * 64
+_FLOAT = "__float__"
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def replacing(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well and vanishes otherwise.
+
+    Args:
+        path: The file to create or replace; its folder is created.
+        durable: Flush file and folder to the disk first, so that the death of the machine is survived as well.
+
+    Raises:
+        RunError: If the file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if durable:
+            _flush(temporary)
+        os.replace(temporary, path)
+        if durable:
+            _flush(path.parent)
+    except OSError as error:
+        if isinstance(error, ArchwrightError):  # some of ours are OSErrors; they say already what is wrong
+            raise
+        raise RunError(f"{path} cannot be written: {error.strerror or error}; what was there before is kept") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path | str, data: bytes | bytearray, *, durable: bool = True) -> None:
+    """Create or replace a file atomically.
+
+    Raises:
+        RunError: If it cannot be written, for example because the disk is full.
+    """
+    with replacing(path, durable=durable) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path | str, text: str, *, durable: bool = True) -> None:
+    """Create or replace a UTF-8 file atomically."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), durable=durable)
+
+
+def write_json(path: Path | str, document: Json, *, durable: bool = True) -> None:
+    """Create or replace a strict JSON file atomically.
+
+    Raises:
+        InvalidValueError: If the document holds what JSON has no form for, such as NaN or an array.
+    """
+    write_text(path, json_text(document, str(path)) + "\n", durable=durable)
+
+
+def json_text(document: Json, what: str, *, any_float: bool = False) -> str:
+    """Strict, indented JSON text.
+
+    Args:
+        document: What to write.
+        what: Its name in errors.
+        any_float: Write floats that are not finite as {"__float__": "inf"} and the like (`unpack` undoes it).
+
+    Raises:
+        InvalidValueError: If the document holds what JSON has no form for.
+    """
+    try:
+        return json.dumps(_pack(document) if any_float else document, indent=1, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        accepted = "use text, finite numbers, lists and mappings"
+        raise InvalidValueError(f"{what} cannot be JSON: {error}; {accepted}") from error
+
+
+def as_json(document: Json, what: str) -> Json:
+    """The document as a file would give it back: tuples are lists, keys are text; any float is allowed."""
+    return unpack(json.loads(json_text(document, what, any_float=True)))
+
+
+def _pack(value: Json) -> Json:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_FLOAT: str(float(value))}
+    if isinstance(value, Mapping):
+        if value.keys() == {_FLOAT}:
+            raise ValueError(f"a mapping with the only key {_FLOAT!r} stands for a float")
+        return {name: _pack(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pack(item) for item in value]
+    return value
+
+
+def unpack(value: Json) -> Json:
+    """The document whose `json_text(…, any_float=True)` was parsed to this."""
+    if isinstance(value, dict):
+        if value.keys() == {_FLOAT}:
+            return float(value[_FLOAT])
+        return {name: unpack(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [unpack(item) for item in value]
+    return value
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete the temporary files of writes that were killed, at any depth; return how many there were."""
+    removed = 0
+    for parent, _, names in os.walk(folder):
+        for name in filter(_TEMPORARY.fullmatch, names):
+            Path(parent, name).unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether this is the temporary file of a write."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """The whole file.
+
+    Raises:
+        RunFolderError: If it is missing or cannot be read; the message names it.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_json(path: Path | str) -> Json:
+    """The document in a strict JSON file.
+
+    Raises:
+        RunFolderError: If it is missing, unreadable or no strict JSON; the message names it.
+    """
+    return parse_json(read_bytes(path), str(path))
+
+
+def parse_json(data: bytes | str, what: str) -> Json:
+    """The document in this text; `what` names it in errors."""
+    try:
+        return json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise RunFolderError(f"{what} is damaged, it is no valid JSON: {error}") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed")
+
+
+# --- tensors -----------------------------------------------------------------------------------------------------
+
+
+def write_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], state: Json = None) -> None:
+    """Write named tensors and a JSON state as one safetensors file, atomically.
+
+    The state travels in the file's metadata, beside a SHA-256 of every byte of the file. Tensors are copied to the
+    CPU and made contiguous; data type and shape stay.
+
+    Args:
+        path: The file to create or replace.
+        tensors: Dense tensors by name; they may share memory (each is stored in full).
+        state: JSON; floats that are not finite are allowed.
+
+    Raises:
+        InvalidValueError: If a tensor is not dense or the state is no JSON.
+        RunError: If the file cannot be written.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import save
+
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+            raise InvalidValueError(
+                f"tensor {name!r} of {path} is sparse, quantized or meta; only dense ones are stored"
+            )
+    copies = {name: _plain_copy(tensor) for name, tensor in tensors.items()}
+    metadata = {
+        "format": "pt",
+        "archwright": str(TENSORS_FORMAT),
+        "state": json_text(state, f"the state in {path}", any_float=True),
+        "sha256": _NO_DIGEST.decode(),
+    }
+    try:
+        data = bytearray(save(copies, metadata))
+    except (SafetensorError, TypeError, ValueError, KeyError) as error:
+        raise InvalidValueError(f"the tensors of {path} cannot be stored: {error}") from error
+    write_bytes(path, _seal(data))
+
+
+def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], Json]:
+    """The tensors, on the CPU, and the state that `write_tensors` wrote.
+
+    Raises:
+        RunFolderError: If the file is missing, damaged, or written by something else; the message names it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    data = read_bytes(path)
+    state = _checked_state(data, path)
+    try:
+        return load(data), state
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}; restore it from a copy") from error
+
+
+def read_state(path: Path | str) -> Json:
+    """The state alone; the whole file is checked as in `read_tensors`."""
+    return _checked_state(read_bytes(path), path)
+
+
+def _plain_copy(tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    plain = tensor.detach().cpu().resolve_conj().resolve_neg()
+    return plain.clone(memory_format=torch.contiguous_format)
+
+
+def _seal(data: bytearray) -> bytearray:
+    """Put the digest of the file, taken with zeros in its place, where the zeros are."""
+    found = _DIGEST.search(data, 8, 8 + _header_length(data))
+    assert found is not None
+    assert found[1] == _NO_DIGEST
+    data[found.start(1) : found.end(1)] = hashlib.sha256(data).hexdigest().encode()
+    return data
+
+
+def _checked_state(data: bytes, path: Path | str) -> Json:
+    end = 8 + _header_length(data)
+    # Quotes inside names or the state are escaped in the header, so this finds the metadata entry and nothing else.
+    found = _DIGEST.search(data, 8, end) if end <= len(data) else None
+    if found is None:
+        raise RunFolderError(f"{path} is truncated or was not written by archwright; restore it from a copy")
+    digest = hashlib.sha256(data[: found.start(1)])
+    digest.update(_NO_DIGEST)
+    digest.update(memoryview(data)[found.end(1) :])
+    if digest.hexdigest().encode() != found[1]:
+        raise RunFolderError(f"{path} is damaged, its checksum does not match; restore it from a copy")
+    metadata = parse_json(data[8:end], str(path)).get("__metadata__", {})
+    if metadata.get("archwright") != str(TENSORS_FORMAT):
+        known = f"this archwright reads {TENSORS_FORMAT}"
+        raise RunFolderError(
+            f"{path} has format {metadata.get('archwright')!r}; {known}; use the version that wrote it"
+        )
+    return unpack(parse_json(metadata.get("state", ""), f"the state in {path}"))
+
+
+def _header_length(data: bytes | bytearray) -> int:
+    return int.from_bytes(data[:8], "little")

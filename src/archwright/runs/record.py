@@ -1,0 +1,128 @@
+"""run.json: what a run was started with, and whether a resumption is the same run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from archwright.core.errors import RunFolderError
+from archwright.runs import files
+
+FILE_NAME = "run.json"
+FORMAT = 1
+
+_ABSENT = object()
+
+
+def make_record(
+    config: Mapping[str, Any], *, recipe: str, seed: int, threads: int, command: Sequence[str] | None
+) -> dict[str, Any]:
+    """The record of a run that starts now on this machine.
+
+    Raises:
+        InvalidValueError: If the config is no strict JSON.
+    """
+    record = {
+        "format": FORMAT,
+        "recipe": recipe,
+        "config": dict(config),
+        "seed": seed,
+        "threads": threads,
+        "versions": versions(),
+        "host": {"platform": platform.platform(), "cpu_count": os.cpu_count(), "machine": platform.machine()},
+        "command": None if command is None else list(command),
+        "started": utc_now(),
+    }
+    document: dict[str, Any] = files.parse_json(files.json_text(record, "the config of a run"), "the config of a run")
+    return document
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record in a run's folder.
+
+    Raises:
+        RunFolderError: If run.json is damaged, of something else, or of a format this version does not know.
+    """
+    path = folder / FILE_NAME
+    record = files.read_json(path)
+    if not isinstance(record, dict) or "format" not in record:
+        raise RunFolderError(f"{path} is no record of a run; choose another folder")
+    if record["format"] != FORMAT:
+        known = f"this archwright reads {FORMAT}"
+        raise RunFolderError(f"{path} has format {record['format']!r}; {known}; use the version that wrote it")
+    kinds = {"recipe": str, "config": dict, "seed": int, "threads": int, "versions": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(record.get(name), kind)]
+    if wrong:
+        raise RunFolderError(f"{path} is damaged, {wrong[0]!r} is missing or malformed; restore it from a copy")
+    return record
+
+
+def refuse_differences(folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Resuming under another config, seed, thread count or recipe would mix two runs.
+
+    Raises:
+        RunFolderError: If they differ; the message lists each differing key with both values.
+    """
+    differing = list(_differences(_identity(stored), _identity(asked)))
+    if differing:
+        listed = "; ".join(f"{name} was {_short(old)} and is now {_short(new)}" for name, old, new in differing)
+        raise RunFolderError(f"{folder} is another run: {listed}; resume with its values or choose another --out")
+
+
+def changed_versions(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Each version that differs, as "torch 2.6.0 → 2.7.0"."""
+    changed = _differences(_flat(stored["versions"]), _flat(asked["versions"]))
+    return [f"{name} {_plain(old)} → {_plain(new)}" for name, old, new in changed]
+
+
+def versions() -> dict[str, str]:
+    """Versions a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in ("archwright", "torch", "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # run from a source tree
+            found[name] = str(getattr(sys.modules.get(name), "__version__", "unknown"))
+    return found
+
+
+def utc_now() -> str:
+    """The time, as in 2030-01-31T12:00:00Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{name: record[name] for name in ("recipe", "seed", "threads")}, **_flat(record["config"])}
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves by dotted name; a list is a leaf, and so is an empty mapping."""
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name in sorted(old.keys() | new.keys()):
+        before, now = old.get(name, _ABSENT), new.get(name, _ABSENT)
+        if type(before) is not type(now) or before != now:
+            yield name, before, now
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is _ABSENT else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _plain(value: Any) -> str:
+    return "absent" if value is _ABSENT else str(value)

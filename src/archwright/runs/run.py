@@ -1,0 +1,304 @@
+"""A run and its folder: begun once, resumed as often as needed, finished once."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from archwright.core.errors import InvalidValueError, RunError, RunFolderError
+from archwright.runs import files, record
+from archwright.runs.files import Json
+from archwright.runs.ledger import Entry, Ledger
+from archwright.runs.lock import FolderLock, holder, in_use
+from archwright.runs.phase import Phase, Surroundings
+from archwright.runs.progress import Progress, printable
+from archwright.runs.status import StatusFile, is_fresh
+from archwright.stores.base import Store
+from archwright.stores.memory import MemoryStore
+from archwright.stores.opening import open_store
+
+RESULT = "result.json"
+LOG = "log.txt"
+
+
+class Run:
+    """What a recipe writes to and resumes from; made by `open_run`.
+
+    Attributes:
+        folder: The run's folder; None keeps everything in memory.
+        seed: Seed of everything random in the run.
+        record: What run.json holds.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        started: Mapping[str, Any],
+        *,
+        progress: Progress,
+        checkpoint_every_s: float,
+        lock: FolderLock | None = None,
+    ) -> None:
+        self.folder = folder
+        self.record = dict(started)
+        self.seed: int = started["seed"]
+        self._lock = lock
+        self._ledger = Ledger(folder)
+        self._status = StatusFile(folder)
+        self._around = Surroundings(folder, self._ledger, self._status, progress, checkpoint_every_s)
+        self._phases: dict[str, Phase] = {}
+        self._stores: dict[str, Store] = {}
+        self._result: Json = None
+
+    def store(self, study: str = "search") -> Store:
+        """The trials of a study of this run; the same object each time, closed with the run.
+
+        Raises:
+            RunFolderError: If trials.sqlite is damaged.
+        """
+        self._check_open()
+        if study not in self._stores:
+            self._stores[study] = MemoryStore() if self.folder is None else open_store(self.folder, study)
+        return self._stores[study]
+
+    def phase(self, name: str, *, total: int | None = None) -> Phase:
+        """The phase of that name; the same object each time.
+
+        Args:
+            name: Letters, digits, `.`, `_`, `-`; names its checkpoint file.
+            total: Units of work in it, for the time left.
+
+        Raises:
+            RunFolderError: If its checkpoint is damaged.
+        """
+        self._check_open()
+        if name not in self._phases:
+            self._phases[name] = Phase(name, self._around, total)
+        if total is not None:
+            self._phases[name].total = total
+        return self._phases[name]
+
+    def path(self, name: str) -> Path:
+        """A path inside the run's folder, e.g. `run.path("best/model.onnx")`; write to it with `files.replacing`.
+
+        Raises:
+            InvalidValueError: If the name leads out of the folder.
+            RunError: If the run is kept in memory.
+        """
+        if self.folder is None:
+            raise RunError(f"there is no file {name!r}: this run is kept in memory; give it a folder")
+        base = self.folder.resolve()
+        # Links count: a folder that points elsewhere leads out as well.
+        if not name or not name.isprintable() or not (base / name).resolve().is_relative_to(base) or name == ".":
+            raise InvalidValueError(f"{name!r} is no file inside the run's folder; give a relative path without '..'")
+        return self.folder / name
+
+    def write_json(self, name: str, document: Json) -> None:
+        """Write a strict JSON file into the folder, atomically; in memory it is only checked."""
+        self._check_open()
+        if self.folder is None:
+            files.json_text(document, name)
+        else:
+            files.write_json(self.path(name), document)
+
+    @property
+    def ledger(self) -> dict[str, Entry]:
+        """Wall time, CPU time and peak memory of each phase up to now."""
+        return self._ledger.entries()
+
+    def log(self, line: str) -> None:
+        """Append a line with the UTC time to log.txt.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        if self.folder is None:
+            return
+        self._check_open()
+        path = self.folder / LOG
+        text = f"{record.utc_now()} {printable(line)}\n".encode("utf-8", "backslashreplace")
+        try:
+            with path.open("a+b") as stream:
+                if stream.seek(0, 2) and (stream.seek(-1, 2), stream.read(1))[1] != b"\n":
+                    text = b"\n" + text  # the last writer was killed within its line
+                stream.write(text)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}") from error
+
+    def finish(self, result: Json) -> None:
+        """Write result.json and mark the run finished; again replaces the result.
+
+        Raises:
+            InvalidValueError: If the result is no strict JSON.
+        """
+        self._check_open()
+        text = files.json_text(result, RESULT) + "\n"
+        if self.folder is not None:
+            self._ledger.save(durable=True)
+            files.write_text(self.folder / RESULT, text)
+            self._status.finish(hashlib.sha256(text.encode()).hexdigest())
+            self.log("finished")
+        self._result = files.parse_json(text, RESULT)
+
+    @property
+    def result(self) -> Json:
+        """What `finish` was given, by this process or an earlier one; None in a run that is not finished.
+
+        Raises:
+            RunFolderError: If result.json is not what `finish` wrote.
+        """
+        if self._result is None and self.folder is not None and self._status.result_digest is not None:
+            path = self.folder / RESULT
+            if not path.exists():
+                return None
+            data = files.read_bytes(path)
+            if hashlib.sha256(data).hexdigest() != self._status.result_digest:
+                raise RunFolderError(f"{path} was changed after the run; delete it and resume to write it again")
+            self._result = files.parse_json(data, str(path))
+        return self._result
+
+    def close(self) -> None:
+        """Close stores and progress, free the folder; twice is fine."""
+        if not self._around.is_open:
+            return
+        self._around.is_open = False
+        try:
+            for store in self._stores.values():
+                store.close()
+            self._around.progress.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                with suppress(RunError):  # a full disk must not hide what went wrong
+                    self.log(f"stopped by {type(error).__name__}: {error}")
+        finally:
+            self.close()
+
+    def _check_open(self) -> None:
+        if not self._around.is_open:
+            raise RunError("this run is closed; open it again with open_run(..., resume=True)")
+
+
+def open_run(
+    out: Path | str | None,
+    config: Mapping[str, Any],
+    *,
+    seed: int,
+    resume: bool = False,
+    progress: Progress | None = None,
+    checkpoint_every_s: float = 20.0,
+    recipe: str | None = None,
+    threads: int | None = None,
+    command: Sequence[str] | None = None,
+) -> Run:
+    """Begin a run in a new or empty folder, or go on with the one in it.
+
+    Args:
+        out: The folder, created if missing; None keeps the run in memory and writes nothing.
+        config: The effective configuration, strict JSON.
+        seed: Seed of everything random, in [0, 2**63).
+        resume: Go on with what is in the folder; where nothing was begun, begin.
+        progress: Where to show how far the run is; None shows nothing.
+        checkpoint_every_s: Seconds between the checkpoints of a long phase.
+        recipe: Name for run.json; None takes `config["recipe"]` if there is one.
+        threads: Threads an evaluation uses; None takes torch's present number.
+        command: The command line, for repeating the run.
+
+    Raises:
+        RunFolderError: If the folder is not empty (without `resume`), in use, of something else, damaged, of another
+            format, or holds a run with another config, seed, recipe or thread count. Nothing is changed then.
+        InvalidValueError: If an argument is out of range.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InvalidValueError(f"seed is {seed!r}; give an integer from 0 to 2**63 - 1")
+    if math.isnan(checkpoint_every_s) or checkpoint_every_s < 0:
+        raise InvalidValueError(f"checkpoint_every_s is {checkpoint_every_s!r}; give seconds, 0 for every occasion")
+    if threads is not None and threads < 1:
+        raise InvalidValueError(f"threads is {threads}; give at least 1")
+    if recipe is None:
+        recipe = str(config.get("recipe", ""))
+    asked = record.make_record(config, recipe=recipe, seed=seed, threads=threads or _threads(), command=command)
+    shown = progress or Progress()
+    if out is None:
+        return Run(None, asked, progress=shown, checkpoint_every_s=checkpoint_every_s)
+    if not str(out):
+        raise InvalidValueError("the folder of a run is named by empty text; give a path, or None to write nothing")
+    folder = Path(out)
+    lock = _claim(folder, resume=resume)
+    try:
+        started, notes = _begin_or_go_on(folder, asked)
+        run = Run(folder, started, progress=shown, checkpoint_every_s=checkpoint_every_s, lock=lock)
+        for note in notes:
+            run.log(note)
+    except RunError as error:  # nothing has started yet, so this can be mended first
+        lock.release()
+        raise RunFolderError(str(error)) from error
+    except BaseException:
+        lock.release()
+        raise
+    return run
+
+
+def _claim(folder: Path, *, resume: bool) -> FolderLock:
+    """The lock of a folder in which this run may begin or go on; another folder is left untouched."""
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file; choose a folder as --out")
+    if folder.exists():
+        _refuse_unsuitable(folder, resume=resume)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
+    lock = FolderLock(folder)
+    try:
+        _refuse_unsuitable(folder, resume=resume)  # another process may have begun a run before the lock was ours
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _refuse_unsuitable(folder: Path, *, resume: bool) -> None:
+    if is_fresh(folder):
+        return
+    if not (folder / record.FILE_NAME).exists():
+        raise RunFolderError(f"{folder} is not empty and holds no run (there is no run.json); choose another --out")
+    if not resume:
+        pid = holder(folder)
+        if pid is not None:
+            raise in_use(folder, pid)
+        raise RunFolderError(f"{folder} is not empty; choose another --out or add --resume")
+
+
+def _begin_or_go_on(folder: Path, asked: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """The record to work by, and lines for the log."""
+    if not (folder / record.FILE_NAME).exists():
+        files.remove_leftovers(folder)
+        files.write_json(folder / record.FILE_NAME, asked)
+        return asked, [f"started {asked['recipe'] or 'a run'} with seed {asked['seed']}"]
+    stored = record.read_record(folder)
+    record.refuse_differences(folder, stored, asked)
+    files.remove_leftovers(folder)
+    changed = record.changed_versions(stored, asked)
+    notes = [f"versions changed since the start, results may differ: {', '.join(changed)}"] if changed else []
+    return stored, [*notes, "resumed"]
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()

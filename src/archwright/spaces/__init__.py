@@ -1,0 +1,7 @@
+"""Search spaces: decisions, a network, an input."""
+
+from archwright.spaces.base import Space
+from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
+from archwright.spaces.spos import SposSpace
+
+__all__ = ["Architecture", "Space", "SposSpace", "arch_document", "open_architecture", "open_space"]

@@ -1,0 +1,175 @@
+"""The contract of a search space: decisions, a network, an input."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from archwright.core.arch import Arch, Value
+from archwright.core.catalog import Entry
+from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.errors import InvalidArchError, InvalidValueError
+from archwright.nn.choice import Chooser, Fixed, Supernet
+from archwright.nn.choice import extract as extract_network
+
+Shape = tuple[int, ...]
+
+
+class Space(ABC):
+    """One definition of a searchable network, for every way of executing it.
+
+    A subclass writes `network(choose)`; its decisions are recorded by building that once on the meta device.
+    What is given to the constructor is what `args()` returns, so that a space can be named in a file.
+
+    Args:
+        input_shape: Shape of one input without the batch, e.g. (3, 32, 32); the class's own by default.
+        n_classes: Number of outputs; the class's own by default.
+
+    Attributes:
+        input_shape: See above.
+        n_classes: See above.
+        opened_as: The `module:Class` or `file.py:Class` a user named it by, if any.
+    """
+
+    __listing__: ClassVar[Entry]
+    input_shape: Shape = (3, 32, 32)
+    n_classes: int = 10
+    opened_as: str | None = None
+
+    def __init__(self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> None:
+        if input_shape is not None:
+            self.input_shape = tuple(int(side) for side in input_shape)
+        if n_classes is not None:
+            self.n_classes = int(n_classes)
+        if not self.input_shape or min(self.input_shape) < 1:
+            raise InvalidValueError(f"input shape is {self.input_shape}; every side must be at least 1")
+        if self.n_classes < 1:
+            raise InvalidValueError(f"number of classes is {self.n_classes}; give at least 1")
+
+    @abstractmethod
+    def network(self, choose: Chooser) -> nn.Module:
+        """The network, asking `choose` for every searched part; takes (N, *input_shape), gives (N, n_classes).
+
+        Ordered stages in one `nn.Sequential` let evaluators share work between archs with equal first stages.
+        """
+
+    @property
+    def name(self) -> str:
+        """What files and the command line call it: the catalogue's name, what it was opened as, or `module:Class`."""
+        if self.opened_as is not None:
+            return self.opened_as
+        listing = type(self).__dict__.get("__listing__")
+        return listing.name if listing is not None else f"{type(self).__module__}:{type(self).__qualname__}"
+
+    def args(self) -> dict[str, Any]:
+        """Constructor arguments, as JSON, that give this space again; subclasses add their own."""
+        return {"input_shape": list(self.input_shape), "n_classes": self.n_classes}
+
+    def with_args(self, **changes: Any) -> Self:
+        """The same space with other constructor arguments."""
+        space = type(self)(**{**self.args(), **changes})
+        space.opened_as = self.opened_as
+        return space
+
+    def input_forms(self) -> dict[str, Any]:
+        """What `describe` says about the inputs this space takes, beside the one it has; JSON."""
+        return {}
+
+    def search_form(self) -> Space:
+        """The space a supernet is built in: the same decisions, but where the method's paper trains other layers."""
+        return self
+
+    @functools.cached_property
+    def decisions(self) -> DecisionSpace:
+        """The decisions of this space, as `declare` gives them."""
+        return self.declare()
+
+    def declare(self) -> DecisionSpace:
+        """The decisions: recorded by building the network once on the meta device.
+
+        A subclass may write them down instead.
+        """
+        chooser = Supernet()
+        with torch.device("meta"):
+            self.network(chooser)
+        return chooser.decisions()
+
+    # ── archs ─────────────────────────────────────────────────────────────────────────────────────
+
+    def size(self) -> int:
+        """The exact number of archs."""
+        return self.decisions.size()
+
+    def sample(self, n: int, rng: np.random.Generator) -> list[Arch]:
+        """Draw n archs, each equally likely (with replacement)."""
+        return self.decisions.archs(self.decisions.sample(n, rng))
+
+    def row(self, arch: Mapping[str, Value]) -> Rows:
+        """The arch as value indices (n_decisions,); raises as `DecisionSpace.row`."""
+        return self.decisions.row(arch)
+
+    def code(self, arch: Mapping[str, Value]) -> str:
+        """The arch in the space's own short notation: its value indices, by default.
+
+        One digit a decision where they all have at most ten values, else numbers joined by '.'; an
+        inactive decision is '-'.
+        """
+        row = self.row(arch).tolist()
+        parts = ["-" if index < 0 else str(index) for index in row]
+        return ("" if self._has_digits else ".").join(parts)
+
+    def parse(self, code: str) -> Arch:
+        """The arch of a code.
+
+        Raises:
+            InvalidArchError: If the code is not one of this space.
+        """
+        space = self.decisions
+        parts = list(code) if self._has_digits else code.split(".")
+        if len(parts) != len(space):
+            raise InvalidArchError(
+                f"code {code!r} has {len(parts)} positions; space {self.name!r} has {len(space)} decisions"
+            )
+        values = {}
+        for decision, part in zip(space, parts, strict=True):
+            if part == "-":
+                continue
+            if not part.isascii() or not part.isdigit() or int(part) >= len(decision.values):
+                raise InvalidArchError(
+                    f"code {code!r} has {part!r} for decision {decision.name!r}; use 0 to {len(decision.values) - 1}"
+                )
+            values[decision.name] = decision.values[int(part)]
+        space.row(values)
+        return Arch(values)
+
+    @property
+    def _has_digits(self) -> bool:
+        return bool((self.decisions.n_values <= 10).all())
+
+    # ── networks ──────────────────────────────────────────────────────────────────────────────────
+
+    def build(self, arch: Mapping[str, Value]) -> nn.Module:
+        """The stand-alone network of an arch, freshly initialised.
+
+        Raises:
+            UnknownNameError, InvalidArchError: If the arch is no member of the space.
+        """
+        self.row(arch)
+        chooser = Fixed(arch)
+        network = self.network(chooser)
+        chooser.check_all_asked()
+        return network
+
+    def supernet(self) -> nn.Module:
+        """A network that holds the weights of every arch; activate one through `selection_of(network)`."""
+        return self.network(Supernet())
+
+    def extract(self, supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
+        """The stand-alone network of an arch with its weights in a supernet of this space (see `nn.extract`)."""
+        return extract_network(self.network, supernet, arch)

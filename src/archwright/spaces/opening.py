@@ -1,0 +1,202 @@
+"""From what a user writes to a space or an architecture."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from archwright.core import catalog
+from archwright.core.arch import Arch, Value
+from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UnknownNameError, UsageError
+from archwright.spaces.base import Space
+
+ARCH_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One member of one space.
+
+    Attributes:
+        name: Published name, file or code it was opened by.
+        space: Its space.
+        arch: Its values.
+    """
+
+    name: str
+    space: Space
+    arch: Arch
+
+
+def open_space(spec: str, **args: Any) -> Space:
+    """A space by catalogue name, `package.module:Class` or `file.py:Class`, made with the given arguments.
+
+    Code is imported only where the user names it.
+
+    Raises:
+        UnknownNameError: If nothing has that name.
+        SpaceError: If the named code cannot be imported, is no space, or does not take the arguments.
+    """
+    cls = _class_in_code(spec) if ":" in spec else catalog.load("space", spec)
+    accepted = _accepted_arguments(cls)
+    unknown = [name for name in args if accepted is not None and name not in accepted]
+    if unknown:
+        raise UnknownNameError(f"argument of space {spec!r}", unknown[0], accepted or [])
+    try:
+        space: Space = cls(**args)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise SpaceError(f"space {spec!r} could not be made: {_one_line(error)}") from error
+    if ":" in spec:
+        space.opened_as = spec
+    return space
+
+
+def open_architecture(spec: str, **args: Any) -> Architecture:
+    """An architecture by published name, path of an arch.json, or `SPACE:CODE`.
+
+    Args:
+        spec: What the user wrote.
+        args: Arguments of the space to use instead of the stored or default ones, e.g. `n_classes`.
+
+    Raises:
+        UsageError: If it cannot be found or is no member of its space; says what was tried.
+    """
+    published = published_architectures()
+    if (name := catalog.canonical_name(spec)) in published:
+        return _from_document(name, published[name], args)
+    if spec.endswith(".json") or _is_file(spec):
+        return _from_document(spec, _read_document(Path(spec)), args)
+    space_name, colon, code = spec.rpartition(":") if spec.count(":") > 1 else spec.partition(":")
+    if colon:
+        space = open_space(space_name, **args)
+        return Architecture(spec, space, space.parse(code))
+    raise UnknownNameError("architecture (a published name, a path to an arch.json, or SPACE:CODE)", spec, published)
+
+
+def arch_document(space: Space, arch: Mapping[str, Value]) -> dict[str, Any]:
+    """The content of an arch.json: enough to build the network again, and to notice that its space has changed."""
+    return {
+        "format": ARCH_FORMAT,
+        "space": space.name,
+        "space_args": space.args(),
+        "decisions": space.decisions.fingerprint,
+        "arch": Arch(arch).to_json(),
+    }
+
+
+@functools.cache
+def published_architectures() -> dict[str, dict[str, Any]]:
+    """Every published network by name: arch documents with `summary` and `source` beside them."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted(
+        resources.files("archwright.spaces").joinpath("published").iterdir(), key=lambda file: file.name
+    ):
+        if file.name.endswith(".json"):
+            found |= json.loads(file.read_text("utf-8"))["architectures"]
+    return found
+
+
+def _from_document(name: str, document: Any, args: Mapping[str, Any]) -> Architecture:
+    if not isinstance(document, dict) or not isinstance(document.get("space"), str):
+        raise InvalidArchError(f"{name}: not an arch.json (an object with format, space, space_args, arch)")
+    version = document.get("format", ARCH_FORMAT)
+    if version != ARCH_FORMAT:
+        raise InvalidArchError(f"{name}: written in format {version!r}; this version reads format {ARCH_FORMAT}")
+    stored = document.get("space_args", {})
+    if not isinstance(stored, dict):
+        raise InvalidArchError(f"{name}: space_args is {type(stored).__name__}; it must be an object")
+    space = open_space(document["space"], **{**stored, **args})
+    expected = document.get("decisions")
+    try:
+        arch = Arch.from_json(document.get("arch"))
+        space.row(arch)
+    except UsageError as error:
+        raise InvalidArchError(f"{name}: {error}") from error
+    if expected is not None and expected != space.decisions.fingerprint:
+        raise InvalidArchError(
+            f"{name}: space {document['space']!r} has changed since this file was written; search again"
+        )
+    return Architecture(name, space, arch)
+
+
+def _is_file(spec: str) -> bool:
+    try:
+        return Path(spec).is_file()
+    except OSError:  # longer than a file name may be: a code
+        return False
+
+
+def _read_document(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InvalidArchError(f"{path}: there is no such file") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidArchError(f"{path}: cannot be read as JSON ({_one_line(error)})") from None
+
+
+def _class_in_code(spec: str) -> type[Space]:
+    place, _, attribute = spec.rpartition(":")
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    cls = getattr(module, attribute, None)
+    spaces = [
+        name
+        for name, thing in vars(module).items()
+        if inspect.isclass(thing) and issubclass(thing, Space) and thing is not Space
+    ]
+    if cls is None:
+        raise UnknownNameError(f"space in {place}", attribute, spaces)
+    if not (inspect.isclass(cls) and issubclass(cls, Space)):
+        raise SpaceError(f"{spec} is no subclass of archwright.Space; {place} has {', '.join(spaces) or 'none'}")
+    return cls
+
+
+def _import_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise SpaceError(f"module {name!r} cannot be imported: {_one_line(error)}") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InvalidValueError(f"there is no file {path}; give FILE.py:Class")
+    name = f"_archwright_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise SpaceError(f"{path} raised while it was imported: {_one_line(error)}") from error
+    return module
+
+
+def _accepted_arguments(cls: type[Space]) -> list[str] | None:
+    """Names a space's constructor takes; None where it takes any (`**kwargs`) and has to refuse them itself."""
+    parameters = inspect.signature(cls).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [parameter.name for parameter in parameters]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

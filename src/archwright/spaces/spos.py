@@ -1,0 +1,177 @@
+"""The block search space of Single Path One-Shot (Guo et al., ECCV 2020, arXiv:1904.00420).
+
+A ShuffleNetV2-like chain of blocks of fixed widths; every block is one of three shuffle blocks (depth-wise
+kernel 3, 5 or 7) or an "xception" block. Figures are those of the released code.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+from torch import nn
+
+from archwright.core.catalog import listed
+from archwright.core.decisions import Decision, DecisionSpace
+from archwright.core.errors import InvalidValueError
+from archwright.nn.choice import Chooser
+from archwright.nn.ops.shuffle import ShuffleBlock, conv_bn
+from archwright.spaces.base import Space
+
+CANDIDATES: dict[str, dict[str, int]] = {
+    "shuffle3": {"kernel": 3},
+    "shuffle5": {"kernel": 5},
+    "shuffle7": {"kernel": 7},
+    "xception": {"kernel": 3, "separable_convs": 3},
+}
+
+FormName = Literal["imagenet", "small"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """Widths of the chain.
+
+    Attributes:
+        stem: Channels after the first convolution.
+        stages: (channels, blocks) of each stage; channels are divisible by 4.
+        last: Channels before pooling.
+    """
+
+    stem: int
+    stages: tuple[tuple[int, int], ...]
+    last: int
+
+
+FORMS: dict[FormName, Form] = {
+    "imagenet": Form(16, ((64, 4), (160, 4), (320, 8), (640, 4)), 1024),
+    # half the blocks and a quarter of the widths: the paper's proportions for images of a few dozen pixels
+    "small": Form(16, ((16, 2), (40, 2), (80, 4), (160, 2)), 256),
+}
+SMALL_BELOW = 64
+MIN_FINAL_SIDE = 4
+
+
+@listed(
+    "space",
+    "spos",
+    summary="ShuffleNetV2 chain, each block one of four; 20 blocks at 224 pixels, 10 for small images",
+    source="Guo et al., ECCV 2020, arXiv:1904.00420",
+)
+class SposSpace(Space):
+    """20 blocks x 4 candidates at 224 x 224 (4^20 archs), and a small-image form of 10 blocks (4^10).
+
+    The input size decides how many of the five possible stridings (stem, then each stage's first block)
+    take place: as many as leave a final map of at least 4 x 4, dropped from the front, so 224 pixels have
+    all five and 28 pixels the last three.
+
+    Args:
+        input_shape: (channels, height, width).
+        n_classes: Number of classes.
+        form: "imagenet" or "small"; by default "small" below 64 pixels.
+        affine: Whether batch norms scale and shift; the paper's supernet does without.
+        dropout: Probability before the classifier.
+    """
+
+    input_shape = (3, 224, 224)
+    n_classes = 1000
+
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int] | None = None,
+        n_classes: int | None = None,
+        form: FormName | None = None,
+        affine: bool = True,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(input_shape=input_shape, n_classes=n_classes)
+        if len(self.input_shape) != 3:
+            raise InvalidValueError(
+                f"space 'spos' takes images (channels, height, width), not the shape {self.input_shape}"
+            )
+        side = min(self.input_shape[1:])
+        if side < MIN_FINAL_SIDE:
+            raise InvalidValueError(f"space 'spos' takes images of at least {MIN_FINAL_SIDE} pixels a side, not {side}")
+        self.form: FormName = form or ("small" if side < SMALL_BELOW else "imagenet")
+        if self.form not in get_args(FormName):
+            raise InvalidValueError(f"form is {self.form!r}; choose one of {', '.join(get_args(FormName))}")
+        self.affine = bool(affine)
+        self.dropout = float(dropout)
+
+    def args(self) -> dict[str, Any]:
+        return super().args() | {"form": self.form, "affine": self.affine, "dropout": self.dropout}
+
+    def input_forms(self) -> dict[str, Any]:
+        return {
+            "form": self.form,
+            "smallest_side": MIN_FINAL_SIDE,
+            "forms": {f"images of {SMALL_BELOW} pixels and more": "imagenet", "smaller images": "small"},
+        }
+
+    def search_form(self) -> SposSpace:
+        """Without affine batch norms, as the paper's supernet is trained."""
+        return self.with_args(affine=False)
+
+    def declare(self) -> DecisionSpace:
+        n_blocks = sum(n for _, n in FORMS[self.form].stages)
+        return DecisionSpace([Decision(f"block{i}", tuple(CANDIDATES)) for i in range(n_blocks)])
+
+    def network(self, choose: Chooser) -> nn.Module:
+        form = FORMS[self.form]
+        strides = stage_strides(min(self.input_shape[1:]), len(form.stages) + 1)
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        stages["stem"] = conv_bn(self.input_shape[0], form.stem, 3, stride=strides[0], affine=self.affine)
+        width, i = form.stem, 0
+        for (channels, n_blocks), first_stride in zip(form.stages, strides[1:], strict=True):
+            for b in range(n_blocks):
+                block = partial(ShuffleBlock, width, channels, stride=first_stride if b == 0 else 1, affine=self.affine)
+                stages[f"block{i}"] = choose.op(
+                    f"block{i}", {key: partial(block, **kind) for key, kind in CANDIDATES.items()}
+                )
+                width, i = channels, i + 1
+        stages["head"] = nn.Sequential(
+            conv_bn(width, form.last, affine=self.affine),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(self.dropout),
+            nn.Linear(form.last, self.n_classes, bias=False),
+        )
+        network = nn.Sequential(stages)
+        initialize(network)
+        return network
+
+
+def stage_strides(side: int, n_places: int) -> list[int]:
+    """Stride at each place where the network may halve its image, for an image of `side` pixels.
+
+    >>> stage_strides(224, 5), stage_strides(28, 5), stage_strides(8, 5)
+    ([2, 2, 2, 2, 2], [1, 1, 2, 2, 2], [1, 1, 1, 1, 2])
+    """
+    n_halvings = 0
+    while n_halvings < n_places and (side := -(-side // 2)) >= MIN_FINAL_SIDE:
+        n_halvings += 1
+    return [1] * (n_places - n_halvings) + [2] * n_halvings
+
+
+def initialize(network: nn.Module) -> None:
+    """Initial weights of the released code.
+
+    First convolution and classifier N(0, 0.01); other convolutions N(0, 1/n) with n the second axis of the
+    weight; batch norms scale 1, shift 0.0001.
+    """
+    if next(network.parameters()).is_meta:
+        return  # nothing to fill in, and the first normal draw on the meta device takes torch a second
+    first = True
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, 0.0, 0.01 if first else 1.0 / module.weight.shape[1])
+            first = False
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.01)
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
+            nn.init.ones_(module.weight)
+            nn.init.constant_(module.bias, 0.0001)

@@ -1,0 +1,112 @@
+"""The contract of a strategy: ask for candidates, be told trials. It never trains and never evaluates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.errors import InfeasibleError, InvalidValueError
+from archwright.core.objective import Objective
+from archwright.core.trial import Candidate, Trial, derive_seed
+from archwright.spaces.base import Space
+
+Feasible = Callable[[Rows], NDArray[np.bool_]]
+MAX_DRAWS = 1_000_000
+
+
+class Strategy(ABC):
+    """Proposes architectures and learns from their trials.
+
+    What is asked depends on the seed and on the trials told so far, on nothing else: there is no hidden
+    random state (the stream for a proposal is derived from its number), so asking again and telling
+    stored trials restores a strategy exactly. That is how a search resumes.
+
+    Args:
+        space: Where archs come from.
+        n_trials: Most trials a search with it takes.
+        seed: Of every proposal, and of the seeds handed to candidates.
+    """
+
+    def __init__(self, space: Space, *, n_trials: int, seed: int = 0) -> None:
+        if n_trials < 1:
+            raise InvalidValueError(f"a search of {n_trials} trials finds nothing; give at least 1")
+        self.n_trials = n_trials
+        self.decisions = space.decisions
+        self.seed = seed
+        self.objective: Objective | None = None
+        self.feasible: Feasible = lambda rows: np.ones(len(rows), dtype=bool)
+        self.n_asked = 0
+
+    def bind(self, objective: Objective, feasible: Feasible) -> None:
+        """Learn what is sought and which rows may be asked; called once, before the first `ask`."""
+        self.objective = objective
+        self.feasible = feasible
+
+    @abstractmethod
+    def ask(self, n: int) -> list[Candidate]:
+        """At most n candidates; fewer, or none, when it has to be told trials first or is at its end."""
+
+    @abstractmethod
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Learn from trials, in ask order."""
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """The random stream for what is proposed next."""
+        return np.random.default_rng(derive_seed(self.seed, purpose, self.n_asked))
+
+    def candidate(self, row: NDArray[np.int16], *, origin: str, parent: int | None = None) -> Candidate:
+        """The next candidate in ask order."""
+        number = self.n_asked
+        self.n_asked += 1
+        return Candidate(
+            number, self.decisions.arch(row), derive_seed(self.seed, "trial", number), parent=parent, origin=origin
+        )
+
+
+def draw_feasible(
+    decisions: DecisionSpace,
+    feasible: Feasible,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    exclude: set[bytes] | None = None,
+    max_draws: int = MAX_DRAWS,
+) -> Rows:
+    """Up to n distinct rows, each uniform over the feasible archs that are not excluded.
+
+    Args:
+        decisions: The space.
+        feasible: Which rows keep the limits.
+        n: How many are wanted; fewer come back where no more were found.
+        rng: Source of randomness.
+        exclude: `row.tobytes()` of archs not to draw; what is drawn is added to it.
+        max_draws: Draws after which the search for further archs ends.
+
+    Raises:
+        InfeasibleError: If no draw at all was feasible.
+    """
+    seen = set() if exclude is None else exclude
+    found: list[NDArray[np.int16]] = []
+    drawn, n_feasible, chunk = 0, 0, max(4 * n, 64)
+    while len(found) < n and drawn < max_draws:
+        if decisions.size() < drawn:  # a small space: list what is left instead of drawing until it turns up
+            rows = rng.permutation(decisions.enumerate_rows(limit=max_draws))
+            drawn = max_draws
+        else:
+            rows = decisions.sample(chunk, rng)
+            drawn += chunk
+        rows = rows[feasible(rows)]
+        n_feasible += len(rows)
+        for row in rows:
+            if len(found) < n and (key := row.tobytes()) not in seen:
+                seen.add(key)
+                found.append(row)
+        chunk = min(2 * chunk, 65_536)
+    if not n_feasible and n:
+        n_tried = min(drawn, decisions.size())
+        raise InfeasibleError(f"none of {n_tried} random architectures meets the limits; raise a limit")
+    return np.stack(found) if found else np.empty((0, len(decisions)), dtype=np.int16)

@@ -1,0 +1,160 @@
+"""The evolutionary search of Single Path One-Shot (Guo et al., 2020, Algorithm 1 and released code)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archwright.core.catalog import listed
+from archwright.core.decisions import Rows
+from archwright.core.errors import InfeasibleError, InvalidValueError
+from archwright.core.trial import Candidate, Trial
+from archwright.core.variation import crossover, resample
+from archwright.spaces.base import Space
+from archwright.strategies.base import Strategy, draw_feasible
+
+Proposal = tuple[NDArray[np.int16], str, int | None]
+
+
+@dataclass(frozen=True)
+class EvolutionConfig:
+    """Numbers of the search; defaults are the released code's (src/Search/search.py).
+
+    Attributes:
+        population: Candidates a generation.
+        top: Best trials so far that may become parents.
+        mutations: Children by mutation a generation.
+        crossovers: Children by crossover a generation.
+        mutation_probability: Odds that a decision of a mutant is drawn anew.
+        generations: Generations after the first, random one.
+    """
+
+    population: int = 50
+    top: int = 10
+    mutations: int = 25
+    crossovers: int = 25
+    mutation_probability: float = 0.1
+    generations: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("population", "top"):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"evolution.{name} is {getattr(self, name)}; give at least 1")
+        for name in ("mutations", "crossovers", "generations"):
+            if getattr(self, name) < 0:
+                raise InvalidValueError(f"evolution.{name} is {getattr(self, name)}; give 0 or more")
+        if self.mutations + self.crossovers > self.population:
+            raise InvalidValueError(
+                f"evolution has {self.mutations} mutants and {self.crossovers} crossovers "
+                f"in a population of {self.population}; together they must fit into it"
+            )
+        if not 0 <= self.mutation_probability <= 1:
+            raise InvalidValueError(
+                f"evolution.mutation_probability is {self.mutation_probability}; give a number from 0 to 1"
+            )
+
+    @property
+    def n_evaluations(self) -> int:
+        """Most trials a search may take."""
+        return self.population * (self.generations + 1)
+
+
+@listed(
+    "strategy",
+    "spos-evolution",
+    summary="generations of mutants and crossovers of the best so far, under hard limits; nothing is evaluated twice",
+    source="Guo et al., ECCV 2020, arXiv:1904.00420",
+)
+class Evolution(Strategy):
+    """Generations of mutants and crossovers of the best trials so far, topped up with random archs.
+
+    Parents come from the best `top` trials of the whole history, not of the last generation. Every candidate
+    keeps the limits and is new; each of the two loops gives up after ten times the wanted number of tries.
+    Mutants redraw each decision with a fixed probability, crossovers take each from either of two parents.
+
+    Differs from the released code in that ties are broken by age instead of top-5 error where the objective
+    has one goal, and in that trials of the last, topped-up generation may win (as its evaluation script does).
+
+    Args:
+        space: Where archs come from.
+        config: Numbers of the search.
+        seed: See `Strategy`.
+    """
+
+    def __init__(self, space: Space, config: EvolutionConfig | None = None, *, seed: int = 0) -> None:
+        self.config = config or EvolutionConfig()
+        super().__init__(space, n_trials=self.config.n_evaluations, seed=seed)
+        self._visited: set[bytes] = set()
+        self._queue: deque[Proposal] = deque()
+        self._best: list[Trial] = []
+        self._n_told = 0
+        self._generation = -1
+
+    def ask(self, n: int) -> list[Candidate]:
+        if not self._queue and self._n_told == self.n_asked and self._generation < self.config.generations:
+            self._generation += 1
+            self._queue.extend(self._next_generation())
+        asked: list[Candidate] = []
+        while self._queue and len(asked) < n:
+            row, origin, parent = self._queue.popleft()
+            asked.append(self.candidate(row, origin=origin, parent=parent))
+        return asked
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        assert self.objective is not None
+        self._n_told += len(trials)
+        self._best = self.objective.ranked([*self._best, *trials])[: self.config.top]
+
+    def _next_generation(self) -> list[Proposal]:
+        rng = self.rng("generation")
+        children: list[Proposal] = []
+        if self._best:
+            children += self._breed(self.config.mutations, rng, self._mutants)
+            children += self._breed(self.config.crossovers, rng, self._crossovers)
+        missing = self.config.population - len(children)
+        try:
+            fresh = draw_feasible(self.decisions, self.feasible, missing, rng, exclude=self._visited)
+        except InfeasibleError:
+            if self._best:
+                return children  # limits so tight that only bred archs meet them
+            raise
+        return children + [(row, "random", None) for row in fresh]
+
+    def _breed(
+        self, n: int, rng: np.random.Generator, make: Callable[[int, np.random.Generator], tuple[Rows, list[int], str]]
+    ) -> list[Proposal]:
+        """Up to n new, feasible children, from at most 10 n tries."""
+        children: list[Proposal] = []
+        for _ in range(10):
+            if len(children) == n:
+                break
+            rows, parents, origin = make(n, rng)
+            for row, parent, feasible in zip(rows, parents, self.feasible(rows), strict=True):
+                key = row.tobytes()
+                if feasible and key not in self._visited and len(children) < n:
+                    self._visited.add(key)
+                    children.append((row, origin, parent))
+        return children
+
+    def _mutants(self, n: int, rng: np.random.Generator) -> tuple[Rows, list[int], str]:
+        parents = rng.integers(len(self._best), size=n)
+        rows = resample(self.decisions, self._rows(parents), rng, probability=self.config.mutation_probability)
+        return rows, self._numbers(parents), "mutation"
+
+    def _crossovers(self, n: int, rng: np.random.Generator) -> tuple[Rows, list[int], str]:
+        mothers, fathers = rng.integers(len(self._best), size=(2, n))
+        return (
+            crossover(self.decisions, self._rows(mothers), self._rows(fathers), rng),
+            self._numbers(mothers),
+            "crossover",
+        )
+
+    def _rows(self, which: NDArray[np.int64]) -> Rows:
+        return self.decisions.rows([trial.arch for trial in self._best])[which]
+
+    def _numbers(self, which: NDArray[np.int64]) -> list[int]:
+        return [self._best[i].number for i in which]

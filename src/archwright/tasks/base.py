@@ -1,0 +1,125 @@
+"""Contracts of a task: its data and their parts, its loss, its metrics and their direction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+from torch import Tensor
+
+from archwright.core.errors import InvalidValueError
+from archwright.core.objective import Direction
+from archwright.tasks.batching import steps_per_epoch
+
+Part = Literal["train", "validation", "train+validation", "test"]
+"""A share of the data: what a search trains on, what it scores on, both, and what only the end may see."""
+
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+class Split(ABC):
+    """The examples of one part, in batches of (inputs, targets)."""
+
+    @property
+    @abstractmethod
+    def n(self) -> int:
+        """Number of examples."""
+
+    def __len__(self) -> int:
+        return self.n
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Batches that `batches` yields before it shuffles anew."""
+        return steps_per_epoch(self.n, batch_size)
+
+    @abstractmethod
+    def batches(
+        self, batch_size: int, *, seed: int, first_step: int = 0, n_steps: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches to train on: shuffled without replacement in each epoch, and augmented.
+
+        The last, incomplete batch of an epoch is dropped, except that a split smaller than a batch is
+        one batch. Stateless: what step k yields depends on (seed, k, batch_size) alone, so a loop that
+        stopped after k steps continues bit for bit with `first_step=k`.
+
+        Args:
+            batch_size: Examples a batch.
+            seed: Seed of order and augmentation.
+            first_step: Step to begin at, counted from 0 over all epochs.
+            n_steps: How many batches to yield, beginning with that step.
+        """
+
+    @abstractmethod
+    def ordered(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every example once, in stored order and without augmentation; the last batch may be smaller."""
+
+
+class Meter(ABC):
+    """Sums up a pass over a split into metrics."""
+
+    @abstractmethod
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Take in a batch of network outputs and the targets that belong to them."""
+
+    @abstractmethod
+    def result(self) -> dict[str, float]:
+        """Metrics over all examples so far.
+
+        Raises:
+            InvalidValueError: If there was none.
+        """
+
+
+class Task(ABC):
+    """What a network is trained for.
+
+    Attributes:
+        name: How the data were named, e.g. "digits" or "npz:images.npz".
+        input_shape: Shape of one input, without the batch axis.
+        n_classes: Width of the network's output.
+        class_names: One name for each output.
+        metric: The metric that ranks networks; `meter().result()` holds it.
+        direction: Whether more ("max") or less ("min") of it is better.
+        preprocessing: What was done to stored examples to make inputs, as a JSON object; it travels with
+            exported networks.
+        n_test_reads: How often the test part was asked for.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    n_classes: int
+    class_names: tuple[str, ...]
+    metric: str = "top1_accuracy"
+    direction: Direction = "max"
+    preprocessing: dict[str, Any]
+    n_test_reads: int = 0
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the data, their split and their augmentation: a resumed run refuses others."""
+
+    def split(self, part: Part) -> Split:
+        """The examples of a part; asking for the test part is counted.
+
+        Raises:
+            InvalidValueError: If there is no such part.
+        """
+        if part not in PARTS:
+            raise InvalidValueError(f"unknown part {part!r} of the data; choose one of {', '.join(PARTS)}")
+        if part == "test":
+            self.n_test_reads += 1
+        return self._split(part)
+
+    @abstractmethod
+    def _split(self, part: Part) -> Split:
+        """The examples of a known part."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Mean loss of a batch, a scalar with gradients."""
+
+    @abstractmethod
+    def meter(self) -> Meter:
+        """A fresh meter of this task's metrics."""

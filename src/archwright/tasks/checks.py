@@ -1,0 +1,102 @@
+"""What arrays of images and labels must be like; every fault is one line that names source and array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archwright.core.errors import DataError
+
+MAX_CHANNELS = 4
+
+
+def check_images(source: str, name: str, images: NDArray[Any]) -> None:
+    """Images are uint8 (N, C, H, W), none of these zero, with up to four channels.
+
+    Raises:
+        DataError: If they are not.
+    """
+    if images.dtype != np.uint8:
+        raise DataError(f"{source}: array {name!r} has dtype {images.dtype}; accepted is uint8, values 0..255")
+    if images.ndim != 4:
+        raise DataError(f"{source}: array {name!r} has {images.ndim} axes, shape {images.shape}; accepted are 4")
+    if images.size == 0:
+        raise DataError(f"{source}: array {name!r} is empty, shape {images.shape}; give at least one image")
+    if images.shape[1] > MAX_CHANNELS:
+        raise DataError(f"{source}: array {name!r} has {images.shape[1]} channels; accepted are 1 to {MAX_CHANNELS}")
+
+
+def check_labels(source: str, name: str, labels: NDArray[Any], images_name: str, n_images: int) -> None:
+    """Labels are integers (N,), none negative, one for each image.
+
+    Raises:
+        DataError: If they are not.
+    """
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{source}: array {name!r} has dtype {labels.dtype}; accepted are integer labels 0..k-1")
+    if labels.ndim != 1:
+        raise DataError(
+            f"{source}: array {name!r} has shape {labels.shape}; accepted is one label an image, shape (N,)"
+        )
+    if len(labels) != n_images:
+        raise DataError(
+            f"{source}: array {name!r} has {len(labels)} labels for the {n_images} images of {images_name!r}; "
+            "give one label an image"
+        )
+    if labels.min() < 0:
+        raise DataError(f"{source}: array {name!r} holds the negative label {labels.min()}; accepted are 0..k-1")
+
+
+def check_classes(source: str, y_train: NDArray[Any], y_test: NDArray[Any]) -> int:
+    """The number of classes: training has each of 0..k-1 at least twice, test has no other.
+
+    Raises:
+        DataError: If that is not so.
+    """
+    present, counts = np.unique(y_train, return_counts=True)
+    k = len(present)
+    if int(present[-1]) != k - 1:
+        missing = int(np.flatnonzero(present != np.arange(k))[0])
+        raise DataError(
+            f"{source}: array 'y_train' goes up to {present[-1]} but has no label {missing}; "
+            "number the classes 0..k-1 without gaps"
+        )
+    if k < 2:
+        raise DataError(f"{source}: array 'y_train' has {k} class; accepted are 2 or more")
+    if counts.min() < 2:
+        raise DataError(
+            f"{source}: array 'y_train' has one image of class {int(counts.argmin())}; give each class at least 2, "
+            "one of them is for validation"
+        )
+    if int(y_test.max()) >= k:
+        raise DataError(
+            f"{source}: array 'y_test' holds class {y_test.max()}, which 'y_train' lacks; "
+            f"classes of the test part must be among 0..{k - 1}"
+        )
+    return k
+
+
+def check_image_data(
+    source: str, x_train: NDArray[Any], y_train: NDArray[Any], x_test: NDArray[Any], y_test: NDArray[Any]
+) -> int:
+    """Check all four arrays, one by one and against each other; returns the number of classes.
+
+    Raises:
+        DataError: At the first fault.
+    """
+    check_images(source, "x_train", x_train)
+    check_images(source, "x_test", x_test)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise DataError(
+            f"{source}: images of 'x_train' are {_size(x_train)} and those of 'x_test' {_size(x_test)} "
+            "(channels x height x width); give both the same size"
+        )
+    check_labels(source, "y_train", y_train, "x_train", len(x_train))
+    check_labels(source, "y_test", y_test, "x_test", len(x_test))
+    return check_classes(source, y_train, y_test)
+
+
+def _size(images: NDArray[Any]) -> str:
+    return "x".join(str(size) for size in images.shape[1:])

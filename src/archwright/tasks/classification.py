@@ -1,0 +1,50 @@
+"""Tasks that put each input into one of several classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from archwright.core.errors import InvalidValueError
+from archwright.tasks.base import Meter, Task
+
+
+class ClassificationMeter(Meter):
+    """Accuracies as fractions, and the mean cross-entropy without label smoothing.
+
+    `top1_accuracy`, `loss`, and for more than five classes `top5_accuracy`. An example whose loss is not
+    finite (a network that diverged) counts as wrong, whatever class its outputs happen to name.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        self._top = 5 if n_classes > 5 else 1
+        self._sums = torch.zeros(3, dtype=torch.float64)  # right first guesses, right within the top, loss
+        self._n = 0
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        scores = outputs.detach().float()
+        losses = functional.cross_entropy(scores, targets, reduction="none")
+        right = (scores.topk(self._top, dim=1).indices == targets[:, None]) & losses.isfinite()[:, None]
+        # One small tensor a batch, added on its own device: nothing waits for a GPU before `result`.
+        batch = torch.stack([right[:, 0].sum().double(), right.sum().double(), losses.double().sum()])
+        self._sums = self._sums.to(batch.device) + batch
+        self._n += len(targets)
+
+    def result(self) -> dict[str, float]:
+        if not self._n:
+            raise InvalidValueError("no example was measured; give the meter at least one batch")
+        first, top, loss = (self._sums / self._n).tolist()
+        metrics = {"top1_accuracy": first, "loss": loss}
+        return metrics | {"top5_accuracy": top} if self._top > 1 else metrics
+
+
+class ClassificationTask(Task):
+    """Base of tasks with integer targets (B,) and one output a class (B, n_classes)."""
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy against targets of 1 - s on the class and s spread over all classes."""
+        return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+
+    def meter(self) -> ClassificationMeter:
+        return ClassificationMeter(self.n_classes)

@@ -1,0 +1,126 @@
+"""Where and how exactly numbers are computed: device, threads, precision, layout, determinism."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from archwright.core.errors import InvalidValueError
+from archwright.training.config import Precision
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def set_threads(n: int) -> None:
+    """Let torch compute with n threads inside an operation; sums, and so results, depend on their number.
+
+    Raises:
+        InvalidValueError: If n is not positive.
+    """
+    if n < 1:
+        raise InvalidValueError(f"threads is {n}; give at least 1")
+    torch.set_num_threads(n)
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" is the first CUDA device, or the CPU where there is none.
+
+    Raises:
+        InvalidValueError: If there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InvalidValueError(f"unknown device {name!r}; accepted are auto, cpu, cuda, cuda:N and mps") from None
+    if device.type == "cuda":
+        _require_cuda(name, device)
+        return torch.device("cuda", device.index or 0)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InvalidValueError(f"device {name!r} is not available on this machine; use auto or cpu")
+    if device.type not in ("cpu", "mps"):
+        raise InvalidValueError(f"device {name!r} is not supported; accepted are auto, cpu, cuda, cuda:N and mps")
+    return device
+
+
+def _require_cuda(name: str, device: torch.device) -> None:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (device.index or 0) >= count:
+        raise InvalidValueError(f"device {name!r} is not available: {count} CUDA devices here; use auto or cpu")
+
+
+def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type convolutions and products run in.
+
+    "auto" is bfloat16 on CUDA devices that have it, float16 on other CUDA devices, float32 elsewhere.
+    """
+    if precision != "auto":
+        return _DTYPES[precision]
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def mixed_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """A forward pass in that type where it is safe, weights staying float32; nothing for float32."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def use_layout(network: nn.Module, channels_last: bool) -> None:
+    """Bring convolution weights (4 axes) to channels-last layout, or to the contiguous one; values stay.
+
+    Parameters stay the same objects, so optimizers and selections that hold them are not disturbed.
+    """
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+def place_inputs(inputs: Tensor, device: torch.device, channels_last: bool) -> Tensor:
+    """A batch on the device; images (4 axes) in channels-last or contiguous layout."""
+    inputs = inputs.to(device, non_blocking=True)
+    if inputs.dim() != 4:
+        return inputs
+    if channels_last:
+        return inputs.contiguous(memory_format=torch.channels_last)
+    # With one channel both layouts count as contiguous and `contiguous` would keep the strides of the other.
+    return inputs.clone(memory_format=torch.contiguous_format)
+
+
+def seeder(device: torch.device) -> Callable[[int], None]:
+    """A function that seeds torch's generators of the CPU and the device; about 2 µs a call.
+
+    `torch.manual_seed` does the same for every device there is, and takes a hundred times as long.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    elif device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
+
+    def seed_all(seed: int) -> None:
+        for generator in generators:
+            generator.manual_seed(seed)
+
+    return seed_all
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Make this process prefer the same bits to speed on CUDA; a CPU needs nothing for it.
+
+    Libraries no longer choose algorithms by timing them, and operations without a deterministic form raise.
+    """
+    if device.type != "cuda":
+        return  # and spares the seconds torch takes to import its compiler for the switch below
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True)
+    # A debugging aid that comes along and slows every allocation.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -1,0 +1,36 @@
+"""Metrics of a network on a part of the data."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from archwright.tasks.base import Part, Task
+from archwright.training.device import place_inputs
+from archwright.training.modes import eval_mode
+
+
+def evaluate(
+    network: nn.Module,
+    task: Task,
+    part: Part,
+    *,
+    batch_size: int = 256,
+    device: str | torch.device = "cpu",
+    channels_last: bool = True,
+) -> dict[str, float]:
+    """The task's metrics over every example of a part, in evaluation mode and without gradients.
+
+    Args:
+        network: A network on `device`; its weights, statistics and modes stay as they are.
+        task: Where examples and metrics come from.
+        part: Which examples; asking for "test" is counted by the task.
+        batch_size: Examples a forward pass; metrics do not depend on it beyond rounding.
+        device: Where the network is.
+        channels_last: Layout of the images.
+    """
+    device, meter = torch.device(device), task.meter()
+    with eval_mode(network), torch.inference_mode():
+        for inputs, targets in task.split(part).ordered(batch_size):
+            meter.update(network(place_inputs(inputs, device, channels_last)), targets.to(device))
+    return meter.result()

@@ -1,0 +1,142 @@
+"""From a loss to changed parameters: gradients, their norm, and the optimizer's step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archwright.core.errors import InvalidValueError
+from archwright.training.config import TrainingConfig
+
+_SCALER_STATE = ("scale", "_growth_tracker")
+
+
+class Updater:
+    """Owns the optimizer of a network and, for float16, the scaler of its loss.
+
+    Parameters without a gradient in a step (paths that did not run) are not touched in it, neither by momentum nor by
+    decay, and cost next to nothing: one look at their `grad`.
+
+    Args:
+        network: The network, on its device and in its final layout.
+        config: Optimizer, decay and clipping.
+        dtype: Type of the forward pass.
+
+    Raises:
+        InvalidValueError: If the network has no parameters.
+    """
+
+    def __init__(self, network: nn.Module, config: TrainingConfig, dtype: torch.dtype) -> None:
+        self._named = dict(network.named_parameters())
+        if not self._named:
+            raise InvalidValueError("the network has no parameters; there is nothing to train")
+        self._groups = _decay_groups(list(self._named.values()), config)
+        self._clip_norm = config.clip_norm
+        self._optimizer = _optimizer(self._groups, config)
+        device = next(iter(self._named.values())).device
+        self._scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Change the parameters along the gradients of a scalar loss; leaves no gradients behind."""
+        torch.autograd.backward(self._scaler.scale(loss))
+        active = self._narrow(rate)
+        if self._clip_norm is not None:
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(active, self._clip_norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        for parameter in active:
+            parameter.grad = None
+
+    def _narrow(self, rate: float) -> list[nn.Parameter]:
+        """Show the optimizer only parameters that have a gradient; returns them."""
+        active = []
+        for group, (parameters, _) in zip(self._optimizer.param_groups, self._groups, strict=True):
+            group["lr"] = rate
+            group["params"] = [parameter for parameter in parameters if parameter.grad is not None]
+            active += group["params"]
+        for parameter in active:
+            _match_layout(parameter)
+        return active
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The optimizer's state by `PARAMETER/KEY`, for a checkpoint; not copied."""
+        states = ((name, self._optimizer.state.get(parameter, {})) for name, parameter in self._named.items())
+        return {
+            f"{name}/{key}": value
+            for name, state in states
+            for key, value in state.items()
+            if isinstance(value, Tensor)
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up the state that `tensors` gave, in the memory layout of the parameters."""
+        for path, value in tensors.items():
+            name, key = path.rsplit("/", 1)
+            parameter = self._named[name]
+            # Moments lie in memory as their parameters do: fused optimizers go through both side by side.
+            is_moment = key != "step"
+            kept = (
+                torch.empty_like(parameter).copy_(value) if is_moment else _as_step(value, parameter, self._optimizer)
+            )
+            self._optimizer.state[parameter][key] = kept
+
+    def state(self) -> dict[str, Any]:
+        """The loss scale, as JSON; empty without one."""
+        every = self._scaler.state_dict()
+        return {key: every[key] for key in _SCALER_STATE if key in every}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(self._scaler.state_dict() | dict(state))
+
+
+def _decay_groups(parameters: list[nn.Parameter], config: TrainingConfig) -> list[tuple[list[nn.Parameter], float]]:
+    """Parameters with their weight decay; those of one axis or none are spared unless the config says otherwise."""
+    decayed = [parameter for parameter in parameters if config.decay_norm_and_bias or parameter.dim() > 1]
+    spared = [parameter for parameter in parameters if not config.decay_norm_and_bias and parameter.dim() <= 1]
+    return [(group, decay) for group, decay in ((decayed, config.weight_decay), (spared, 0.0)) if group]
+
+
+def _optimizer(groups: list[tuple[list[nn.Parameter], float]], config: TrainingConfig) -> torch.optim.Optimizer:
+    every = [parameter for parameters, _ in groups for parameter in parameters]
+    options = [{"params": list(parameters), "weight_decay": decay} for parameters, decay in groups]
+    # Fused steps were 2 to 8 times as fast as others on a CPU, where foreach is a loop.
+    fused = all(_is_dense(parameter) for parameter in every)
+    kernel: dict[str, Any] = {"fused": True} if fused else {"foreach": True}
+    if config.optimizer != "sgd":
+        cls = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+        return cls(options, lr=config.learning_rate, betas=config.betas, **kernel)
+    sgd = torch.optim.SGD(
+        options, lr=config.learning_rate, momentum=config.momentum, nesterov=config.nesterov, **kernel
+    )
+    if config.momentum:
+        # From zeros momentum begins as without a buffer. Fused SGD cannot tell new parameters (a path that runs for
+        # the first time) from old ones in the same step, so all have theirs from the start.
+        for parameter in every:
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
+
+
+def _is_dense(parameter: Tensor) -> bool:
+    is_channels_last = parameter.dim() == 4 and parameter.is_contiguous(memory_format=torch.channels_last)
+    return parameter.is_floating_point() and (parameter.is_contiguous() or is_channels_last)
+
+
+def _match_layout(parameter: nn.Parameter) -> None:
+    """Fused optimizers walk parameter and gradient in memory order and ignore strides: make them agree.
+
+    Autograd creates them alike; a hook or a user's own backward might not.
+    """
+    grad = parameter.grad
+    if grad is not None and grad.stride() != parameter.stride():
+        parameter.grad = torch.empty_like(parameter).copy_(grad)
+
+
+def _as_step(value: Tensor, parameter: nn.Parameter, optimizer: torch.optim.Optimizer) -> Tensor:
+    """Adam's count of updates; fused optimizers keep it beside the parameter, others on the CPU."""
+    return value.clone().to(parameter.device if optimizer.defaults.get("fused") else "cpu")

@@ -1,0 +1,41 @@
+"""What the text of shared options means."""
+
+from __future__ import annotations
+
+import pytest
+
+from archwright.cli.options import parse_assignments, parse_limits, parse_shape
+from archwright.core.errors import InvalidValueError
+
+
+@pytest.mark.parametrize(("text", "shape"), [("3x224x224", (3, 224, 224)), ("1x8x8", (1, 8, 8)), ("64", (64,))])
+def test_shape(text: str, shape: tuple[int, ...]) -> None:
+    """Sides between x, channels first."""
+    assert parse_shape(text) == shape
+
+
+@pytest.mark.parametrize("text", ["", "x", "3x", "3x0x8", "3,8,8", "-3x8x8", "3x8x8x", "٣x8x8", "1x99999999"])
+def test_no_shape(text: str) -> None:
+    """Refused with an example."""
+    with pytest.raises(InvalidValueError, match="3x224x224"):
+        parse_shape(text)
+
+
+def test_value_may_hold_an_equals_sign() -> None:
+    """Only the first one parts name and value."""
+    assert parse_assignments("--set", ["a=b=c", " d = "]) == {"a": "b=c", "d": ""}
+
+
+def test_limits_keep_their_order_and_take_either_spelling() -> None:
+    """Costs are named with underscores inside; short forms follow --limit."""
+    assert parse_limits(["Model-Size-Bytes=52428"], macs="1.5G", params=None) == (
+        ("model_size_bytes", 52428.0),
+        ("macs", 1.5e9),
+    )
+
+
+@pytest.mark.parametrize("text", ["macs=", "macs=inf", "macs=nan", "macs=1e999", "macs=abc", "=5"])
+def test_no_limit(text: str) -> None:
+    """Only a positive finite number limits."""
+    with pytest.raises(InvalidValueError, match="limit"):
+        parse_limits([text])

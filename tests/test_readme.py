@@ -1,0 +1,45 @@
+"""The README's examples run as they stand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RunPython = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def blocks(repository: Path) -> list[str]:
+    """The Python blocks, in order."""
+    return re.findall(
+        r"^```python\n(.*?)^```$", (repository / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def test_first_block_searches(blocks: list[str], run_python: RunPython, tmp_path: Path) -> None:
+    """It leaves a finished run where it says."""
+    done = run_python("-c", blocks[0])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/digits/result.json").is_file()
+
+
+def test_second_block_defines_a_space(blocks: list[str], run_python: RunPython) -> None:
+    """It prints the size that its comment derives, then a network and the same again from the supernet."""
+    done = run_python("-W", "error", "-c", blocks[1])
+    assert done.returncode == 0, done.stderr
+    size, networks = done.stdout.split("\n", 1)
+    half = len(networks) // 2
+    assert size == "39"
+    assert networks[:half] == networks[half:]
+
+
+def test_make_targets_exist(repository: Path) -> None:
+    """Every `make ...` that README and CONTRIBUTING name is a target."""
+    text = "".join((repository / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):", (repository / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert {"demo", "test", "check"} <= named <= targets

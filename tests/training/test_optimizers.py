@@ -1,0 +1,163 @@
+"""Updates against torch's plain optimizers, one tensor at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archwright.core.errors import InvalidValueError
+from archwright.training.config import TrainingConfig
+from archwright.training.optimizers import Updater
+
+CONFIGS = [
+    {"optimizer": "sgd", "momentum": 0.0},
+    {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.01},
+    {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+    {"optimizer": "adam", "weight_decay": 0.01, "betas": (0.8, 0.99)},
+    {"optimizer": "adamw", "weight_decay": 0.1},
+]
+
+
+class Branches(nn.Module):
+    """Two branches, of which a step uses one; matrices, convolutions and single-axis parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)])
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor, branch: int) -> Tensor:
+        out: Tensor = self.head(self.convs[branch](x).mean((2, 3)))
+        return out
+
+
+def _network(layout: torch.memory_format = torch.channels_last) -> Branches:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return Branches().to(memory_format=layout)
+
+
+def _loss(network: Branches, step: int) -> Tensor:
+    x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(step))
+    return network(x, (step // 2) % 2).square().sum()
+
+
+def _reference(network: Branches, settings: dict[str, Any]) -> torch.optim.Optimizer:
+    """Torch's loop over single tensors, the slowest and simplest of its implementations."""
+    settings = dict(settings)
+    decay, name = settings.pop("weight_decay", 0.0), settings.pop("optimizer")
+    decayed = [p for p in network.parameters() if p.dim() > 1]
+    spared = [p for p in network.parameters() if p.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": spared, "weight_decay": 0.0}]
+    cls = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    return cls(groups, lr=0.1, foreach=False, **settings)
+
+
+def _parameters(network: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+@pytest.mark.parametrize("settings", CONFIGS, ids=str)
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_steps_equal_plain_torch(settings: dict[str, Any], clip_norm: float | None) -> None:
+    """Eight steps over alternating branches with a falling rate."""
+    ours, theirs = _network(), _network(torch.contiguous_format)
+    config = TrainingConfig(steps=8, learning_rate=0.1, clip_norm=clip_norm, **settings)
+    updater, optimizer = Updater(ours, config, torch.float32), _reference(theirs, settings)
+    for step in range(8):
+        rate = 0.1 / (step + 1)
+        updater.step(_loss(ours, step), rate)
+        optimizer.zero_grad(set_to_none=True)
+        _loss(theirs, step).backward()
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(theirs.parameters(), clip_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    torch.testing.assert_close(_parameters(ours), _parameters(theirs), atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("settings", CONFIGS, ids=str)
+def test_branch_without_gradient_is_not_touched(settings: dict[str, Any]) -> None:
+    """After both branches ran, a step of one leaves every bit of the other, for all its momentum and decay."""
+    network = _network()
+    updater = Updater(network, TrainingConfig(steps=8, learning_rate=0.1, **settings), torch.float32)
+    for step in range(4):
+        updater.step(_loss(network, step), 0.1)
+    idle, busy = (_parameters(network.convs[i]).clone() for i in (1, 0))
+    updater.step(_loss(network, 4), 0.1)
+    assert torch.equal(_parameters(network.convs[1]), idle)
+    assert not torch.equal(_parameters(network.convs[0]), busy)
+
+
+def test_no_gradient_is_left_behind() -> None:
+    """None, not zero: zero would let momentum move idle parameters."""
+    network = _network()
+    Updater(network, TrainingConfig(steps=1), torch.float32).step(_loss(network, 0), 0.1)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_decay_spares_biases(everything: bool) -> None:
+    """With a loss of zero gradient, a step multiplies decayed parameters by 1 - rate * decay."""
+    network = nn.Linear(3, 2)
+    with torch.no_grad():
+        network.weight.fill_(1.0)
+        network.bias.fill_(1.0)
+    config = TrainingConfig(steps=1, weight_decay=0.5, decay_norm_and_bias=everything)
+    Updater(network, config, torch.float32).step(network(torch.zeros(1, 3)).sum() * 0, 0.1)
+    assert network.weight.detach().unique().tolist() == pytest.approx([0.95])
+    assert network.bias.detach().unique().tolist() == pytest.approx([0.95 if everything else 1.0])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_gradient_in_another_layout(optimizer: str) -> None:
+    """A contiguous gradient of a channels-last weight must not be applied in memory order."""
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        network = _network()
+        weight = network.convs[0].weight
+        weight.register_post_accumulate_grad_hook(
+            lambda p, layout=layout: setattr(p, "grad", p.grad.clone(memory_format=layout))
+        )
+        config = TrainingConfig(steps=1, optimizer=optimizer)  # type: ignore[arg-type]
+        Updater(network, config, torch.float32).step(_loss(network, 0), 0.1)
+        results.append(weight.detach().clone())
+    assert torch.equal(*results)
+
+
+def test_parameters_that_are_views_with_gaps() -> None:
+    """Weights no fused kernel could walk through are still updated right: w - rate * 2 w."""
+    network = nn.Linear(3, 2)
+    network.weight = nn.Parameter(torch.arange(12.0).view(2, 6)[:, ::2])
+    before = network.weight.detach().clone()
+    Updater(network, TrainingConfig(steps=1), torch.float32).step(network.weight.square().sum(), 0.1)
+    torch.testing.assert_close(network.weight.detach(), before * 0.8)
+
+
+def test_float16_skips_a_step_whose_gradients_overflow() -> None:
+    """The loss scale 65,536 makes this gradient infinite: no step, and half the scale."""
+    network = nn.Linear(1, 1, bias=False)
+    before = network.weight.detach().clone()
+    updater = Updater(network, TrainingConfig(steps=2, clip_norm=1.0), torch.float16)
+    updater.step(network.weight.sum() * 1e37, 0.1)
+    assert torch.equal(network.weight.detach(), before)
+    assert updater.state()["scale"] == 2.0**15
+
+
+def test_float16_scale_survives_a_checkpoint() -> None:
+    """State goes out as JSON and in again."""
+    network = nn.Linear(1, 1)
+    first, second = (Updater(network, TrainingConfig(steps=2), torch.float16) for _ in range(2))
+    first.step(network.weight.sum() * 1e37, 0.1)
+    second.load_state(first.state())
+    assert second.state() == first.state() == {"scale": 2.0**15, "_growth_tracker": 0}
+
+
+def test_network_without_parameters_is_refused() -> None:
+    """Nothing to train."""
+    with pytest.raises(InvalidValueError, match="no parameters"):
+        Updater(nn.ReLU(), TrainingConfig(steps=1), torch.float32)

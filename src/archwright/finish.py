@@ -23,7 +23,6 @@ from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.count import Count, count
 from archwright.costs.limits import Watch, open_costs
-from archwright.evaluators.base import Evaluator
 from archwright.evaluators.from_scratch import train_network
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.preprocessing import input_metadata
@@ -37,6 +36,7 @@ from archwright.spaces.opening import Architecture, arch_document, open_architec
 from archwright.strategies.base import draw_feasible
 from archwright.strategies.random import Random
 from archwright.tasks.base import Task
+from archwright.training.checkpoint import load_network
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 
@@ -227,7 +227,9 @@ def _record(
     }
 
 
-def _satisfaction(constraint: Constraint, best: Trial, counted: Count, winner: nn.Module, space: Space) -> dict[str, Any]:
+def _satisfaction(
+    constraint: Constraint, best: Trial, counted: Count, winner: nn.Module, space: Space
+) -> dict[str, Any]:
     value = open_costs([constraint.cost])[0].cost_module(winner, space.input_shape)
     return {
         "cost": constraint.cost,
@@ -258,11 +260,18 @@ def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) 
         phase.advance(2)
         path = run.path("best/model.onnx")
         export_onnx(network, space.input_shape, path, metadata=metadata)
-        phase.finish(state={"onnx_difference": verify_onnx(path, network, space.input_shape)})
+        difference = verify_onnx(path, network, space.input_shape)
+        phase.advance(3)
+        phase.finish(state={"onnx_difference": difference})
 
 
 def _write_page(
-    run: Run, space: Space, record: Mapping[str, Any], found: SearchResult, baseline: SearchResult, curves: Mapping[str, Any]
+    run: Run,
+    space: Space,
+    record: Mapping[str, Any],
+    found: SearchResult,
+    baseline: SearchResult,
+    curves: Mapping[str, Any],
 ) -> None:
     document = {
         "result": record,
@@ -301,7 +310,7 @@ def _load_winner(space: Space, arch: Arch, stored: tuple[dict[str, Tensor], Any]
     if stored is None:
         raise RunFolderError("the winner's weights are gone from the run's checkpoints; restore them from a copy")
     network = space.build(arch)
-    network.load_state_dict(stored[0], strict=True)
+    load_network(network, stored[0])
     return network.eval()
 
 
@@ -355,7 +364,9 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     for limit in record["constraints"]:
         word = "kept" if limit["satisfied"] else "MISSED"
         lines.append(f"limit      {limit['cost']} <= {limit['limit']:,.10g}: {word} with {limit['value']:,.10g}")
-    lines.append(f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({baseline['n_evaluated']})")
+    lines.append(
+        f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({baseline['n_evaluated']})"
+    )
     if drawn:
         lines.append(
             f"           {statistics.mean(drawn):.4f} mean of {len(drawn)} random networks ({min(drawn):.4f} to {max(drawn):.4f})"

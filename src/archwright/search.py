@@ -162,10 +162,14 @@ class _Loop:
                 return [trial for candidate in candidates for trial in self._evaluate([candidate])]
             failure = " ".join(f"{type(error).__name__}: {error}".split())
             costs = {name: float(column[0]) for name, column in values.items()}
-            return [Trial(candidates[0], "failed", costs=costs, duration_s=time.perf_counter() - started, failure=failure)]
+            return [
+                Trial(candidates[0], "failed", costs=costs, duration_s=time.perf_counter() - started, failure=failure)
+            ]
         each_s = (time.perf_counter() - started) / len(candidates)
         return [
-            Trial(candidate, "complete", dict(found), {name: float(column[i]) for name, column in values.items()}, each_s)
+            Trial(
+                candidate, "complete", dict(found), {name: float(column[i]) for name, column in values.items()}, each_s
+            )
             for i, (candidate, found) in enumerate(zip(candidates, metrics, strict=True))
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +10,6 @@ import typer
 from archwright.cli.options import Json, parse_shape
 from archwright.cli.text import columns, human, print_json, print_lines
 
-ZERO_BY_CONVENTION = "batch norm, activations, pooling, additions"
 FIGURES = ("params", "macs", "flops", "memory_access_bytes", "activation_peak_bytes", "model_size_bytes")
 
 
@@ -24,6 +23,7 @@ def cost(
 ) -> None:
     """Count what a network costs, without training it."""
     shape = None if input is None else parse_shape(input)
+    from archwright.costs import FREE_BY_CONVENTION
     from archwright.costs import cost as cost_of
     from archwright.spaces import open_architecture
 
@@ -32,14 +32,14 @@ def cost(
     if json:
         print_json(document)
     else:
-        print_lines([opened.name, *_lines(document)])
+        print_lines([opened.name, *_lines(document, FREE_BY_CONVENTION)])
 
 
-def _lines(document: Mapping[str, Any]) -> list[str]:
+def _lines(document: Mapping[str, Any], free: Sequence[str]) -> list[str]:
     rows = [("input", "x".join(map(str, document["input"])))]
     rows += [(name, _figure(document[name])) for name in FIGURES if name in document]
     uncounted = ", ".join(map(str, document.get("uncounted", ())))
-    rows.append(("not counted", uncounted or f"nothing; zero by convention: {ZERO_BY_CONVENTION}"))
+    rows += [("not counted", uncounted or "nothing"), ("zero by convention", ", ".join(free))]
     return columns(rows)
 
 

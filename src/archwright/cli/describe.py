@@ -16,9 +16,10 @@ def describe(
     json: Json = False,
 ) -> None:
     """Show a space: exact size, decisions, extremes."""
+    from archwright.costs import describe as describe_space
     from archwright.spaces import open_space
 
-    document = open_space(space).describe()
+    document = describe_space(open_space(space))
     if json:
         print_json(document)
     else:

@@ -1,9 +1,9 @@
 """Costs of networks: what is spent on one forward pass."""
 
 from archwright.costs.base import Cost
-from archwright.costs.count import Count, count
+from archwright.costs.count import FREE_BY_CONVENTION, Count, count
 from archwright.costs.counted import Flops, Macs, Params
 from archwright.costs.describe import cost, describe
 from archwright.costs.limits import Watch, open_costs
 
-__all__ = ["Cost", "Count", "Flops", "Macs", "Params", "Watch", "cost", "count", "describe", "open_costs"]
+__all__ = ["FREE_BY_CONVENTION", "Cost", "Count", "Flops", "Macs", "Params", "Watch", "cost", "count", "describe", "open_costs"]

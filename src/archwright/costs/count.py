@@ -175,7 +175,9 @@ _FREE_NAMES = frozenset(
     full_like scalar_tensor eye linspace tril triu fill_ zero_ upsample_nearest2d upsample_bilinear2d
     upsample_bicubic2d native_dropout pixel_shuffle channel_shuffle _reshape_alias lift_fresh lift_fresh_copy
     bernoulli_ _local_scalar_dense _assert_async im2col col2im unfold
-    hardswish _prelu_kernel unsafe_split unsafe_split_with_sizes
+    hardswish _prelu_kernel rrelu_with_noise log_sigmoid_forward adaptive_max_pool3d reflection_pad1d reflection_pad3d
+    replication_pad1d replication_pad3d pixel_unshuffle unsafe_split unsafe_split_with_sizes
+    transpose_ squeeze_ unsqueeze_ t_
     """.split()  # noqa: SIM905 - a list would take ninety lines
 )
 

@@ -76,4 +76,7 @@ def _decision(document: dict[str, Any]) -> dict[str, Any]:
 
 def _costed(space: Space, row: Rows) -> dict[str, Any]:
     costs = tables_of(space).cost_rows(row[None])[0]
-    return {"arch": space.code(space.decisions.arch(row)), **{name: int(v) for name, v in zip(COLUMNS, costs, strict=True)}}
+    return {
+        "arch": space.code(space.decisions.arch(row)),
+        **{name: int(v) for name, v in zip(COLUMNS, costs, strict=True)},
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,9 @@ class Watch:
         """
         for constraint in objective.constraints:
             cost = self.costs[constraint.cost]
-            row = lowest_row(self.space.decisions, lambda rows: cost.cost_rows(self.space, rows), np.random.default_rng(0))  # noqa: B023
+            row = lowest_row(
+                self.space.decisions, lambda rows: cost.cost_rows(self.space, rows), np.random.default_rng(0)
+            )  # noqa: B023
             smallest = float(cost.cost_rows(self.space, row[None])[0])
             if smallest > constraint.limit:
                 raise InfeasibleError(
@@ -84,11 +85,13 @@ def lowest_row(decisions: DecisionSpace, values: RowValues, rng: np.random.Gener
             rows = _best_values(decisions, rows, column, values, rng)
         if (rows == before).all():
             break
-    best: Any = rows[int(values(rows).argmin())]
+    best: Rows = rows[int(values(rows).argmin())]
     return best
 
 
-def _best_values(decisions: DecisionSpace, rows: Rows, column: int, values: RowValues, rng: np.random.Generator) -> Rows:
+def _best_values(
+    decisions: DecisionSpace, rows: Rows, column: int, values: RowValues, rng: np.random.Generator
+) -> Rows:
     """Each row with the best value at one decision; what a new value activates is filled at random."""
     n_values = int(decisions.n_values[column])
     options = np.repeat(rows, n_values + 1, axis=0).reshape(len(rows), n_values + 1, -1).astype(np.int64)
@@ -99,4 +102,5 @@ def _best_values(decisions: DecisionSpace, rows: Rows, column: int, values: RowV
     costs = values(flat).reshape(len(rows), n_values + 1)
     # the last option is the row as it was; argmin prefers it only when it is strictly best, so put it first
     order = np.concatenate([costs[:, -1:], costs[:, :-1]], axis=1).argmin(axis=1) - 1
-    return flat.reshape(len(rows), n_values + 1, -1)[np.arange(len(rows)), order]
+    chosen: Rows = flat.reshape(len(rows), n_values + 1, -1)[np.arange(len(rows)), order]
+    return chosen

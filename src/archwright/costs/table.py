@@ -8,8 +8,6 @@ are measured when they are first asked for, by counting the supernet on the meta
 
 from __future__ import annotations
 
-import functools
-import weakref
 from typing import Any
 
 import numpy as np
@@ -132,21 +130,18 @@ def _sizes_read(module: nn.Module) -> frozenset[str]:
     return frozenset().union(*(size.decisions for size in lazies_in(module)))
 
 
-@functools.cache
-def _known_tables() -> weakref.WeakKeyDictionary[Space, CostTables]:
-    return weakref.WeakKeyDictionary()
-
-
 def tables_of(space: Space) -> CostTables:
     """The space's tables, made once a space object.
 
     Raises:
         RunError: If the network cannot be run on the meta device.
     """
-    known = _known_tables()
-    if space not in known:
+    # kept on the space: tables hold their space, so a dictionary beside it, even a weak one, would never let go
+    kept = vars(space)
+    if "_cost_tables" not in kept:
         try:
-            known[space] = CostTables(space)
+            kept["_cost_tables"] = CostTables(space)
         except NotImplementedError as error:
             raise RunError(f"the network of space {space.name!r} cannot be counted: {error}") from error
-    return known[space]
+    tables: CostTables = kept["_cost_tables"]
+    return tables

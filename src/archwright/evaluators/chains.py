@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from archwright.nn.ops.pooling import GlobalAvgPool2d
+
 Affine = tuple[Tensor, Tensor]
 """Scale and shift, each (C,)."""
 
@@ -121,7 +123,7 @@ def running(chains: dict[nn.Sequential, Chain], *, calibrate: bool) -> Iterator[
             del sequence.forward
 
 
-_LEAVES = (nn.ReLU, nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Dropout, nn.Linear, nn.Identity)
+_LEAVES = (nn.ReLU, GlobalAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Dropout, nn.Linear, nn.Identity)
 
 
 def _leaves(module: nn.Module) -> list[nn.Module]:
@@ -138,7 +140,9 @@ def _steps(leaves: Sequence[nn.Module]) -> list[_Step]:
             steps.append(_Step(other=leaf))
         elif type(leaf) is nn.Conv2d and leaf.padding_mode == "zeros" and not isinstance(leaf.padding, str):
             steps.append(_Step(conv=leaf))
-        elif last is not None and last.conv is not None and not last.relu and last.norm is None and _is_plain_norm(leaf):
+        elif (
+            last is not None and last.conv is not None and not last.relu and last.norm is None and _is_plain_norm(leaf)
+        ):
             assert isinstance(leaf, nn.BatchNorm2d)
             last.norm = leaf
         elif last is not None and last.conv is not None and not last.relu and type(leaf) is nn.ReLU:

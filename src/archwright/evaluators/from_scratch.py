@@ -11,6 +11,7 @@ from torch import nn
 from archwright.core.arch import Arch
 from archwright.core.catalog import listed
 from archwright.core.trial import Candidate, Metrics, derive_seed
+from archwright.evaluators.base import Evaluator
 from archwright.runs.phase import Phase
 from archwright.spaces.base import Space
 from archwright.tasks.base import Part, Task
@@ -18,10 +19,13 @@ from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 from archwright.training.log import TrainingLog
 from archwright.training.loop import fit
-from archwright.evaluators.base import Evaluator
 
 
-@listed("evaluator", "from-scratch", summary="trains every candidate from fresh weights and scores it on the validation part")
+@listed(
+    "evaluator",
+    "from-scratch",
+    summary="trains every candidate from fresh weights and scores it on the validation part",
+)
 class FromScratch(Evaluator):
     """Builds a candidate with its seed, trains it on the training part, scores it on the validation part.
 
@@ -32,7 +36,9 @@ class FromScratch(Evaluator):
         device: Where.
     """
 
-    def __init__(self, space: Space, task: Task, training: TrainingConfig, *, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, space: Space, task: Task, training: TrainingConfig, *, device: str | torch.device = "cpu"
+    ) -> None:
         self.space, self.task, self.training, self.device = space, task, training, torch.device(device)
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
@@ -43,7 +49,9 @@ class FromScratch(Evaluator):
         return train_network(self.space, arch, self.task, self.training, part="train", seed=seed, device=self.device)[0]
 
     def _evaluate(self, candidate: Candidate) -> Metrics:
-        training = self.training if candidate.budget is None else replace(self.training, steps=candidate.budget, epochs=None)
+        training = (
+            self.training if candidate.budget is None else replace(self.training, steps=candidate.budget, epochs=None)
+        )
         network, _ = train_network(
             self.space, candidate.arch, self.task, training, part="train", seed=candidate.seed, device=self.device
         )

@@ -139,7 +139,9 @@ class SupernetEvaluator(Evaluator):
             before = keys[i]
             yield i, iter(reached[-1][1])
 
-    def _run_stage(self, k: int, calibration: list[Tensor], validation: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def _run_stage(
+        self, k: int, calibration: list[Tensor], validation: list[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
         stage = self._stages[k]
         chains = self._active_chains(k)
         with running(chains, calibrate=True):
@@ -152,7 +154,9 @@ class SupernetEvaluator(Evaluator):
 
     def _streamed(self) -> Iterator[Tensor]:
         """Validation outputs of the active arch, with nothing kept between batches."""
-        chains = {sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()}
+        chains = {
+            sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()
+        }
         with running(chains, calibrate=True):
             _start_averaging(self.supernet)
             for batch in self._calibration():

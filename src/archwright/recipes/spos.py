@@ -18,6 +18,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import derive_seed
 from archwright.costs.counted import Macs
+from archwright.costs.limits import Watch, open_costs
 from archwright.evaluators.from_scratch import build_seeded
 from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
 from archwright.finish import Result, effective_config, finish, reopen
@@ -31,7 +32,7 @@ from archwright.spaces.opening import open_space
 from archwright.strategies.evolution import Evolution, EvolutionConfig
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
-from archwright.training.device import pick_device, set_threads
+from archwright.training.device import pick_device, place_inputs, set_threads, use_layout
 from archwright.weight_sharing.uniform_path import UniformPath
 
 PAPER_SIDE = 224
@@ -106,10 +107,10 @@ class SposConfig:
             return cls(limits=(("macs", 330e6),), bin_edges=PAPER_EDGES)
         if name == "quick":
             return cls(
-                supernet=_small_training(steps=1500, batch_size=64),
+                supernet=_small_training(steps=600, batch_size=64),
                 calibration=CalibrationConfig(batches=2, batch_size=256),
-                evolution=EvolutionConfig(population=24, top=8, mutations=12, crossovers=12, generations=4),
-                retrain=_small_training(steps=1000, batch_size=64),
+                evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=3),
+                retrain=_small_training(steps=400, batch_size=64),
                 n_draws=3,
             )
         if name == "smoke":
@@ -201,7 +202,9 @@ def spos(
         )
 
 
-def _train_supernet(run: Run, config: SposConfig, space: Space, task: Task, device: torch.device) -> tuple[SupernetEvaluator, Any]:
+def _train_supernet(
+    run: Run, config: SposConfig, space: Space, task: Task, device: torch.device
+) -> tuple[SupernetEvaluator, Any]:
     """The trained supernet as an evaluator, and its loss curve."""
     shared = space.search_form()
     supernet = build_seeded(shared, None, run.seed)
@@ -216,7 +219,9 @@ def _train_supernet(run: Run, config: SposConfig, space: Space, task: Task, devi
     return SupernetEvaluator(shared, supernet, task, config.calibration, seed=run.seed, device=device), log.curve
 
 
-def _search(run: Run, config: SposConfig, space: Space, evaluator: SupernetEvaluator, objective: Objective) -> SearchResult:
+def _search(
+    run: Run, config: SposConfig, space: Space, evaluator: SupernetEvaluator, objective: Objective
+) -> SearchResult:
     strategy = Evolution(space, config.evolution, seed=derive_seed(run.seed, "search"))
     with run.phase("search", total=strategy.n_trials) as phase:
         found = search(space, strategy, evaluator, objective, store=run.store("search"), phase=phase)
@@ -226,8 +231,6 @@ def _search(run: Run, config: SposConfig, space: Space, evaluator: SupernetEvalu
 
 
 def _check_limits(space: Space, objective: Objective) -> None:
-    from archwright.costs.limits import Watch, open_costs
-
     Watch(space, open_costs(objective.costs)).check_reachable(objective)
 
 
@@ -243,12 +246,17 @@ def estimate(config: SposConfig, task: Task) -> list[str]:
     n_networks = 2 + config.n_draws
     n_images = config.calibration.batches * config.calibration.batch_size + task.split("validation").n
     parts = {
-        f"supernet, {n_supernet:,} steps of {config.supernet.batch_size}": n_supernet * config.supernet.batch_size * step_s,
+        f"supernet, {n_supernet:,} steps of {config.supernet.batch_size}": n_supernet
+        * config.supernet.batch_size
+        * step_s,
         f"search and baseline, {config.evolution.n_evaluations:,} evaluations each": 2
         * config.evolution.n_evaluations
         * n_images
         * forward_s,
-        f"retraining, {n_networks} networks of {n_retrain:,} steps": n_networks * n_retrain * config.retrain.batch_size * step_s,
+        f"retraining, {n_networks} networks of {n_retrain:,} steps": n_networks
+        * n_retrain
+        * config.retrain.batch_size
+        * step_s,
     }
     lines = [f"  {_duration(seconds):>9}  {what}" for what, seconds in parts.items()]
     return [f"estimated time {_duration(sum(parts.values()))} on {config.threads} threads of {device.type}", *lines]
@@ -256,10 +264,11 @@ def estimate(config: SposConfig, task: Task) -> list[str]:
 
 def _measure(space: Space, task: Task, device: torch.device, batch_size: int) -> tuple[float, float]:
     """Seconds an image of a training step and of a forward pass, for a random path."""
-    supernet = build_seeded(space, None, 0).to(device, memory_format=torch.channels_last)
+    supernet = build_seeded(space, None, 0).to(device)
+    use_layout(supernet, True)
     selection = selection_of(supernet)
     rows = space.decisions.sample(4, np.random.default_rng(0))
-    images = torch.zeros(batch_size, *task.input_shape, device=device).to(memory_format=torch.channels_last)
+    images = place_inputs(torch.zeros(batch_size, *task.input_shape), device, True)
     targets = torch.zeros(batch_size, dtype=torch.long, device=device)
     steps, forwards = [], []
     for row in rows:
@@ -267,7 +276,7 @@ def _measure(space: Space, task: Task, device: torch.device, batch_size: int) ->
         started = time.perf_counter()
         loss = task.loss(supernet(images), targets)
         forwards.append(time.perf_counter() - started)
-        loss.backward()
+        torch.autograd.backward(loss)
         steps.append(time.perf_counter() - started)
     return min(steps) / batch_size, min(forwards) / batch_size
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-LINE_EVERY_S = 2.0
+LINE_EVERY_S = 10.0
 """A phase writes at most one plain line in this time, besides its first and last."""
 
 RATE_WINDOW_S = 30.0

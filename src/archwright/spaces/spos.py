@@ -18,6 +18,7 @@ from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
 from archwright.core.errors import InvalidValueError
 from archwright.nn.choice import Chooser
+from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.shuffle import ShuffleBlock, conv_bn
 from archwright.spaces.base import Space
 
@@ -48,8 +49,8 @@ class Form:
 
 FORMS: dict[FormName, Form] = {
     "imagenet": Form(16, ((64, 4), (160, 4), (320, 8), (640, 4)), 1024),
-    # half the blocks and a quarter of the widths: the paper's proportions for images of a few dozen pixels
-    "small": Form(16, ((16, 2), (40, 2), (80, 4), (160, 2)), 256),
+    # half the blocks at about half the widths; powers of two, which run fastest
+    "small": Form(16, ((32, 2), (64, 2), (128, 4), (256, 2)), 256),
 }
 SMALL_BELOW = 64
 MIN_FINAL_SIDE = 4
@@ -65,8 +66,8 @@ class SposSpace(Space):
     """20 blocks x 4 candidates at 224 x 224 (4^20 archs), and a small-image form of 10 blocks (4^10).
 
     The input size decides how many of the five possible stridings (stem, then each stage's first block)
-    take place: as many as leave a final map of at least 4 x 4, dropped from the front, so 224 pixels have
-    all five and 28 pixels the last three.
+    take place: as many as leave a final map of at least 4 x 4. The stem's is the first to go, then those of
+    the last stages: 224 pixels have all five, 28 pixels those of stages 1 to 3.
 
     Args:
         input_shape: (channels, height, width).
@@ -135,8 +136,7 @@ class SposSpace(Space):
                 width, i = channels, i + 1
         stages["head"] = nn.Sequential(
             conv_bn(width, form.last, affine=self.affine),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
+            GlobalAvgPool2d(),
             nn.Dropout(self.dropout),
             nn.Linear(form.last, self.n_classes, bias=False),
         )
@@ -146,15 +146,17 @@ class SposSpace(Space):
 
 
 def stage_strides(side: int, n_places: int) -> list[int]:
-    """Stride at each place where the network may halve its image, for an image of `side` pixels.
+    """Stride at each place where the network may halve its image (the stem, then each stage), for a side in pixels.
 
     >>> stage_strides(224, 5), stage_strides(28, 5), stage_strides(8, 5)
-    ([2, 2, 2, 2, 2], [1, 1, 2, 2, 2], [1, 1, 1, 1, 2])
+    ([2, 2, 2, 2, 2], [1, 2, 2, 2, 1], [1, 2, 1, 1, 1])
     """
     n_halvings = 0
     while n_halvings < n_places and (side := -(-side // 2)) >= MIN_FINAL_SIDE:
         n_halvings += 1
-    return [1] * (n_places - n_halvings) + [2] * n_halvings
+    if n_halvings == n_places:
+        return [2] * n_places
+    return [1] + [2] * n_halvings + [1] * (n_places - 1 - n_halvings)
 
 
 def initialize(network: nn.Module) -> None:

@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from archwright.nn.layout import split_even_odd
+
 
 def conv_bn(
     n_in: int,
@@ -78,5 +80,6 @@ class ShuffleBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.keeps_shape:
-            return torch.cat((x[:, 0::2], self.main(x[:, 1::2])), dim=1)
+            even, odd = split_even_odd(x)
+            return torch.cat((even, self.main(odd)), dim=1)
         return torch.cat((self.shortcut(x), self.main(x)), dim=1)

@@ -1,0 +1,58 @@
+"""One training step of a single path in the supernet beside the same step of the stand-alone network."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from common import THREADS, interleaved, machine, ratio, report
+from torch import nn
+
+from archwright.nn.choice import selection_of
+from archwright.spaces.spos import SposSpace
+
+BLOCKS, STEPS = 20, 4
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    print(machine())
+    for shape, batch in (((1, 28, 28), 64), ((3, 32, 32), 128), ((3, 224, 224), 8)):
+        measure(shape, batch)
+
+
+def measure(shape: tuple[int, int, int], batch: int) -> None:
+    space = SposSpace(input_shape=shape, n_classes=10).search_form()
+    arch = space.sample(1, np.random.default_rng(0))[0]
+    supernet = space.supernet().to(memory_format=torch.channels_last).train()
+    selection_of(supernet).activate(arch)
+    alone = space.extract(supernet, arch).to(memory_format=torch.channels_last).train()
+    again = space.extract(supernet, arch).to(memory_format=torch.channels_last).train()
+    images = torch.randn(batch, *shape).to(memory_format=torch.channels_last)
+    targets = torch.randint(10, (batch,))
+    runs = [stepper(network, images, targets) for network in (supernet, alone, again)]
+    in_supernet, stand_alone, stand_alone_again = interleaved(runs, BLOCKS)
+    name = f"step, {'x'.join(map(str, shape))}, batch {batch}"
+    middle, low, high = ratio(in_supernet, stand_alone)
+    same, same_low, same_high = ratio(stand_alone_again, stand_alone)
+    report(
+        f"{name}: supernet path / stand-alone ({1e3 * float(np.median(stand_alone)) / STEPS:.0f} ms)",
+        f"{middle:.3f} ({low:.3f} to {high:.3f}); A/A {same:.3f} ({same_low:.3f} to {same_high:.3f})",
+        "at most 1.03",
+    )
+
+
+def stepper(network: nn.Module, images: torch.Tensor, targets: torch.Tensor):  # noqa: ANN201 - a closure
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=True)
+
+    def run() -> None:
+        for _ in range(STEPS):
+            loss = nn.functional.cross_entropy(network(images), targets)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+    return run
+
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,7 @@ from archwright.finish import open_winner
 from archwright.tasks import open_task
 
 SEEDS = range(5)
-LIMIT = "5M"
+LIMIT = "4.7M"
 
 
 def main() -> None:

@@ -358,7 +358,8 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     baseline = record["random_baseline"]
     drawn = [draw["test"] for draw in baseline["draws"]]
     lines = [
-        f"winner     {record['metric']} {record['test']:.4f} on the test part (seen once), {record['validation']:.4f} in the search",
+        f"winner     {record['metric']} {record['test']:.4f} on the test part (seen once), "
+        f"{record['validation']:.4f} in the search",
         f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
     ]
     for limit in record["constraints"]:
@@ -369,22 +370,12 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     )
     if drawn:
         lines.append(
-            f"           {statistics.mean(drawn):.4f} mean of {len(drawn)} random networks ({min(drawn):.4f} to {max(drawn):.4f})"
+            f"           {statistics.mean(drawn):.4f} mean of {len(drawn)} random networks "
+            f"({min(drawn):.4f} to {max(drawn):.4f})"
         )
     if folder is not None:
         lines.append(f"files      {folder}/best: arch.json, model.onnx, model.safetensors; {folder}/report.html")
     return lines
-
-
-def check_task_fits(space: Space, task: Task) -> None:
-    """Refuse a space made for other inputs than the task has.
-
-    Raises:
-        RunError: If the shapes or class numbers differ.
-    """
-    wanted, have = (tuple(task.input_shape), task.n_classes), (tuple(space.input_shape), space.n_classes)
-    if wanted != have:
-        raise RunError(f"data {task.name!r} has input shape and classes {wanted}, space {space.name!r} has {have}")
 
 
 def effective_config(config: Mapping[str, Any], task: Task) -> dict[str, Any]:

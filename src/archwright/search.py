@@ -101,12 +101,17 @@ def search(
     watch = Watch(space, [*(costs if costs is not None else (Params(), Macs())), *open_costs(objective.costs)])
     watch.check_reachable(objective)
     strategy.bind(objective, watch.feasible(objective))
-    loop = _Loop(space, evaluator, objective, watch, open_store(store), phase, limit)
-    while len(loop.trials) < limit:
-        candidates = strategy.ask(min(evaluator.chunk, limit - len(loop.trials)))
-        if not candidates:
-            break
-        strategy.tell(loop.run(candidates))
+    opened = open_store(store)
+    try:
+        loop = _Loop(space, evaluator, objective, watch, opened, phase)
+        while len(loop.trials) < limit:
+            candidates = strategy.ask(min(evaluator.chunk, limit - len(loop.trials)))
+            if not candidates:
+                break
+            strategy.tell(loop.run(candidates))
+    finally:
+        if opened is not store:
+            opened.close()
     return SearchResult(tuple(loop.trials), objective, evaluator)
 
 
@@ -121,10 +126,9 @@ class _Loop:
         watch: Watch,
         store: Store,
         phase: Phase | None,
-        limit: int,
     ) -> None:
         self.space, self.evaluator, self.objective, self.watch = space, evaluator, objective, watch
-        self.store, self.phase, self.limit = store, phase, limit
+        self.store, self.phase = store, phase
         self.trials: list[Trial] = []
         self._n_failed = 0
         self._stored = {trial.number: trial for trial in store.trials()}
@@ -145,6 +149,12 @@ class _Loop:
         if trial.candidate != candidate:
             raise RunFolderError(
                 f"stored trial {candidate.number} is {trial.arch.key}, but this search asks for {candidate.arch.key}: "
+                "it belongs to another search; use another folder"
+            )
+        missing = self.watch.costs.keys() - trial.costs.keys()
+        if missing:
+            raise RunFolderError(
+                f"stored trial {candidate.number} has no {', '.join(sorted(missing))}, which this search watches: "
                 "it belongs to another search; use another folder"
             )
         return trial

@@ -60,17 +60,22 @@ class Watch:
             InfeasibleError: Names the limit and the smallest reachable value.
         """
         for constraint in objective.constraints:
-            cost = self.costs[constraint.cost]
-            row = lowest_row(
-                self.space.decisions, lambda rows: cost.cost_rows(self.space, rows), np.random.default_rng(0)
-            )  # noqa: B023
-            smallest = float(cost.cost_rows(self.space, row[None])[0])
+            smallest = self.smallest(constraint.cost)
             if smallest > constraint.limit:
+                shape = "x".join(map(str, self.space.input_shape))
                 raise InfeasibleError(
-                    f"no architecture of space {self.space.name!r} at input {'x'.join(map(str, self.space.input_shape))} "
+                    f"no architecture of space {self.space.name!r} at input {shape} "
                     f"has {constraint.cost} <= {constraint.limit:,.10g}; "
                     f"the smallest reachable is {smallest:,.10g}, so give at least that"
                 )
+
+    def smallest(self, name: str) -> float:
+        """The smallest value of a watched cost in the space, as far as `lowest_row` finds it."""
+
+        def values(rows: Rows) -> NDArray[np.float64]:
+            return self.costs[name].cost_rows(self.space, rows)
+
+        return float(values(lowest_row(self.space.decisions, values, np.random.default_rng(0))[None])[0])
 
 
 def lowest_row(decisions: DecisionSpace, values: RowValues, rng: np.random.Generator) -> Rows:

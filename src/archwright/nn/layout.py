@@ -42,14 +42,14 @@ class _SplitEvenOdd(torch.autograd.Function):
 
 def keep_layout(x: Tensor) -> Tensor:
     """The tensor (N, C, H, W) itself; its gradient is brought into its layout."""
-    kept: Tensor = _KeepLayout.apply(x) if _differentiates(x) else x  # type: ignore[no-untyped-call]
+    kept: Tensor = _KeepLayout.apply(x) if _differentiates(x) else x
     return kept
 
 
 def split_even_odd(x: Tensor) -> tuple[Tensor, Tensor]:
     """The even and the odd channels of (N, C, H, W), each (N, C/2, H, W)."""
     if _differentiates(x):
-        halves: tuple[Tensor, Tensor] = _SplitEvenOdd.apply(x)  # type: ignore[no-untyped-call]
+        halves: tuple[Tensor, Tensor] = _SplitEvenOdd.apply(x)
         return halves
     return x[:, 0::2], x[:, 1::2]
 

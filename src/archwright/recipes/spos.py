@@ -147,7 +147,8 @@ def _small_training(*, steps: int, batch_size: int) -> TrainingConfig:
 @listed(
     "recipe",
     "spos",
-    summary="single-path one-shot: train a supernet one path a step, search it by evolution under limits, retrain the winner",
+    summary="single-path one-shot: train a supernet one path a step, search it by evolution under limits, "
+    "retrain the winner",
     source="Guo et al., ECCV 2020, arXiv:1904.00420",
 )
 def spos(
@@ -245,18 +246,13 @@ def estimate(config: SposConfig, task: Task) -> list[str]:
     n_retrain = config.retrain.n_steps(task.split("train+validation").n)
     n_networks = 2 + config.n_draws
     n_images = config.calibration.batches * config.calibration.batch_size + task.split("validation").n
+    supernet_s = n_supernet * config.supernet.batch_size * step_s
+    search_s = 2 * config.evolution.n_evaluations * n_images * forward_s
+    retrain_s = n_networks * n_retrain * config.retrain.batch_size * step_s
     parts = {
-        f"supernet, {n_supernet:,} steps of {config.supernet.batch_size}": n_supernet
-        * config.supernet.batch_size
-        * step_s,
-        f"search and baseline, {config.evolution.n_evaluations:,} evaluations each": 2
-        * config.evolution.n_evaluations
-        * n_images
-        * forward_s,
-        f"retraining, {n_networks} networks of {n_retrain:,} steps": n_networks
-        * n_retrain
-        * config.retrain.batch_size
-        * step_s,
+        f"supernet, {n_supernet:,} steps of {config.supernet.batch_size}": supernet_s,
+        f"search and baseline, {config.evolution.n_evaluations:,} evaluations each": search_s,
+        f"retraining, {n_networks} networks of {n_retrain:,} steps": retrain_s,
     }
     lines = [f"  {_duration(seconds):>9}  {what}" for what, seconds in parts.items()]
     return [f"estimated time {_duration(sum(parts.values()))} on {config.threads} threads of {device.type}", *lines]

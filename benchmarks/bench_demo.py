@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import archwright, data_folder, machine, mean_interval, report
 
 from archwright.finish import open_winner
 from archwright.tasks import open_task
+from common import archwright, data_folder, machine, mean_interval, report
 
 SEEDS = range(5)
 LIMIT = "4.7M"
@@ -25,7 +25,9 @@ LIMIT = "4.7M"
 def main() -> None:
     print(machine())
     rows = [demo(seed, Path("runs/bench-demo") / str(seed)) for seed in SEEDS]
-    report("demo winner, test accuracy, mean of five seeds", mean_interval([row["test"] for row in rows]), "at least 0.970")
+    report(
+        "demo winner, test accuracy, mean of five seeds", mean_interval([row["test"] for row in rows]), "at least 0.970"
+    )
     report("random search, equal budget", mean_interval([row["baseline"] for row in rows]))
     report("random feasible networks (three a seed)", mean_interval([score for row in rows for score in row["draws"]]))
     if rows[0]["mnist"] is not None:

@@ -10,7 +10,6 @@ import copy
 
 import numpy as np
 import torch
-from common import THREADS, interleaved, machine, ratio, report
 from torch import nn
 
 from archwright.core.trial import Candidate
@@ -22,6 +21,7 @@ from archwright.spaces.spos import SposSpace
 from archwright.tasks import open_task
 from archwright.training.config import TrainingConfig
 from archwright.weight_sharing.uniform_path import UniformPath
+from common import THREADS, interleaved, machine, ratio, report
 
 POPULATION, TRAIN_STEPS, BLOCKS = 50, 150, 5
 
@@ -41,7 +41,9 @@ def main() -> None:
     first = space.decisions.sample(POPULATION, rng)
     for name, rows in (("random", first), ("evolved", evolved(space, first, plain.scores(first), rng))):
         candidates = [Candidate(i, arch, 0) for i, arch in enumerate(space.decisions.archs(rows))]
-        plain_s, ours_s = interleaved([lambda r=rows: plain.scores(r), lambda c=candidates: evaluator.evaluate(c)], BLOCKS)
+        plain_s, ours_s = interleaved(
+            [lambda r=rows: plain.scores(r), lambda c=candidates: evaluator.evaluate(c)], BLOCKS
+        )
         middle, low, high = ratio(ours_s, plain_s)
         theirs, ours = plain.scores(rows), [found["top1_accuracy"] for found in evaluator.evaluate(candidates)]
         same = np.array_equal(np.argsort(theirs, kind="stable"), np.argsort(ours, kind="stable"))
@@ -56,14 +58,17 @@ def evolved(space: SposSpace, rows: np.ndarray, scores: list[float], rng: np.ran
     """The next generation of SPOS's evolution: 25 mutants and 25 crossovers of the ten best."""
     top = rows[np.argsort(scores)[-10:]]
     pick = lambda: top[rng.integers(len(top), size=POPULATION // 2)]  # noqa: E731
-    children = [resample(space.decisions, pick(), rng, probability=0.1), crossover(space.decisions, pick(), pick(), rng)]
+    children = [
+        resample(space.decisions, pick(), rng, probability=0.1),
+        crossover(space.decisions, pick(), pick(), rng),
+    ]
     return np.concatenate(children)
 
 
 class Plain:
     """What one writes first: per candidate, reset, calibrate in training mode, score in evaluation mode."""
 
-    def __init__(self, supernet: nn.Module, task, evaluator: SupernetEvaluator) -> None:  # noqa: ANN001
+    def __init__(self, supernet: nn.Module, task, evaluator: SupernetEvaluator) -> None:
         self.network = copy.deepcopy(supernet).to(memory_format=torch.contiguous_format)
         self.selection, self.task = selection_of(self.network), task
         self.calibration = [batch.contiguous() for batch in evaluator._calibration()]

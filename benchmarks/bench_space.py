@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 import torch
-from common import THREADS, machine, report, seconds
 
 from archwright.costs.counted import Macs, Params
 from archwright.spaces.spos import SposSpace
+from common import THREADS, machine, report, seconds
 
 REPEATS = 30
 

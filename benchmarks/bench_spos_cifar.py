@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import torch
-from common import machine, report
 
 from archwright.core.arch import Arch
 from archwright.core.trial import derive_seed
@@ -23,6 +22,7 @@ from archwright.runs.progress import make_progress
 from archwright.spaces.spos import CANDIDATES, SposSpace
 from archwright.tasks import open_task
 from archwright.training.evaluate import evaluate
+from common import machine, report
 
 SEED = 0
 
@@ -48,9 +48,7 @@ def main() -> None:
         report("random draw", f"{draw['test']:.4f}, {draw['macs'] / 1e6:.2f} M")
     seed, device = derive_seed(SEED, "retrain"), torch.device("cpu")
     for key, arch in same.items():
-        network, _ = train_network(
-            space, arch, task, config.retrain, part="train+validation", seed=seed, device=device
-        )
+        network, _ = train_network(space, arch, task, config.retrain, part="train+validation", seed=seed, device=device)
         report(f"all {key}", f"{evaluate(network, task, 'test')[task.metric]:.4f}, {macs[key] / 1e6:.2f} M")
 
 

@@ -37,7 +37,11 @@ def main() -> None:
     torch_s = command_seconds([sys.executable, "-c", "import torch, torchvision"], REPEATS)
     trials_s = command_seconds([sys.executable, "-c", TRIALS], REPEATS)
     beyond = statistics.median(trials_s) - statistics.median(torch_s)
-    report("two trivial trials beyond importing torch", f"{beyond:.2f} s (torch {statistics.median(torch_s):.2f} s)", "under 3 s")
+    report(
+        "two trivial trials beyond importing torch",
+        f"{beyond:.2f} s (torch {statistics.median(torch_s):.2f} s)",
+        "under 3 s",
+    )
     import subprocess
 
     grown = subprocess.run([sys.executable, "-c", TRIALS], check=True, capture_output=True, text=True).stdout

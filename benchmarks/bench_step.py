@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from common import THREADS, interleaved, machine, ratio, report
 from torch import nn
 
 from archwright.nn.choice import selection_of
 from archwright.spaces.spos import SposSpace
+from common import THREADS, interleaved, machine, ratio, report
 
 BLOCKS, STEPS = 20, 4
 
@@ -41,7 +41,7 @@ def measure(shape: tuple[int, int, int], batch: int) -> None:
     )
 
 
-def stepper(network: nn.Module, images: torch.Tensor, targets: torch.Tensor):  # noqa: ANN201 - a closure
+def stepper(network: nn.Module, images: torch.Tensor, targets: torch.Tensor):
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=True)
 
     def run() -> None:

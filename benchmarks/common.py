@@ -25,7 +25,8 @@ def machine() -> str:
         platform.machine(),
     )
     load = os.getloadavg()[0]
-    return f"{model}, {os.cpu_count()} cores, {THREADS} threads; Python {platform.python_version()}, torch {torch.__version__}; load {load:.2f}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{model}, {os.cpu_count()} cores, {THREADS} threads; {versions}; load {load:.2f}"
 
 
 def seconds(run: Callable[[], object], repeats: int, warmup: int = 1) -> list[float]:

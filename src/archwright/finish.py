@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import InvalidValueError, RunError, RunFolderError
+from archwright.core.errors import InvalidValueError, RunFolderError
 from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.count import Count, count

@@ -6,4 +6,16 @@ from archwright.costs.counted import Flops, Macs, Params
 from archwright.costs.describe import cost, describe
 from archwright.costs.limits import Watch, open_costs
 
-__all__ = ["FREE_BY_CONVENTION", "Cost", "Count", "Flops", "Macs", "Params", "Watch", "cost", "count", "describe", "open_costs"]
+__all__ = [
+    "FREE_BY_CONVENTION",
+    "Cost",
+    "Count",
+    "Flops",
+    "Macs",
+    "Params",
+    "Watch",
+    "cost",
+    "count",
+    "describe",
+    "open_costs",
+]

@@ -17,6 +17,8 @@ from archwright.spaces.base import Space
 RowValues = Callable[[Rows], NDArray[np.float64]]
 N_STARTS = 32
 MAX_SWEEPS = 50
+MAX_LISTED = 1000
+"""Archs up to which the smallest value is looked for among all of them."""
 
 
 def open_costs(names: Sequence[str]) -> list[Cost]:
@@ -79,10 +81,19 @@ class Watch:
 
 
 def lowest_row(decisions: DecisionSpace, values: RowValues, rng: np.random.Generator) -> Rows:
-    """A row (n_decisions,) of smallest value: coordinate descent from several random archs.
+    """A row (n_decisions,) of smallest value: all are looked at in a small space, elsewhere coordinate descent.
 
-    Exact where the value is a sum of one term a decision; a very good arch elsewhere.
+    Exact for up to `MAX_LISTED` archs, and where the value is a sum of one term a decision; a very good arch
+    elsewhere.
     """
+    is_small = decisions.size() <= MAX_LISTED
+    rows = decisions.enumerate_rows() if is_small else _descend(decisions, values, rng)
+    best: Rows = rows[int(values(rows).argmin())]
+    return best
+
+
+def _descend(decisions: DecisionSpace, values: RowValues, rng: np.random.Generator) -> Rows:
+    """Rows (N_STARTS, n_decisions), begun at random, that no change of one decision improves."""
     rows = decisions.sample(N_STARTS, rng)
     for _ in range(MAX_SWEEPS):
         before = rows
@@ -90,8 +101,7 @@ def lowest_row(decisions: DecisionSpace, values: RowValues, rng: np.random.Gener
             rows = _best_values(decisions, rows, column, values, rng)
         if (rows == before).all():
             break
-    best: Rows = rows[int(values(rows).argmin())]
-    return best
+    return rows
 
 
 def _best_values(

@@ -198,7 +198,7 @@ class SupernetEvaluator(Evaluator):
             n_bytes = x.nbytes
             for stage in self._stages:
                 x = stage(x)
-                n_bytes += x.nbytes
+                n_bytes += sum(tensor.nbytes for tensor in (x if isinstance(x, tuple | list) else (x,)))
             self._shares = n_bytes * n_images <= self.max_cached_bytes
         return self._shares
 

@@ -3,63 +3,55 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import pytest
-
 Cli = Callable[..., Any]
-DOCUMENT = {
-    "space": "toy",
-    "size": 4**20,
-    "n_decisions": 2,
-    "decisions": [
-        {"name": "depth", "values": [1, 2], "when": None},
-        {"name": "kernel", "values": [3, 5, 7], "when": "depth is 2"},
-    ],
-    "smallest": {"params": 1234, "macs": 5_600_000},
-    "largest": {"params": 2_000_000, "macs": 7_800_000},
-    "inputs": ["3x224x224", "3x32x32"],
-}
+
+SPACE = """
+import torch
+import archwright as aw
+
+class Toy(aw.Space):
+    input_shape, n_classes = (1, 4, 4), 2
+
+    def network(self, choose):
+        def block(i):
+            return choose.op(f"op{i}", {"pass": torch.nn.Identity, "relu": torch.nn.ReLU})
+
+        body = choose.repeat("depth", [1, 2], block)
+        return torch.nn.Sequential(body, torch.nn.Flatten(), torch.nn.Linear(16, 2))
+"""
 
 
-@pytest.fixture
-def canned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any space answers with the same description."""
-    spaces = ModuleType("archwright.spaces")
-    spaces.__dict__["open_space"] = lambda spec: SimpleNamespace(describe=lambda: DOCUMENT)
-    monkeypatch.setitem(sys.modules, "archwright.spaces", spaces)
-
-
-@pytest.mark.usefixtures("canned")
-def test_text(cli: Cli) -> None:
-    """The exact size beside its magnitude; decisions with their values and when they matter."""
-    assert cli("describe", "toy").out.splitlines() == [
-        "space     toy",
-        "size      1,099,511,627,776 (1.10e+12)",
-        "smallest  params 1.2 k, macs 5.6 M",
-        "largest   params 2.0 M, macs 7.8 M",
-        "inputs    3x224x224, 3x32x32",
-        "",
-        "2 decisions",
-        "  depth   1, 2",
-        "  kernel  3, 5, 7 when depth is 2",
+def test_text_of_the_papers_space(cli: Cli) -> None:
+    """The exact size beside its magnitude, the extremes, the inputs, and the decisions with their values."""
+    lines = cli("describe", "spos").out.splitlines()
+    assert lines[:2] == ["space     spos", "size      1,099,511,627,776 (1.10e+12)"]
+    assert lines[2].startswith("smallest  arch 30003000300000003000, ")
+    assert lines[4:7] == [
+        "inputs    3x224x224, 1000 classes (shown here)",
+        "          64 pixels a side and more: form imagenet, 20 blocks",
+        "          4 to 63 pixels: form small, 10 blocks",
     ]
+    assert lines[8:10] == ["20 decisions", "  block0   shuffle3, shuffle5, shuffle7, xception"]
 
 
-@pytest.mark.usefixtures("canned")
-def test_json_is_the_document(cli: Cli) -> None:
+def test_a_users_own_space_with_conditions(cli: Cli, tmp_path: Any) -> None:
+    """The second block is chosen only where there is one: 2 + 4 architectures."""
+    file = tmp_path / "toy.py"
+    file.write_text(SPACE)
+    document = json.loads(cli("describe", f"{file}:Toy", "--json").out)
+    assert document["size"] == 6
+    assert document["decisions"][-1] == {"name": "op1", "values": ["pass", "relu"], "when": [{"depth": [2]}]}
+    assert cli("describe", f"{file}:Toy").out.splitlines()[-1].endswith("when depth 2")
+
+
+def test_json_has_the_documented_keys(cli: Cli) -> None:
     """The size stays an exact integer."""
-    assert json.loads(cli("describe", "toy", "--json").out) == DOCUMENT
-
-
-def test_real_space(cli: Cli) -> None:
-    """The paper's space: 20 blocks of 4 choices at 224 pixels."""
     document = json.loads(cli("describe", "spos", "--json").out)
-    assert set(document) >= {"space", "size", "n_decisions", "decisions", "smallest", "largest", "inputs"}
-    assert document["size"] == 4 ** document["n_decisions"]
+    assert list(document) == ["space", "size", "n_decisions", "decisions", "smallest", "largest", "inputs"]
+    assert document["size"] == 4 ** document["n_decisions"] == 4**20
 
 
 def test_unknown_space_offers_the_nearest(cli: Cli) -> None:

@@ -32,7 +32,8 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         ("space", document["space"]),
         ("size", f"{size:,}" + (f" ({size:.2e})" if 10**6 <= size < 10**300 else "")),
     ]
-    facts += [(key, _plain(document[key])) for key in ("smallest", "largest", "inputs") if key in document]
+    facts += [(key, _plain(document[key])) for key in ("smallest", "largest")]
+    facts += [("inputs" if i == 0 else "", line) for i, line in enumerate(document["inputs"])]
     rows = [(each["name"], _decision(each)) for each in document["decisions"]]
     return [*columns(facts, indent=0), "", f"{document['n_decisions']} decisions", *columns(rows)]
 

@@ -66,7 +66,7 @@ def describe(space: Space) -> dict[str, Any]:
         "decisions": [_decision(document) for document in decisions.to_json()],
         "smallest": extreme(1),
         "largest": extreme(-1),
-        "inputs": {"input_shape": list(space.input_shape), "n_classes": space.n_classes, **space.input_forms()},
+        "inputs": [f"{'x'.join(map(str, space.input_shape))}, {space.n_classes} classes (shown here)", *space.input_forms()],
     }
 
 

@@ -77,9 +77,9 @@ class Space(ABC):
         space.opened_as = self.opened_as
         return space
 
-    def input_forms(self) -> dict[str, Any]:
-        """What `describe` says about the inputs this space takes, beside the one it has; JSON."""
-        return {}
+    def input_forms(self) -> list[str]:
+        """One line for each kind of input the space takes, for `describe`."""
+        return []
 
     def search_form(self) -> Space:
         """The space a supernet is built in: the same decisions, but where the method's paper trains other layers."""

@@ -106,12 +106,12 @@ class SposSpace(Space):
     def args(self) -> dict[str, Any]:
         return super().args() | {"form": self.form, "affine": self.affine, "dropout": self.dropout}
 
-    def input_forms(self) -> dict[str, Any]:
-        return {
-            "form": self.form,
-            "smallest_side": MIN_FINAL_SIDE,
-            "forms": {f"images of {SMALL_BELOW} pixels and more": "imagenet", "smaller images": "small"},
-        }
+    def input_forms(self) -> list[str]:
+        blocks = {name: sum(n for _, n in form.stages) for name, form in FORMS.items()}
+        return [
+            f"{SMALL_BELOW} pixels a side and more: form imagenet, {blocks['imagenet']} blocks",
+            f"{MIN_FINAL_SIDE} to {SMALL_BELOW - 1} pixels: form small, {blocks['small']} blocks",
+        ]
 
     def search_form(self) -> SposSpace:
         """Without affine batch norms, as the paper's supernet is trained."""

@@ -166,7 +166,7 @@ def _retrain(
 
 def _test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: torch.device) -> dict[str, float]:
     """Test metric of each network; the test part is read here and nowhere else."""
-    with run.phase("test", total=len(networks)) as phase:
+    with run.phase("test", total=len({id(network) for network in networks.values()})) as phase:
         if not phase.is_done:
             scores: dict[int, float] = {}
             for network in networks.values():
@@ -199,7 +199,7 @@ def _record(
     selected = {
         "arch": best.arch.to_json(),
         "test": tested["winner"],
-        "validation": best.metrics[task.metric],
+        "validation": float(best.metrics[task.metric]),
         "params": counted.params,
         "macs": counted.macs,
         "constraints": [_satisfaction(c, best, counted, winner, space) for c in found.objective.constraints],
@@ -218,7 +218,7 @@ def _record(
         "random_baseline": {
             "arch": baseline.best.arch.to_json(),
             "test": tested["baseline"],
-            "validation": baseline.best.metrics[task.metric],
+            "validation": float(baseline.best.metrics[task.metric]),
             "macs": _macs(space, baseline.best.arch),
             "n_evaluated": len(baseline.trials),
             "draws": draws,
@@ -233,10 +233,10 @@ def _satisfaction(
     value = open_costs([constraint.cost])[0].cost_module(winner, space.input_shape)
     return {
         "cost": constraint.cost,
-        "limit": constraint.limit,
-        "predicted": best.costs[constraint.cost],
+        "limit": float(constraint.limit),
+        "predicted": float(best.costs[constraint.cost]),
         "value": value,
-        "satisfied": value <= constraint.limit,
+        "satisfied": bool(value <= constraint.limit),
     }
 
 

@@ -35,7 +35,7 @@ def toy(tmp_path: Any) -> str:
 
 
 def test_text_of_a_published_network(cli: Cli) -> None:
-    """The paper's 318.7 M network to the digit (fact sheet of SPOS); the zero-cost convention is said."""
+    """The paper's network to the digit; the zero-cost convention is said."""
     lines = cli("cost", "spos-block").out.splitlines()
     assert lines[:6] == [
         "spos-block",
@@ -56,7 +56,7 @@ def test_what_was_not_counted_is_named(cli: Cli, toy: str) -> None:
 
 
 def test_another_input_and_class_number(cli: Cli) -> None:
-    """A published network keeps its 20 blocks at 32 pixels; only the classifier feels the classes: 1024 weights each."""
+    """A published network keeps its 20 blocks at 32 pixels; a class more is 1024 weights more."""
     ten, eleven = (
         json.loads(cli("cost", "SPOS_block", "--input", "3x32x32", "--classes", n, "--json").out) for n in (10, 11)
     )

@@ -320,3 +320,13 @@ def test_a_closed_run_writes_nothing_more(tmp_path: Path) -> None:
     for act in (run.store, lambda: run.phase("b"), lambda: run.finish({}), lambda: run.log("x"), phase.finish):
         with pytest.raises(RunError, match="closed"):
             act()
+
+
+def test_the_command_line_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run started by the command says how; one started from Python does not."""
+    monkeypatch.setattr("sys.argv", ["/env/bin/archwright", "search", "spos"])
+    with open_run(tmp_path / "a", {}, seed=0) as run:
+        assert run.record["command"] == ["archwright", "search", "spos"]
+    monkeypatch.setattr("sys.argv", ["mine.py"])
+    with open_run(tmp_path / "b", {}, seed=0) as run:
+        assert run.record["command"] is None

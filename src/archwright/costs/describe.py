@@ -54,6 +54,7 @@ def describe(space: Space) -> dict[str, Any]:
     """A space's exact size, its decisions, and its smallest and largest network by multiply–accumulates."""
     decisions = space.decisions
     tables, macs = tables_of(space), COLUMNS.index("macs")
+    shape = "x".join(map(str, space.input_shape))
 
     def extreme(sign: int) -> dict[str, Any]:
         row = lowest_row(decisions, lambda rows: sign * tables.cost_rows(rows)[:, macs], np.random.default_rng(0))
@@ -66,7 +67,7 @@ def describe(space: Space) -> dict[str, Any]:
         "decisions": [_decision(document) for document in decisions.to_json()],
         "smallest": extreme(1),
         "largest": extreme(-1),
-        "inputs": [f"{'x'.join(map(str, space.input_shape))}, {space.n_classes} classes (shown here)", *space.input_forms()],
+        "inputs": [f"{shape}, {space.n_classes} classes (shown here)", *space.input_forms()],
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,6 +26,9 @@ from archwright.tasks.base import Part, Task
 from archwright.training.device import place_inputs, use_layout
 
 MAX_CACHED_BYTES = 2 * 1024**3
+
+State = Tensor | Sequence[Tensor]
+"""What a stage hands to the next one: a tensor, or several (cells with two inputs)."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class SupernetEvaluator(Evaluator):
         self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
         self._norms = [norm for norm in supernet.modules() if isinstance(norm, _BatchNorm)]
         self._shares: bool | None = None
+        self._in_place: dict[tuple[int, tuple[int, ...]], bool] = {}
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
@@ -128,20 +132,30 @@ class SupernetEvaluator(Evaluator):
             return
         keys = [[tuple(row[columns].tolist()) for columns in self._columns] for row in rows]
         before: list[tuple[int, ...]] = []
-        reached: list[tuple[list[Tensor], list[Tensor]]] = []  # outputs of each stage on the current path
+        reached: list[tuple[list[State], list[State]]] = []  # outputs of each stage on the current path
         for i in sorted(range(len(rows)), key=keys.__getitem__):
             self._selection.activate_row(rows[i])
             n_shared = _n_common(before, keys[i])
             del reached[n_shared:]
             for k in range(n_shared, len(self._stages)):
                 calibration, validation = reached[-1] if reached else self._inputs()
+                if self._works_in_place(k, keys[i][k], validation[0]):
+                    calibration = [_each(torch.clone, state) for state in calibration]
+                    validation = [_each(torch.clone, state) for state in validation]
                 reached.append(self._run_stage(k, calibration, validation))
             before = keys[i]
-            yield i, iter(reached[-1][1])
+            yield i, (_tensors(state)[0] for state in reached[-1][1])
 
-    def _run_stage(
-        self, k: int, calibration: list[Tensor], validation: list[Tensor]
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def _works_in_place(self, k: int, key: tuple[int, ...], example: State) -> bool:
+        """Whether a stage overwrites its input, which others still need; found once for each form of the stage."""
+        if (k, key) not in self._in_place:
+            with torch.inference_mode(False), torch.no_grad():  # elsewhere tensors do not count what is written to them
+                probe = _each(lambda x: torch.zeros(x[:1].shape, dtype=x.dtype, device=x.device), example)
+                self._stages[k](probe)
+                self._in_place[k, key] = any(x._version > 0 for x in _tensors(probe))
+        return self._in_place[k, key]
+
+    def _run_stage(self, k: int, calibration: list[State], validation: list[State]) -> tuple[list[State], list[State]]:
         stage = self._stages[k]
         chains = self._active_chains(k)
         with running(chains, calibrate=True):
@@ -186,7 +200,7 @@ class SupernetEvaluator(Evaluator):
         for inputs, targets in self.task.split(self.part).ordered(self.batch_size):
             yield place_inputs(inputs, self.device, True), targets.to(self.device)
 
-    def _inputs(self) -> tuple[list[Tensor], list[Tensor]]:
+    def _inputs(self) -> tuple[list[State], list[State]]:
         return list(self._calibration()), [inputs for inputs, _ in self._validation()]
 
     def _fits(self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]) -> bool:
@@ -194,11 +208,11 @@ class SupernetEvaluator(Evaluator):
         if self._shares is None:
             self._selection.activate_row(rows[0])
             n_images = self.task.split(self.part).n + self.calibration.batches * self.calibration.batch_size
-            x = next(self._validation())[0][:1]
-            n_bytes = x.nbytes
+            state: State = next(self._validation())[0][:1]
+            n_bytes = 0
             for stage in self._stages:
-                x = stage(x)
-                n_bytes += sum(tensor.nbytes for tensor in (x if isinstance(x, tuple | list) else (x,)))
+                state = stage(state)
+                n_bytes += sum(x.nbytes for x in _tensors(state))
             self._shares = n_bytes * n_images <= self.max_cached_bytes
         return self._shares
 
@@ -219,6 +233,15 @@ def _columns(stage: nn.Module, space: Space) -> list[int]:
 def _alternatives(stage: nn.Module) -> list[nn.Module]:
     """The candidates of a stage that is a choice, else the stage: what fast chains are looked for in."""
     return list(stage.children()) if isinstance(stage, ChoiceModule) else [stage]
+
+
+def _tensors(state: State) -> Sequence[Tensor]:
+    return (state,) if isinstance(state, Tensor) else state
+
+
+def _each(change: Callable[[Tensor], Tensor], state: State) -> State:
+    """The same state with every tensor changed."""
+    return change(state) if isinstance(state, Tensor) else type(state)(map(change, state))  # type: ignore[call-arg]
 
 
 def _n_common(one: Sequence[object], other: Sequence[object]) -> int:

@@ -40,7 +40,10 @@ PAPER_EDGES = tuple(1e6 * edge for edge in range(290, 370, 10))
 
 
 def default_threads() -> int:
-    """Cores this process may use."""
+    """OMP_NUM_THREADS where it is set, else the cores this process may use."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -107,7 +110,7 @@ class SposConfig:
             return cls(limits=(("macs", 330e6),), bin_edges=PAPER_EDGES)
         if name == "quick":
             return cls(
-                supernet=_small_training(steps=600, batch_size=64),
+                supernet=replace(_small_training(steps=900, batch_size=64), learning_rate=0.05),
                 calibration=CalibrationConfig(batches=2, batch_size=256),
                 evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=3),
                 retrain=_small_training(steps=400, batch_size=64),

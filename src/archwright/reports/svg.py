@@ -80,7 +80,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     >>> ticks(0.3, 9.1)
     [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     """
-    if high <= low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # nothing, or less than numbers of this size can tell apart
         margin = abs(low) * 0.01 or 1.0
         low, high = low - margin, high + margin
     power = math.floor(math.log10((high - low) / most))

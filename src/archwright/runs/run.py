@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -216,7 +217,7 @@ def open_run(
         checkpoint_every_s: Seconds between the checkpoints of a long phase.
         recipe: Name for run.json; None takes `config["recipe"]` if there is one.
         threads: Threads an evaluation uses; None takes torch's present number.
-        command: The command line, for repeating the run.
+        command: The command line, for repeating the run; None takes this process's, if it is archwright's.
 
     Raises:
         RunFolderError: If the folder is not empty (without `resume`), in use, of something else, damaged, of another
@@ -231,7 +232,8 @@ def open_run(
         raise InvalidValueError(f"threads is {threads}; give at least 1")
     if recipe is None:
         recipe = str(config.get("recipe", ""))
-    asked = record.make_record(config, recipe=recipe, seed=seed, threads=threads or _threads(), command=command)
+    threads, command = threads or _threads(), command or _own_command()
+    asked = record.make_record(config, recipe=recipe, seed=seed, threads=threads, command=command)
     shown = progress or Progress()
     if out is None:
         return Run(None, asked, progress=shown, checkpoint_every_s=checkpoint_every_s)
@@ -296,6 +298,13 @@ def _begin_or_go_on(folder: Path, asked: Mapping[str, Any]) -> tuple[Mapping[str
     changed = record.changed_versions(stored, asked)
     notes = [f"versions changed since the start, results may differ: {', '.join(changed)}"] if changed else []
     return stored, [*notes, "resumed"]
+
+
+def _own_command() -> list[str] | None:
+    """How the command line was called, where this process is one."""
+    program = Path(sys.argv[0]) if sys.argv else Path()
+    is_ours = program.name == "archwright" or program.parts[-2:] == ("archwright", "__main__.py")
+    return ["archwright", *sys.argv[1:]] if is_ours else None
 
 
 def _threads() -> int:

@@ -1,0 +1,91 @@
+"""Candidates trained on their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from archwright.core.trial import Candidate
+from archwright.evaluators import FromScratch
+from archwright.evaluators.from_scratch import build_seeded
+from archwright.spaces import Space
+from archwright.tasks import ImageTask
+from archwright.testing import NumberSpace
+from archwright.training.config import TrainingConfig
+from archwright.training.evaluate import evaluate
+from archwright.training.loop import fit
+
+TRAINING = TrainingConfig(steps=3, batch_size=32)
+
+
+@pytest.fixture
+def evaluator(task_for: Callable[[Space], ImageTask]) -> FromScratch:
+    space = NumberSpace()
+    return FromScratch(space, task_for(space), TRAINING)
+
+
+def test_metrics_are_those_of_a_training_by_hand(
+    evaluator: FromScratch, population: Callable[..., list[Candidate]]
+) -> None:
+    """Built from the candidate's seed, trained on the training part, scored on the validation part."""
+    candidate = population(evaluator.space, 3)[2]
+    network = build_seeded(evaluator.space, candidate.arch, candidate.seed)
+    fit(network, evaluator.task, TRAINING, part="train", seed=candidate.seed)
+    assert evaluator.evaluate([candidate]) == [evaluate(network, evaluator.task, "validation")]
+
+
+def test_metrics_do_not_depend_on_the_population(
+    evaluator: FromScratch, population: Callable[..., list[Candidate]]
+) -> None:
+    """Nor on torch's global random state."""
+    candidates = population(evaluator.space, 3)
+    together = evaluator.evaluate(candidates)
+    torch.manual_seed(99)
+    assert [evaluator.evaluate([candidate])[0] for candidate in candidates] == together
+
+
+def test_seed_decides(evaluator: FromScratch, population: Callable[..., list[Candidate]]) -> None:
+    """Two seeds, two trainings."""
+    arch = population(evaluator.space, 1)[0].arch
+    one, other = evaluator.evaluate([Candidate(0, arch, 1), Candidate(1, arch, 2)])
+    assert one != other
+
+
+def test_budget_replaces_the_steps(evaluator: FromScratch, population: Callable[..., list[Candidate]]) -> None:
+    """A candidate with a budget of 5 is trained for 5 steps, also where the config counts epochs."""
+    arch = population(evaluator.space, 1)[0].arch
+    longer = FromScratch(evaluator.space, evaluator.task, TrainingConfig(steps=5, batch_size=32))
+    by_epochs = FromScratch(evaluator.space, evaluator.task, TrainingConfig(epochs=9, batch_size=32))
+    expected = longer.evaluate([Candidate(0, arch, 1)])
+    assert evaluator.evaluate([Candidate(0, arch, 1, budget=5)]) == expected
+    assert by_epochs.evaluate([Candidate(0, arch, 1, budget=5)]) == expected
+
+
+def test_model_has_the_weights_that_were_scored(
+    evaluator: FromScratch, population: Callable[..., list[Candidate]]
+) -> None:
+    """Trained once more to the same bits."""
+    candidate = population(evaluator.space, 2)[1]
+    found = evaluator.evaluate([candidate])[0]
+    assert evaluate(evaluator.model(candidate.arch, candidate.seed), evaluator.task, "validation") == found
+
+
+def test_initial_weights_follow_the_seed_alone() -> None:
+    """Not torch's global state, which is left as it was; supernet and stand-alone network alike."""
+    space = NumberSpace()
+    arch = space.decisions.archs(space.decisions.enumerate_rows())[0]
+    for which in (None, arch):
+        torch.manual_seed(1)
+        one = _bits(build_seeded(space, which, 7))
+        drawn = torch.rand(1)
+        torch.manual_seed(1)
+        assert torch.equal(drawn, torch.rand(1))
+        assert all(map(torch.equal, one, _bits(build_seeded(space, which, 7))))
+        assert not all(map(torch.equal, one, _bits(build_seeded(space, which, 8))))
+
+
+def _bits(network: nn.Module) -> list[torch.Tensor]:
+    return [parameter.detach() for parameter in network.parameters()]

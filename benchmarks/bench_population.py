@@ -23,7 +23,7 @@ from archwright.training.config import TrainingConfig
 from archwright.weight_sharing.uniform_path import UniformPath
 from common import THREADS, interleaved, machine, ratio, report
 
-POPULATION, TRAIN_STEPS, BLOCKS = 50, 150, 5
+POPULATION, TRAIN_STEPS, BLOCKS = 50, 150, 3
 
 
 def main() -> None:

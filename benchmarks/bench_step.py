@@ -10,7 +10,7 @@ from archwright.nn.choice import selection_of
 from archwright.spaces.spos import SposSpace
 from common import THREADS, interleaved, machine, ratio, report
 
-BLOCKS, STEPS = 20, 4
+BLOCKS, STEPS = 20, 2
 
 
 def main() -> None:

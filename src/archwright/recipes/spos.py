@@ -35,6 +35,7 @@ from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, place_inputs, set_threads, use_layout
 from archwright.weight_sharing.uniform_path import UniformPath
 
+N_MEASURED = 4
 PAPER_SIDE = 224
 PAPER_EDGES = tuple(1e6 * edge for edge in range(290, 370, 10))
 
@@ -266,18 +267,18 @@ def _measure(space: Space, task: Task, device: torch.device, batch_size: int) ->
     supernet = build_seeded(space, None, 0).to(device)
     use_layout(supernet, True)
     selection = selection_of(supernet)
-    rows = space.decisions.sample(4, np.random.default_rng(0))
+    rows = space.decisions.sample(N_MEASURED, np.random.default_rng(0))
     images = place_inputs(torch.zeros(batch_size, *task.input_shape), device, True)
     targets = torch.zeros(batch_size, dtype=torch.long, device=device)
     steps, forwards = [], []
-    for row in rows:
+    for row in [*rows, *rows]:  # the first round only warms up
         selection.activate_row(row)
         started = time.perf_counter()
         loss = task.loss(supernet(images), targets)
         forwards.append(time.perf_counter() - started)
         torch.autograd.backward(loss)
         steps.append(time.perf_counter() - started)
-    return min(steps) / batch_size, min(forwards) / batch_size
+    return float(np.mean(steps[N_MEASURED:])) / batch_size, float(np.mean(forwards[N_MEASURED:])) / batch_size
 
 
 def _duration(seconds: float) -> str:

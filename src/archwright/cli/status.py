@@ -27,16 +27,16 @@ def status(
 
 
 def _lines(document: Mapping[str, Any], folder: Path) -> list[str]:
-    state = str(document["state"])
-    recipe = document.get("recipe")
-    if state == "dead" and recipe:
-        state += f"; continue with: archwright {quoted('search', recipe, '--out', folder, '--resume')}"
+    state, recipe = str(document["state"]), document.get("recipe")
     rows = [("state", state), ("recipe", recipe), ("phase", _phase(document)), ("best", document.get("best"))]
     rows += [
         (name, _span(document.get(f"{key}_s"))) for name, key in (("elapsed", "elapsed"), ("time left", "time_left"))
     ]
     rows.append(("updated", document.get("updated")))
-    return columns([(name, str(value)) for name, value in rows if value is not None], indent=0)
+    lines = columns([(name, str(value)) for name, value in rows if value is not None], indent=0)
+    if state == "dead" and recipe:  # a line of its own, which nothing wraps: it is there to be copied
+        lines += ["continue with:", f"  archwright {quoted('search', recipe, '--out', folder, '--resume')}"]
+    return lines
 
 
 def _phase(document: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from archwright.cli import main
 from archwright.core import catalog
 from archwright.core.config import to_json
 from archwright.core.errors import InvalidValueError
@@ -78,23 +77,3 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Toy:
     monkeypatch.setattr(catalog, "entries", lambda kind=None: known if kind in (None, "recipe") else ())
     monkeypatch.chdir(tmp_path)
     return recipe
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Run a command line in this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*arguments: object) -> Outcome:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return run

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from archwright.cli import main
 from archwright.finish import Result
 from archwright.recipes import SposConfig, spos
 from archwright.tasks import ImageTask, Part, digits
@@ -82,23 +81,3 @@ def in_memory() -> Finished:
     """The same run without a folder."""
     config, task = _config(0), _watched(0)
     return Finished(spos(config, task), task, config)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Run a command line in this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*arguments: object) -> Outcome:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return run

@@ -20,7 +20,7 @@ from archwright.evaluators.base import Evaluator
 from archwright.evaluators.chains import Chain, find_chains, running
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
-from archwright.nn.sizes import Lazy
+from archwright.nn.sizes import lazies_in
 from archwright.spaces.base import Space
 from archwright.tasks.base import Part, Task
 from archwright.training.device import place_inputs, use_layout
@@ -223,10 +223,7 @@ def _columns(stage: nn.Module, space: Space) -> list[int]:
     for module in stage.modules():
         if isinstance(module, ChoiceModule):
             names.add(module.decision)
-        for value in vars(module).values():
-            for item in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(item, Lazy):
-                    names |= item.decisions
+        names.update(*(lazy.decisions for lazy in lazies_in(module)))
     return sorted(space.decisions.position(name) for name in names)
 
 

@@ -115,8 +115,9 @@ def test_status_of_a_running_dead_and_finished_run(
     dead = json.loads(cli("status", folder, "--json").out)
     assert (dead["state"], dead["phase"], dead["done"]) == ("dead", "search", 4)
     assert dead["best"] > 0
-    said = "".join(cli("status", folder).out.split())
-    assert f"dead;continuewith:archwrightsearchspos--out{folder}--resume" in said
+    said = cli("status", folder).out.splitlines()
+    assert said[0].split() == ["state", "dead"]
+    assert said[-2:] == ["continue with:", f"  archwright search spos --out {folder} --resume"]
     at("none", 0, _die)
     spos(config, digits(), out=folder, resume=True)
     done = json.loads(cli("status", folder, "--json").out)

@@ -11,7 +11,7 @@ from archwright.core.arch import Value
 from archwright.core.errors import SpaceError
 from archwright.nn.choice.choosers import Chooser, Fixed
 from archwright.nn.choice.modules import OpChoice
-from archwright.nn.choice.selection import Selection, selection_of
+from archwright.nn.choice.selection import selection_of
 
 
 def extract(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
@@ -30,12 +30,12 @@ def extract(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Ma
         SpaceError: If the two networks do not correspond: `network` builds something else for `Fixed`.
     """
     selection = selection_of(supernet)
-    before = selection.index
+    before = selection.state()
     selection.activate(arch)
     try:
         return _extract_active(build, supernet, arch)
     finally:
-        _restore(selection, before)
+        selection.restore(*before)
 
 
 def _extract_active(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
@@ -88,8 +88,3 @@ def active_state(module: nn.Module) -> Mapping[str, Tensor]:
         return found
     persistent = {n: b for n, b in module._buffers.items() if n not in module._non_persistent_buffers_set}
     return {name: tensor for name, tensor in (module._parameters | persistent).items() if tensor is not None}
-
-
-def _restore(selection: Selection, index: dict[str, int]) -> None:
-    selection.index = index
-    selection.version += 1

@@ -7,6 +7,7 @@ no gradient and their statistics do not move.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.errors import SpaceError
-from archwright.nn.choice.selection import Selection
-from archwright.nn.sizes import Lazy
+from archwright.nn.choice.selection import Selection, Weights
+from archwright.nn.sizes import LazyDecision
 
 
 class ChoiceModule(nn.Module):
@@ -37,18 +38,24 @@ class ChoiceModule(nn.Module):
             self._modules[key] = child
 
     def active_children(self) -> list[tuple[str, nn.Module]]:
-        """The children the active arch has, by name."""
+        """The children that run now, by name."""
         raise AssertionError("a choice module is one of the classes below")
 
     def extra_repr(self) -> str:
         return self.decision
+
+    @property
+    def weights(self) -> Weights | None:
+        """The weighted values of the decision, by position; None while it has a single one."""
+        relaxed = self.selection.weights
+        return None if relaxed is None else relaxed.get(self.decision)
 
     def _named(self, *keys: str) -> list[tuple[str, nn.Module]]:
         return [(key, child) for key in keys if (child := self._modules[key]) is not None]
 
 
 class OpChoice(ChoiceModule):
-    """One of several candidate operations."""
+    """One of several candidate operations, or a weighted sum of their results."""
 
     def __init__(self, decision: str, selection: Selection, candidates: Mapping[str, nn.Module]) -> None:
         super().__init__(decision, selection, candidates)
@@ -62,44 +69,75 @@ class OpChoice(ChoiceModule):
         return module
 
     def active_children(self) -> list[tuple[str, nn.Module]]:
-        return self._named(self.keys[self.selection.index[self.decision]])
+        weights = self.weights
+        positions = [self.selection.index[self.decision]] if weights is None else [i for i, _ in weights]
+        return self._named(*(self.keys[i] for i in positions))
 
     def forward(self, *inputs: Any) -> Any:
-        return self.active(*inputs)
+        weights = self.weights
+        if weights is None:
+            return self.active(*inputs)
+        results = [child(*inputs) for _, child in self.active_children()]
+        return weighted_sum(results, [weight for _, weight in weights])
 
 
 class RepeatChoice(ChoiceModule):
-    """The first n of a chain of blocks."""
+    """The first n of a chain of blocks, or a weighted sum of the results after several n."""
 
     def __init__(self, decision: str, selection: Selection, counts: Sequence[int], blocks: Sequence[nn.Module]) -> None:
         super().__init__(decision, selection, {str(i): block for i, block in enumerate(blocks)})
         self.counts = tuple(counts)
 
     def active_children(self) -> list[tuple[str, nn.Module]]:
-        return self._named(*map(str, range(self.counts[self.selection.index[self.decision]])))
+        weights = self.weights
+        positions = [self.selection.index[self.decision]] if weights is None else [i for i, _ in weights]
+        return self._named(*map(str, range(max(self.counts[i] for i in positions))))
 
     def forward(self, x: Any) -> Any:
+        weights = self.weights
+        after = [x]
         for _, block in self.active_children():
             x = block(x)
-        return x
+            if weights is not None:
+                after.append(x)
+        if weights is None:
+            return x
+        return weighted_sum([after[self.counts[i]] for i, _ in weights], [weight for _, weight in weights])
 
 
 class InputsChoice(ChoiceModule):
     """The sum of the kept edges out of all candidate edges into a node.
 
+    A relaxed node sums all its edges; with weights over its subsets, each edge by the weight of those it is in.
+
     Attributes:
         kept: Source indices of the edges that are kept now.
     """
 
-    def __init__(self, decision: str, selection: Selection, edges: Mapping[str, nn.Module], kept: Lazy) -> None:
+    def __init__(self, decision: str, selection: Selection, edges: Mapping[str, nn.Module], kept: LazyDecision) -> None:
         super().__init__(decision, selection, edges)
         self.kept = kept
 
     def active_children(self) -> list[tuple[str, nn.Module]]:
-        return self._named(*map(str, self.kept.current))
+        return self._named(*map(str, self._edge_weights()))
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
-        return sum_edges(self._modules, self.kept.current, states)
+        kept = self._edge_weights()
+        results = [edge(states[source]) for source, (_, edge) in zip(kept, self.active_children(), strict=True)]
+        return weighted_sum(results, list(kept.values()))
+
+    def _edge_weights(self) -> dict[int, Tensor | float]:
+        """The edges that run, by source in ascending order, each with its weight."""
+        if self.selection.weights is None or self.decision in self.selection.index:
+            return dict.fromkeys(self.kept.current, 1.0)
+        weights = self.weights
+        if weights is None:
+            return dict.fromkeys(range(len(self._modules)), 1.0)
+        found: dict[int, Tensor | float] = {}
+        for position, weight in weights:
+            for source in self.kept.values[position]:
+                found[source] = found[source] + weight if source in found else weight
+        return dict(sorted(found.items()))
 
 
 class SummedInputs(nn.Module):
@@ -116,23 +154,22 @@ class SummedInputs(nn.Module):
             self._modules[key] = edge
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
-        return sum_edges(self._modules, self.kept, states)
+        results = [edge(states[int(source)]) for source, edge in self._modules.items() if edge is not None]
+        return weighted_sum(results, [1.0] * len(results))
 
 
-def sum_edges(edges: Mapping[str, nn.Module | None], kept: Sequence[int], states: Sequence[Tensor]) -> Tensor:
-    """Sum over the kept sources of their edge applied to their state, in ascending order of the source."""
-    total: Tensor | None = None
-    for source in kept:
-        edge = edges[str(source)]
-        assert edge is not None
-        result: Tensor = edge(states[source])
-        total = result if total is None else torch.add(total, result)
-    assert total is not None
+def weighted_sum(results: Sequence[Tensor], weights: Sequence[Tensor | float]) -> Tensor:
+    """The sum of tensors of one shape, each times its scalar; the plain number 1.0 does not multiply."""
+    terms = [
+        x if isinstance(weight, float) and weight == 1.0 else x * weight
+        for x, weight in zip(results, weights, strict=True)
+    ]
+    total: Tensor = functools.reduce(torch.add, terms)
     return total
 
 
 def active_modules(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Every module of the active arch with its path; in a network without searched parts, simply every module."""
+    """Every module that runs, with its path; in a network without searched parts, simply every module."""
     yield path, module
     children = module.active_children() if isinstance(module, ChoiceModule) else module.named_children()
     for name, child in children:

@@ -2,6 +2,10 @@
 
 A lazy value can be added, multiplied, floor-divided and mapped, and says its largest value for allocation.
 It refuses everything that would silently decide a branch by one particular value.
+
+A size also says *where* its entries lie in the widest form of their axis. A chosen width is the axis's first
+entries. A sum of sizes is the axis of a concatenation: each part keeps its place, so that a channel meets the
+same weights whatever the width of the parts before it.
 """
 
 from __future__ import annotations
@@ -36,22 +40,38 @@ class Lazy:
         self.largest = largest
         self._version = -1
         self._value: Any = None
+        self._places: tuple[slice, ...] = ()
 
     def _evaluate(self) -> Any:
-        raise AssertionError("a lazy value is a LazyDecision or a LazyResult")
+        raise AssertionError("a lazy value is one of the classes below")
+
+    def _locate(self) -> tuple[slice, ...]:
+        return (slice(0, self._value),)
+
+    def _refresh(self) -> None:
+        self._value = self._evaluate()
+        self._places = self._locate() if isinstance(self._value, int) else ()
+        self._version = self.selection.version
 
     @property
     def current(self) -> Any:
         """The value under the active architecture."""
         if self._version != self.selection.version:
-            self._value = self._evaluate()
-            self._version = self.selection.version
+            self._refresh()
         return self._value
 
-    def __add__(self, other: Size) -> Any:
-        return lazy_map(operator.add, self, other)
+    @property
+    def places(self) -> tuple[slice, ...]:
+        """Where the active entries lie in the widest axis: ascending slices that do not touch, at least one."""
+        if self._version != self.selection.version:
+            self._refresh()
+        return self._places
 
-    __radd__ = __add__
+    def __add__(self, other: Size) -> Any:
+        return concatenated(self, other)
+
+    def __radd__(self, other: Size) -> Any:
+        return concatenated(other, self)
 
     def __mul__(self, other: Size) -> Any:
         if not isinstance(other, Lazy) and other < 0:
@@ -69,7 +89,7 @@ class Lazy:
         names = ", ".join(repr(name) for name in sorted(self.decisions))
         raise SpaceError(
             f"{what} of a value that depends on decision {names}: it has no single value while the space is defined; "
-            "use choose.op, choose.repeat or choose.map"
+            "use choose.op, choose.repeat or choose.map, and layers of archwright.nn"
         )
 
     def __bool__(self) -> bool:
@@ -125,6 +145,40 @@ class LazyResult(Lazy):
         return self.fn(*map(current, self.arguments))
 
 
+class LazySum(Lazy):
+    """The length of a concatenation of axes, at least one of them lazy.
+
+    Attributes:
+        parts: Their lengths in order.
+    """
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        lazies = [part for part in parts if isinstance(part, Lazy)]
+        super().__init__(
+            lazies[0].selection, frozenset().union(*(lazy.decisions for lazy in lazies)), sum(map(largest, parts))
+        )
+        self.parts = parts
+
+    def _evaluate(self) -> Any:
+        return sum(map(current, self.parts))
+
+    def _locate(self) -> tuple[slice, ...]:
+        found: list[slice] = []
+        offset = 0
+        for part in self.parts:
+            found += [slice(offset + place.start, offset + place.stop) for place in places(part)]
+            offset += largest(part)
+        return _joined(found)
+
+    def __mul__(self, other: Size) -> Any:
+        """Each part times a plain number, as when the axis is flattened together with the ones behind it."""
+        if isinstance(other, int) and other > 0:
+            return LazySum(tuple(part * other for part in self.parts))
+        return super().__mul__(other)
+
+    __rmul__ = __mul__
+
+
 Size = int | Lazy
 T = TypeVar("T")
 
@@ -137,6 +191,31 @@ def current(size: Any) -> Any:
 def largest(size: Any) -> Any:
     """The largest value a size can take: itself if it is plain."""
     return size.largest if isinstance(size, Lazy) else size
+
+
+def places(size: Size) -> tuple[slice, ...]:
+    """Where the entries of a size lie now in its widest axis (see `Lazy.places`)."""
+    return size.places if isinstance(size, Lazy) else (slice(0, size),)
+
+
+def _joined(slices: list[slice]) -> tuple[slice, ...]:
+    """The same places in fewer slices: empty ones go, touching ones unite; one empty slice where nothing is left."""
+    kept: list[slice] = []
+    for place in slices:
+        if kept and kept[-1].stop == place.start:
+            kept[-1] = slice(kept[-1].start, place.stop)
+        elif place.start < place.stop:
+            kept.append(place)
+    return tuple(kept) or (slice(0, 0),)
+
+
+def concatenated(*sizes: Any) -> Any:
+    """The length of axes laid end to end; numbers that are no length (negative, fractions) are simply added."""
+    if any(not isinstance(size, Lazy) and (not isinstance(size, int) or size < 0) for size in sizes):
+        return lazy_map(operator.add, *sizes)
+    flat = [part for size in sizes for part in (size.parts if isinstance(size, LazySum) else (size,))]
+    parts = [part for part in flat if isinstance(part, Lazy) or part > 0]
+    return parts[0] if len(parts) == 1 else LazySum(tuple(parts))
 
 
 def lazies_in(holder: object) -> list[Lazy]:

@@ -6,10 +6,21 @@ Nothing in the package imports this part.
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
+    LooseEndsSpace,
+    MBConvSpace,
     NumberSpace,
     StagesSpace,
     StrideSpace,
     conditional_decisions,
 )
 
-__all__ = ["BranchSpace", "ElasticSpace", "NumberSpace", "StagesSpace", "StrideSpace", "conditional_decisions"]
+__all__ = [
+    "BranchSpace",
+    "ElasticSpace",
+    "LooseEndsSpace",
+    "MBConvSpace",
+    "NumberSpace",
+    "StagesSpace",
+    "StrideSpace",
+    "conditional_decisions",
+]

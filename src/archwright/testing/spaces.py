@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
 from archwright.core.decisions import Condition, Decision, DecisionSpace
 from archwright.nn.choice import Chooser
-from archwright.nn.elastic import BatchNorm2d, Conv2d, Linear
-from archwright.nn.sizes import Size
+from archwright.nn.elastic import BatchNorm2d, Concat, Conv2d, Linear
+from archwright.nn.ops.classifier import Classifier
+from archwright.nn.ops.mbconv import MBConv
+from archwright.nn.sizes import Size, largest
 from archwright.spaces.base import Space
 
 
@@ -112,6 +115,48 @@ class StagesSpace(Space):
         return nn.Sequential(stages)
 
 
+class MBConvSpace(Space):
+    """Three elastic MBConv blocks: kernel and expansion of each, one width, and how many: 2 (6 + 36 + 216) archs."""
+
+    input_shape = (3, 16, 16)
+    n_classes = 5
+
+    def network(self, choose: Chooser) -> nn.Module:
+        width = choose.number("width", [8, 16])
+
+        def block(i: int) -> nn.Module:
+            kernel = choose.number(f"block{i}.kernel", [3, 5, 7])
+            return MBConv(width, width, kernel=kernel, expand=choose.number(f"block{i}.expand", [2, 4]))
+
+        return Classifier(
+            conv_unit(self.input_shape[0], width, 3), choose.repeat("depth", [1, 2, 3], block), n_classes=self.n_classes
+        )
+
+
+class LooseEndsSpace(Space):
+    """The output joins what no node has read, as in ENAS; one state is elastic besides: 2 x 2 x 3 archs.
+
+    The convolution behind the join reads its weights at several places of the widest form.
+    """
+
+    input_shape = (3, 6, 6)
+    n_classes = 3
+
+    def network(self, choose: Chooser) -> nn.Module:
+        widths = [4, choose.number("width", [2, 6]), 3, 5]
+        chain = nn.ModuleList([conv_unit(self.input_shape[0], 4, 1), conv_unit(4, widths[1], 3)])
+
+        def node(n: int) -> Any:
+            return choose.inputs(f"node{n}.input", n, 1, lambda j: conv_unit(widths[j], widths[n], 3))
+
+        nodes = [node(2), node(3)]
+        reads = [node.kept for node in nodes]
+        loose = [
+            choose.map(partial(_unless_read, j), widths[j], *reads, largest=largest(widths[j])) for j in range(1, 4)
+        ]
+        return _LooseEnds(chain, nn.ModuleList(nodes), Concat(loose), conv_unit(sum(loose), 4, 1), self.n_classes)
+
+
 def conv_unit(n_in: Size, n_out: Size, kernel: Size, *, groups: Size = 1) -> nn.Sequential:
     """Convolution, batch norm and ReLU; any size may be a decision."""
     return nn.Sequential(Conv2d(n_in, n_out, kernel, groups=groups, bias=False), BatchNorm2d(n_out), nn.ReLU())
@@ -129,6 +174,26 @@ class _Joined(nn.Module):
         second = self.body(first)
         result: Tensor = self.head(self.node([first, second, first + second]))
         return result
+
+
+class _LooseEnds(nn.Module):
+    """Two states, two nodes that read earlier states, and the join of what was not read."""
+
+    def __init__(self, chain: nn.ModuleList, nodes: nn.ModuleList, join: nn.Module, last: nn.Module, n: int) -> None:
+        super().__init__()
+        self.chain, self.nodes, self.join, self.last, self.head = chain, nodes, join, last, _classifier(4, n)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = [self.chain[0](x)]
+        states.append(self.chain[1](states[0]))
+        for node in self.nodes:
+            states.append(node(states))
+        result: Tensor = self.head(self.last(self.join(states[1:])))
+        return result
+
+
+def _unless_read(state: int, width: int, *reads: tuple[int, ...]) -> int:
+    return 0 if any(state in kept for kept in reads) else width
 
 
 def _classifier(width: Size, n_classes: int) -> nn.Sequential:

@@ -13,10 +13,17 @@ from archwright.nn import Chooser, Fixed, Supernet, extract, selection_of
 from archwright.nn.choice.modules import active_modules
 from archwright.spaces import SposSpace
 from archwright.spaces.base import Space
-from archwright.testing import BranchSpace, ElasticSpace, NumberSpace, StagesSpace
+from archwright.testing.spaces import (
+    BranchSpace,
+    ElasticSpace,
+    LooseEndsSpace,
+    MBConvSpace,
+    NumberSpace,
+    StagesSpace,
+)
 
 SPOS = SposSpace(input_shape=(1, 16, 16), n_classes=5)
-SPACES = [SPOS, ElasticSpace(), BranchSpace(), NumberSpace(), StagesSpace()]
+SPACES = [SPOS, ElasticSpace(), BranchSpace(), NumberSpace(), StagesSpace(), MBConvSpace(), LooseEndsSpace()]
 
 
 def prepared(space: Space, arch: Arch, seed: int = 0) -> tuple[nn.Module, Tensor]:

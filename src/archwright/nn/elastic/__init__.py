@@ -1,10 +1,11 @@
 """Layers whose sizes may be decisions.
 
 Each function gives torch's own layer when every size is a plain number and an elastic one otherwise. An
-elastic layer holds the weights of its largest form and runs on a slice of them: the first channels, and the
-centre of the kernel.
+elastic layer holds the weights of its largest form and runs on a slice of them: the active channels (the first
+ones; in a concatenation, the first ones of each part), and the centre of the kernel.
 """
 
+from archwright.nn.elastic.concat import Concat
 from archwright.nn.elastic.layers import (
     BatchNorm2d,
     Conv2d,
@@ -14,4 +15,4 @@ from archwright.nn.elastic.layers import (
     Linear,
 )
 
-__all__ = ["BatchNorm2d", "Conv2d", "ElasticBatchNorm2d", "ElasticConv2d", "ElasticLinear", "Linear"]
+__all__ = ["BatchNorm2d", "Concat", "Conv2d", "ElasticBatchNorm2d", "ElasticConv2d", "ElasticLinear", "Linear"]

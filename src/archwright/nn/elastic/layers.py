@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archwright.core.errors import SpaceError
-from archwright.nn.sizes import Lazy, Size, current, largest
+from archwright.nn.sizes import Lazy, Size, current, largest, places
+
+Places = tuple[slice, ...]
 
 
 def Conv2d(
@@ -33,35 +39,71 @@ def Conv2d(
     sizes = (in_channels, out_channels, kernel_size, groups)
     if any(isinstance(size, Lazy) for size in sizes):
         return ElasticConv2d(in_channels, out_channels, kernel_size, stride=stride, groups=groups, bias=bias)
-    return nn.Conv2d(
-        current(in_channels),
-        current(out_channels),
-        current(kernel_size),
-        stride,
-        current(kernel_size) // 2,
-        groups=current(groups),
-        bias=bias,
-    )
+    n_in, n_out, kernel, n_groups = _checked(*sizes)
+    return nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, groups=n_groups, bias=bias)
 
 
 def BatchNorm2d(channels: Size, *, affine: bool = True) -> nn.BatchNorm2d:
     """Batch normalisation over the channels of (N, C, H, W)."""
-    return (
-        ElasticBatchNorm2d(channels, affine=affine)
-        if isinstance(channels, Lazy)
-        else nn.BatchNorm2d(channels, affine=affine)
-    )
+    if isinstance(channels, Lazy):
+        return ElasticBatchNorm2d(channels, affine=affine)
+    (n_channels,) = _checked(channels)
+    return nn.BatchNorm2d(n_channels, affine=affine)
 
 
 def Linear(in_features: Size, out_features: Size, *, bias: bool = True) -> nn.Linear:
     """An affine map of the last axis."""
     if isinstance(in_features, Lazy) or isinstance(out_features, Lazy):
         return ElasticLinear(in_features, out_features, bias=bias)
-    return nn.Linear(in_features, out_features, bias=bias)
+    n_in, n_out = _checked(in_features, out_features)
+    return nn.Linear(n_in, n_out, bias=bias)
 
 
-class ElasticConv2d(nn.Conv2d):
-    """A convolution on the first channels and the centre of its largest kernel."""
+class Elastic(nn.Module):
+    """A layer that runs on part of its parameters.
+
+    Attributes:
+        sizes: Its sizes, at least one of them lazy.
+        out_size: Its output channels, one of the sizes.
+    """
+
+    sizes: tuple[Size, ...]
+    out_size: Size
+
+    def axes(self) -> dict[str, tuple[Places, ...]]:
+        """For each tensor that is cut, by name, the places that are active along its first axes."""
+        raise AssertionError("an elastic layer is one of the classes below")
+
+    def active_state(self) -> dict[str, Tensor]:
+        """Parameters and persistent buffers as the active arch uses them."""
+        cut = self.axes()
+        tensors = {name: tensor for name, tensor in (self._parameters | self._buffers).items() if tensor is not None}
+        return {name: taken(tensor, cut[name]) if name in cut else tensor for name, tensor in tensors.items()}
+
+
+def taken(tensor: Tensor, axes: Sequence[Places]) -> Tensor:
+    """The entries at the given places of the first axes: a view where each axis has one place, else a copy."""
+    if all(len(found) == 1 for found in axes):
+        box = tuple(found[0] for found in axes)
+        is_all = all(place.start == 0 and place.stop == n for place, n in zip(box, tensor.shape, strict=False))
+        return tensor if is_all else tensor[box]  # the gradient of a slice is a tensor of zeros of the full size
+    for axis, found in enumerate(axes):
+        pieces = [tensor.narrow(axis, place.start, place.stop - place.start) for place in found]
+        tensor = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=axis)
+    return tensor
+
+
+def _checked(*sizes: Size) -> tuple[Any, ...]:
+    """The largest values of sizes, all of which must allow for something."""
+    for size in sizes:
+        if largest(size) < 1:
+            names = f" (decisions {', '.join(sorted(size.decisions))})" if isinstance(size, Lazy) else ""
+            raise SpaceError(f"a layer's size is {largest(size)} at most{names}; give it a value of at least 1")
+    return tuple(map(largest, sizes))
+
+
+class ElasticConv2d(Elastic, nn.Conv2d):
+    """A convolution on the active channels and the centre of its largest kernel."""
 
     def __init__(
         self, in_channels: Size, out_channels: Size, kernel_size: Size, *, stride: int, groups: Size, bias: bool
@@ -72,19 +114,20 @@ class ElasticConv2d(nn.Conv2d):
             raise SpaceError(
                 "an elastic convolution has 1 group, or the very value of its input channels for depth-wise"
             )
-        most = largest(kernel_size)
-        super().__init__(
-            largest(in_channels), largest(out_channels), most, stride, most // 2, groups=largest(groups), bias=bias
-        )
-        self.sizes = (in_channels, out_channels, kernel_size)
+        n_in, n_out, kernel, n_groups = _checked(in_channels, out_channels, kernel_size, groups)
+        super().__init__(n_in, n_out, kernel, stride, kernel // 2, groups=n_groups, bias=bias)
+        self.sizes, self.out_size = (in_channels, out_channels, kernel_size), out_channels
 
-    def active_state(self) -> dict[str, Tensor]:
-        """The slices of weight and bias the active arch uses."""
-        n_in, n_out, kernel = map(current, self.sizes)
+    def axes(self) -> dict[str, tuple[Places, ...]]:
+        n_in, n_out, kernel_size = self.sizes
+        kernel = current(kernel_size)
         cut = (self.kernel_size[0] - kernel) // 2
-        centre = slice(cut, cut + kernel)
-        weight = self.weight[:n_out, : 1 if self.is_depthwise else n_in, centre, centre]
-        return {"weight": weight} | ({} if self.bias is None else {"bias": self.bias[:n_out]})
+        centre = (slice(cut, cut + kernel),)
+        filters = places(n_out)
+        return {
+            "weight": (filters, (slice(0, 1),) if self.is_depthwise else places(n_in), centre, centre),
+            "bias": (filters,),
+        }
 
     def forward(self, x: Tensor) -> Tensor:
         state = self.active_state()
@@ -93,18 +136,17 @@ class ElasticConv2d(nn.Conv2d):
         return F.conv2d(x, weight, state.get("bias"), self.stride, weight.shape[-1] // 2, groups=groups)
 
 
-class ElasticBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation of the first channels; their running statistics follow the widths that ran last."""
+class ElasticBatchNorm2d(Elastic, nn.BatchNorm2d):
+    """Batch normalisation of the active channels; their running statistics follow the widths that ran last."""
 
     def __init__(self, channels: Lazy, *, affine: bool) -> None:
-        super().__init__(largest(channels), affine=affine)
-        self.sizes = (channels,)
+        (n_channels,) = _checked(channels)
+        super().__init__(n_channels, affine=affine)
+        self.sizes, self.out_size = (channels,), channels
 
-    def active_state(self) -> dict[str, Tensor]:
-        """The slices of parameters and statistics the active arch uses."""
-        n = current(self.sizes[0])
-        state = {name: tensor for name, tensor in (self._parameters | self._buffers).items() if tensor is not None}
-        return {name: tensor[:n] if tensor.dim() else tensor for name, tensor in state.items()}
+    def axes(self) -> dict[str, tuple[Places, ...]]:
+        active = (places(self.sizes[0]),)
+        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), active)
 
     def forward(self, x: Tensor) -> Tensor:
         state = self.active_state()
@@ -112,29 +154,34 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             momentum = 1.0 / float(self.num_batches_tracked) if momentum is None else momentum
-        return F.batch_norm(
-            x,
-            state["running_mean"],
-            state["running_var"],
-            state.get("weight"),
-            state.get("bias"),
-            self.training,
-            momentum or 0.0,
-            self.eps,
+        mean, variance = state["running_mean"], state["running_var"]
+        out = F.batch_norm(
+            x, mean, variance, state.get("weight"), state.get("bias"), self.training, momentum or 0.0, self.eps
         )
+        if self.training and len(places(self.sizes[0])) > 1:  # what was updated then is a copy
+            self._put_back("running_mean", mean)
+            self._put_back("running_var", variance)
+        return out
+
+    def _put_back(self, name: str, values: Tensor) -> None:
+        buffer, start = getattr(self, name), 0
+        for place in places(self.sizes[0]):
+            n = place.stop - place.start
+            buffer[place] = values[start : start + n]
+            start += n
 
 
-class ElasticLinear(nn.Linear):
-    """An affine map on the first features."""
+class ElasticLinear(Elastic, nn.Linear):
+    """An affine map on the active features."""
 
     def __init__(self, in_features: Size, out_features: Size, *, bias: bool) -> None:
-        super().__init__(largest(in_features), largest(out_features), bias=bias)
-        self.sizes = (in_features, out_features)
+        n_in, n_out = _checked(in_features, out_features)
+        super().__init__(n_in, n_out, bias=bias)
+        self.sizes, self.out_size = (in_features, out_features), out_features
 
-    def active_state(self) -> dict[str, Tensor]:
-        """The slices of weight and bias the active arch uses."""
-        n_in, n_out = map(current, self.sizes)
-        return {"weight": self.weight[:n_out, :n_in]} | ({} if self.bias is None else {"bias": self.bias[:n_out]})
+    def axes(self) -> dict[str, tuple[Places, ...]]:
+        n_in, n_out = self.sizes
+        return {"weight": (places(n_out), places(n_in)), "bias": (places(n_out),)}
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, **self.active_state())

@@ -1,0 +1,27 @@
+"""Concatenation of tensors that may be narrower, or absent, in some archs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from archwright.nn.sizes import Size, current
+
+
+class Concat(nn.Module):
+    """Joins tensors (N, C_i, ...) along their channels; one of size 0 is left out.
+
+    What comes behind is built with the sum of the sizes, in which every tensor keeps its place.
+
+    Args:
+        sizes: Channels taken of each tensor: all it has, or 0.
+    """
+
+    def __init__(self, sizes: Sequence[Size]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+
+    def forward(self, tensors: Sequence[Tensor]) -> Tensor:
+        return torch.cat([x for x, size in zip(tensors, self.sizes, strict=True) if current(size) > 0], dim=1)

@@ -22,7 +22,7 @@ class OddSpace(Space):
     """A network with an operation nobody counts."""
 
     input_shape = (2, 4, 4)
-    n_classes = 3
+    n_classes = 64
 
     def network(self, choose: Chooser) -> nn.Module:
         last = choose.op("last", {"fourier": _Fourier, "plain": nn.Identity})

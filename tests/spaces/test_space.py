@@ -20,6 +20,8 @@ SPACES = [ElasticSpace(), BranchSpace(), NumberSpace(), StagesSpace(), StrideSpa
 class ManyValues(Space):
     """Twelve widths: a code needs more than digits."""
 
+    output_shape = (3, 32, 32)
+
     def network(self, choose: Chooser) -> nn.Module:
         choose.number("width", range(1, 13))
         return choose.op("op", {"a": nn.Identity, "b": nn.ReLU})

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archwright.nn.choice.extract import active_state
 from archwright.nn.choice.modules import active_modules
+from archwright.nn.meta import described, shape_only
 
 FREE_BY_CONVENTION = (
     "batch and layer norms",
@@ -79,7 +80,7 @@ def count(module: nn.Module, input_shape: Sequence[int], *, transposed_by_input:
     counting = _Counting(result, transposed_by_input)
     with _eval_mode(module), torch.no_grad(), _tracked(module, counting.path):
         tensors = (*module.named_parameters(), *module.named_buffers())
-        state = {name: _described(tensor) for name, tensor in tensors if not tensor.is_meta}
+        state = {name: described(tensor) for name, tensor in tensors if not tensor.is_meta}
         images = torch.empty((1, *input_shape), device="meta")
         with counting:
             functional_call(module, state, (images,))
@@ -105,8 +106,9 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = func.overloadpacket.__name__
-        if name in _BATCH_NORMS:  # free and shape-preserving, and by far the slowest to run on the meta device
-            return _described(args[0]), args[0].new_empty(0), args[0].new_empty(0)
+        out = shape_only(name, args)
+        if out is not None:  # free by convention
+            return out
         out = func(*args, **(kwargs or {}))
         if name == "convolution" and args[6]:
             self._add(_transposed_macs(args, out, self.transposed_by_input))
@@ -118,11 +120,6 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
 
     def _add(self, macs: int) -> None:
         self.result.leaves[self.path[-1]].macs += macs
-
-
-def _described(tensor: Tensor) -> Tensor:
-    """A meta tensor of the same shape and type (empty_like takes a slow path on that device)."""
-    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
 
 
 def _convolution(args: tuple[Any, ...], out: Tensor) -> int:
@@ -163,7 +160,6 @@ MACS: dict[str, Callable[[tuple[Any, ...], Any], int]] = {
     "_scaled_dot_product_attention_math": _attention,
 }
 
-_BATCH_NORMS = frozenset(["native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"])
 _FREE_NAMES = frozenset(
     """
     native_layer_norm native_group_norm _fused_rms_norm rms_norm linalg_vector_norm max_pool2d_with_indices

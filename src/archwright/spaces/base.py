@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -14,9 +15,10 @@ from torch import nn
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
-from archwright.core.errors import InvalidArchError, InvalidValueError
+from archwright.core.errors import ArchwrightError, InvalidArchError, InvalidValueError, SpaceError
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
+from archwright.spaces.sweep import check_shapes
 
 Shape = tuple[int, ...]
 
@@ -77,6 +79,11 @@ class Space(ABC):
         space.opened_as = self.opened_as
         return space
 
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of one output without the batch."""
+        return (self.n_classes,)
+
     def input_forms(self) -> list[str]:
         """One line for each kind of input the space takes, for `describe`."""
         return []
@@ -91,14 +98,27 @@ class Space(ABC):
         return self.declare()
 
     def declare(self) -> DecisionSpace:
-        """The decisions: recorded by building the network once on the meta device.
+        """The decisions: recorded by building the network once on the meta device, where its shapes are checked too.
 
-        A subclass may write them down instead.
+        A subclass may write them down instead; then `network` is trusted.
+
+        Raises:
+            SpaceError: If `network` fails, or its shapes do not fit for some value of a decision.
         """
         chooser = Supernet()
-        with torch.device("meta"):
-            self.network(chooser)
-        return chooser.decisions()
+        try:
+            with torch.device("meta"):
+                network = self.network(chooser)
+        except ArchwrightError:
+            raise
+        except Exception as error:
+            raise SpaceError(f"the network of space {self.name!r} cannot be built: {described(error)}") from error
+        decisions = chooser.decisions()
+        try:
+            check_shapes(network, decisions, self.input_shape, self.output_shape)
+        except SpaceError as error:
+            raise SpaceError(f"space {self.name!r} at input {self.input_shape}: {error}") from None
+        return decisions
 
     # ── archs ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -173,3 +193,10 @@ class Space(ABC):
     def extract(self, supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
         """The stand-alone network of an arch with its weights in a supernet of this space (see `nn.extract`)."""
         return extract_network(self.network, supernet, arch)
+
+
+def described(error: BaseException) -> str:
+    """An exception of a user's code in one line, with the line of code it comes from."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text

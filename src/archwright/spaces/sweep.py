@@ -1,0 +1,178 @@
+"""Do the shapes of a space's network fit, whatever is chosen? Found out on the meta device, before any search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archwright.core.decisions import Decision, DecisionSpace, Rows
+from archwright.core.errors import SpaceError
+from archwright.nn.choice import selection_of
+from archwright.nn.choice.modules import active_modules
+from archwright.nn.elastic.layers import Elastic
+from archwright.nn.meta import ShapesOnly
+from archwright.nn.sizes import current
+
+N_TRIED = 256
+N_INPUTS = 2
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where a network broke."""
+
+    layer: str
+    message: str
+
+
+def check_shapes(
+    network: nn.Module, decisions: DecisionSpace, input_shape: Sequence[int], output_shape: Sequence[int]
+) -> None:
+    """Run the smallest and the largest network, then every value of each decision once.
+
+    A layer that was given a plain size behind a size that is a decision runs for one value and fails for another.
+
+    Args:
+        network: A supernet on the meta device.
+        decisions: Its decisions.
+        input_shape: Shape of one input without the batch.
+        output_shape: Shape of one output without the batch.
+
+    Raises:
+        SpaceError: Names the decision and value that break the network, and the layer that broke.
+    """
+    if not len(decisions):
+        return
+    sweep = _Sweep(network, decisions, input_shape, output_shape)
+    small, large = (np.array([_extreme(d, largest) for d in decisions], dtype=np.int16) for largest in (False, True))
+    base = next((row for row in (large, small) if sweep.failure(row) is None), None)
+    if base is None:
+        failure = sweep.failure(large)
+        assert failure is not None
+        raise SpaceError(f"{failure.layer} fails whatever is chosen: {failure.message}")
+    sweep.walk(base, small)
+    sweep.walk(base, large)
+    for column, decision in enumerate(decisions):
+        row = sweep.with_active(column, base, small)
+        for value in range(len(decision.values)):
+            changed = row.copy()
+            changed[column] = value
+            if sweep.failure(changed) is not None:
+                sweep.walk(sweep.runs_nearby(row, changed), changed)
+
+
+class _Sweep:
+    """One network, run on the meta device for full rows: every decision has a value, active or not."""
+
+    def __init__(
+        self, network: nn.Module, decisions: DecisionSpace, input_shape: Sequence[int], output_shape: Sequence[int]
+    ) -> None:
+        self.network, self.decisions = network, decisions
+        self.input_shape, self.output_shape = tuple(input_shape), tuple(output_shape)
+        self._selection = selection_of(network)
+        self._known: dict[bytes, Failure | None] = {}
+
+    def failure(self, full: Rows) -> Failure | None:
+        """What goes wrong for a row, if anything."""
+        row = self.decisions.canonical(full[None])[0]
+        key = row.tobytes()
+        if key not in self._known:
+            self._selection.activate_row(row)
+            self._known[key] = self._run()
+        return self._known[key]
+
+    def walk(self, good: Rows, goal: Rows) -> None:
+        """From a row that runs to another, one decision at a time; the first that breaks it is to blame."""
+        row, before = good.copy(), None
+        if self.failure(goal) is None:
+            return
+        for column, decision in enumerate(self.decisions):
+            before, row[column] = int(row[column]), goal[column]
+            failure = self.failure(row)
+            if failure is not None:
+                raise SpaceError(
+                    f"decision {decision.name!r} = {decision.values[row[column]]!r} breaks {failure.layer} "
+                    f"({decision.values[before]!r} does not): {failure.message}; "
+                    "compute every size behind a decision from it"
+                )
+
+    def with_active(self, column: int, *rows: Rows) -> Rows:
+        """A row that runs and in which a decision is active: one of the given, else a random one."""
+        random = self.decisions.sample(N_TRIED, np.random.default_rng(0))
+        for row in (*rows, *np.where(random < 0, rows[0], random)):
+            if self.decisions.canonical(row[None])[0, column] >= 0 and self.failure(row) is None:
+                found: Rows = row
+                return found
+        return rows[0]
+
+    def runs_nearby(self, row: Rows, broken: Rows) -> Rows:
+        """A row that runs and differs from a broken one where what it activated, beyond `row`, has other values.
+
+        Where there is none, what was activated is not to blame: then `row` itself.
+        """
+        before, after = self.decisions.canonical(np.stack([row, broken]))
+        activated = (before < 0) & (after >= 0)
+        random = self.decisions.sample(N_TRIED, np.random.default_rng(0))
+        for other in np.where(activated & (random >= 0), random, broken):
+            if self.failure(other) is None:
+                found: Rows = other
+                return found
+        return row
+
+    def _run(self) -> Failure | None:
+        if (empty := self._empty_layer()) is not None:
+            return Failure(self._layer([empty]), "it has a size of 0")
+        images = torch.empty((N_INPUTS, *self.input_shape), device="meta")
+        with _path_of_failure(self.network) as path, torch.no_grad(), ShapesOnly():
+            try:
+                out = self.network(images)
+            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+                return Failure(self._layer(path), " ".join(str(error).split()))
+        wanted = (N_INPUTS, *self.output_shape)
+        found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        if found == wanted:
+            return None
+        return Failure("the network", f"{N_INPUTS} inputs give {found}, not {wanted}")
+
+    def _empty_layer(self) -> str | None:
+        """The first layer that a width of 0 leaves with nothing to compute; torch would fail behind it."""
+        layers = [(path, part) for path, part in active_modules(self.network) if isinstance(part, Elastic)]
+        return next((path for path, layer in layers if any(current(size) == 0 for size in layer.sizes)), None)
+
+    def _layer(self, path: Sequence[str]) -> str:
+        name = path[-1] if path else ""
+        if not name:
+            return "the network"
+        return f"layer {name!r} ({type(self.network.get_submodule(name)).__name__})"
+
+
+@contextmanager
+def _path_of_failure(network: nn.Module) -> Iterator[list[str]]:
+    """A list that ends with the path of the innermost module that did not return."""
+    path: list[str] = []
+    handles = []
+
+    def leave(*_: object) -> None:
+        path.pop()
+
+    for name, module in network.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda *_, name=name: path.append(name)))
+        handles.append(module.register_forward_hook(leave))
+    try:
+        yield path
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _extreme(decision: Decision, largest: bool) -> int:
+    """Position of the smallest or the largest value; of the first or last where values have no order."""
+    positions = range(len(decision.values))
+    if decision.kind in ("number", "repeat"):
+        return (max if largest else min)(positions, key=decision.values.__getitem__)
+    return positions[-1] if largest else 0

@@ -36,6 +36,22 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """A file or folder of real data by its name below ARCHWRIGHT_DATA; the test is skipped where it is absent."""
+
+    def find(name: str) -> Path:
+        folder = os.environ.get("ARCHWRIGHT_DATA")
+        if not folder:
+            pytest.skip("ARCHWRIGHT_DATA names no folder of data sets")
+        path = Path(folder) / name
+        if not path.exists():
+            pytest.skip(f"there is no {name} in the folder ARCHWRIGHT_DATA")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def child_environment() -> dict[str, str]:
     """Environment of a child process that imports archwright from this source tree, on one thread."""
     paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -290,12 +289,9 @@ def test_digits_are_learned() -> None:
 
 
 @pytest.mark.slow
-def test_real_mnist_is_learned() -> None:
-    """1,000 steps on 5,000 of the 60,000 images in the folder ARCHWRIGHT_DATA: 97 % of 10,000 others."""
-    folder = os.environ.get("ARCHWRIGHT_DATA")
-    if folder is None:
-        pytest.skip("ARCHWRIGHT_DATA names no folder of data sets")
-    arrays = np.load(Path(folder) / "mnist" / "mnist.npz", allow_pickle=False)
+def test_real_mnist_is_learned(shared_data: Callable[[str], Path]) -> None:
+    """1,000 steps on 5,000 of the 60,000 images: 97 % of 10,000 others."""
+    arrays = np.load(shared_data("mnist/mnist.npz"), allow_pickle=False)
     images = {part: arrays[f"{part}_x"][:, None] for part in ("train", "test")}
     labels = {part: arrays[f"{part}_y"].astype(np.int64) for part in ("train", "test")}
     task = ImageTask("mnist", images["train"][:5000], labels["train"][:5000], images["test"], labels["test"])

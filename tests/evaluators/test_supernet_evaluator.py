@@ -137,6 +137,17 @@ def test_equals_a_plain_loop(
         assert metrics["loss"] == pytest.approx(loss, abs=1e-5)
 
 
+def test_bfloat16_is_close_to_float32(
+    space: Space, make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]]
+) -> None:
+    """Losses of four archs within a twentieth; eight bits of mantissa, some ten layers."""
+    candidates = population(space, 4)
+    exact, short = make(space).evaluate(candidates), make(space, precision="bfloat16").evaluate(candidates)
+    for one, other in zip(exact, short, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=0.05)
+        assert other["loss"] != one["loss"]
+
+
 def test_sharing_changes_no_bit(
     space: Space, make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]]
 ) -> None:

@@ -17,7 +17,7 @@ from archwright.evaluators import CalibrationConfig, SupernetEvaluator
 from archwright.nn.choice import Chooser, selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.nn.sizes import lazies_in
-from archwright.spaces import Space, SposSpace
+from archwright.spaces import NasBench201, NasBench201Size, Space, SposSpace
 from archwright.tasks import ImageTask
 from archwright.testing import BranchSpace, ElasticSpace, NumberSpace, StagesSpace
 from archwright.training.evaluate import evaluate
@@ -100,6 +100,8 @@ SPACES: dict[str, Callable[[], Space]] = {
     "one operation a node": BranchSpace,
     "widths": NumberSpace,
     "depths": OneStage,
+    "cells": lambda: NasBench201(input_shape=(3, 8, 8), n_classes=4, channels=4, cells=2).search_form(),
+    "widths of cells": lambda: NasBench201Size(input_shape=(3, 8, 8), n_classes=4),
 }
 
 

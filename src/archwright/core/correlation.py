@@ -21,7 +21,7 @@ def kendall(scores: Numbers, truth: Numbers) -> float:
     >>> kendall([1, 2, 3], [10, 20, 30]), kendall([1, 2, 3], [3, 2, 1])
     (1.0, -1.0)
     """
-    from scipy.stats import kendalltau  # type: ignore[import-untyped]  # scipy publishes no types
+    from scipy.stats import kendalltau
 
     return _correlation(lambda a, b: kendalltau(a, b).statistic, *_paired(scores, truth))
 

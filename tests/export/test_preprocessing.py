@@ -47,7 +47,7 @@ def test_metadata_are_json_texts() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"resize": 32}, "exactly the keys"),
+        ({"resize": 32}, "just the keys"),
         ({"layout": "HWC"}, "layout CHW"),
         ({"std": [0.5, 0.0, 1.0]}, "each std positive"),
         ({"std": [1.0]}, "as many"),

@@ -98,6 +98,7 @@ def read_part(root: Path, part: str) -> PartOfTree:
     if part not in (there := _folders(root)):
         raise DataError(f"{root}: holds no folder {part!r} but {', '.join(there[:8]) or 'none'}; make it {LAYOUT}")
     _refuse_outside(os.path.join(root, part), real_root)
+    above = (real_root, os.path.realpath(root / part))
 
     def names() -> Iterator[str]:
         for entry in _entries(root, part, real_root):
@@ -107,7 +108,7 @@ def read_part(root: Path, part: str) -> PartOfTree:
                 continue
             name = _printable(entry)
             counts[name] = 0
-            for path in _images(root, f"{part}/{entry.name}", real_root, ()):
+            for path in _images(root, f"{part}/{entry.name}", real_root, above):
                 counts[name] += 1
                 yield path
             if not counts[name]:

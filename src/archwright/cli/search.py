@@ -178,7 +178,9 @@ def _data_options(val_images: str | None, input_: str | None) -> dict[str, Any]:
     if val_images is not None:
         options["val_images"] = parse_count("--val-images", val_images)
     if input_ is not None:
-        options["input_shape"] = parse_shape(input_)
+        if len(shape := parse_shape(input_)) != 3:
+            raise InvalidValueError(f"--input is {input_!r}; give channels x height x width, like 3x224x224")
+        options["input_shape"] = shape
     return options
 
 

@@ -54,7 +54,8 @@ def preprocess(
             f"images in channels-first order have the shape {images.shape}; the network takes {mean.shape[0]} channels"
         )
     if framing is not None:
-        images = np.stack([_framed(image, framing) for image in images]) if len(images) else images
+        images = np.array([_framed(image, framing) for image in images], dtype=np.uint8)
+        images = images.reshape(-1, mean.shape[0], *framing.crop)  # also where there is none
     return np.ascontiguousarray((images.astype(np.float32) * scale - mean) / std, dtype=np.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import overload
 
@@ -21,12 +22,12 @@ class FileList(Sequence[str]):
 
     def __init__(self, root: str | os.PathLike[str], names: Iterable[str]) -> None:
         self.root = os.fspath(root)
-        text, ends = bytearray(), []
+        text, ends = bytearray(), array("q", [0])
         for name in names:
             text += os.fsencode(name)
             ends.append(len(text))
         self.text = bytes(text)
-        self.ends = np.asarray([0, *ends], dtype=np.int64)
+        self.ends = np.asarray(ends, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.ends) - 1

@@ -19,6 +19,7 @@ from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.nn.sizes import lazies_in
 from archwright.spaces import NasBench201, NasBench201Size, Space, SposSpace
 from archwright.tasks import ImageTask
+from archwright.tasks.images import ImageSplit
 from archwright.testing import BranchSpace, ElasticSpace, NumberSpace, StagesSpace
 from archwright.training.evaluate import evaluate
 
@@ -156,6 +157,30 @@ def test_sharing_changes_no_bit(
     """With and without memory for shared stages."""
     candidates = population(space, 5)
     assert make(space).evaluate(candidates) == make(space, max_cached_bytes=0).evaluate(candidates)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 100_000, None])
+def test_validation_images_are_read_once_where_they_fit(
+    make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]], kept_bytes: int | None
+) -> None:
+    """Two populations of four: one pass is begun for an example, then one for all where the images fit (61 kB do in
+    100 kB, the maps of all stages do not), else one a candidate; none more for the labels."""
+    space = ChainSpace()
+    options = {} if kept_bytes is None else {"max_cached_bytes": kept_bytes}
+    evaluator, passes = make(space, **options), 0
+    ordered = ImageSplit.ordered
+
+    def counted(split: ImageSplit, batch_size: int) -> Any:
+        nonlocal passes
+        passes += 1
+        return ordered(split, batch_size)
+
+    candidates = population(space, 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageSplit, "ordered", counted)
+        found = [evaluator.evaluate(candidates) for _ in range(2)]
+    assert found[0] == found[1] == make(space).evaluate(candidates)
+    assert passes == 1 + (8 if kept_bytes == 0 else 1)
 
 
 def test_figures_do_not_depend_on_the_population(

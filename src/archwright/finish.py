@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import InvalidValueError, RunFolderError
+from archwright.core.errors import RunFolderError
 from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.count import Count, count
 from archwright.costs.limits import Watch, open_costs
 from archwright.evaluators.from_scratch import train_network
-from archwright.export.onnx import export_onnx, verify_onnx
+from archwright.export.files import EXPORT_FORMATS, attempt_export, check_format, write_export
 from archwright.export.preprocessing import input_metadata
 from archwright.export.weights import load_weights, save_weights
 from archwright.reports.page import write_page
@@ -41,7 +41,6 @@ from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 
 RESULT_FORMAT = 1
-EXPORT_FORMATS = {"onnx": "model.onnx", "safetensors": "model.safetensors"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def finish(
     tested = _test_once(run, networks, task, device)
     record = _record(run, space, found, baseline, finalists, tested, task, recipe, networks["winner"])
     if run.folder is not None:
-        _export(run, space, found.best.arch, networks["winner"], task)
+        record["not_exported"] = _export(run, space, found.best.arch, networks["winner"], task)
         record["ledger"] = run.ledger
         _write_page(run, space, record, found, baseline, {**(curves or {}), "retrained winner": losses})
     record["ledger"] = run.ledger
@@ -224,6 +223,7 @@ def _record(
             "draws": draws,
         },
         "selected": [selected],
+        "not_exported": {},
     }
 
 
@@ -247,22 +247,27 @@ def _macs(space: Space, arch: Arch) -> int:
 # ── files ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> None:
-    """best/: arch.json, model.safetensors, and model.onnx checked against torch."""
-    with run.phase("export", total=3) as phase:
-        if phase.is_done:
-            return
-        run.path("best").mkdir(exist_ok=True)
-        metadata = input_metadata(task.class_names, task.preprocessing)
-        run.write_json("best/arch.json", arch_document(space, arch))
-        phase.advance(1)
-        save_weights(network, run.path("best/model.safetensors"), metadata=metadata)
-        phase.advance(2)
-        path = run.path("best/model.onnx")
-        export_onnx(network, space.input_shape, path, metadata=metadata)
-        difference = verify_onnx(path, network, space.input_shape)
-        phase.advance(3)
-        phase.finish(state={"onnx_difference": difference})
+def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> dict[str, str]:
+    """best/: arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name."""
+    with run.phase("export", total=4) as phase:
+        if not phase.is_done:
+            run.path("best").mkdir(exist_ok=True)
+            metadata = input_metadata(task.class_names, task.preprocessing)
+            run.write_json("best/arch.json", arch_document(space, arch))
+            phase.advance(1)
+            save_weights(network, run.path("best/model.safetensors"), metadata=metadata)
+            phase.advance(2)
+            missing = {}
+            for done, format in enumerate(("onnx", "python"), start=3):
+                path = run.path(f"best/{EXPORT_FORMATS[format]}")
+                reason = attempt_export(network, format, path, input_shape=space.input_shape, metadata=metadata)
+                if reason is not None:
+                    missing[path.name] = reason
+                    run.log(f"{path.name} is not written: {reason}")
+                phase.advance(done)
+            phase.finish(state={"missing": missing})
+        outcome: Any = phase.result
+    return dict(outcome.get("missing", {}))
 
 
 def _write_page(
@@ -334,22 +339,18 @@ def export_run(folder: Path, format: str, output: Path | None) -> Path:
 
     Args:
         folder: The run's folder.
-        format: "onnx" or "safetensors".
+        format: "onnx", "python" or "safetensors".
         output: The file; in the run's best/ by default.
 
     Raises:
         InvalidValueError: If there is no such format.
         UsageError: If the folder is no finished run.
+        ExportError: If the format cannot express the network.
     """
-    if format not in EXPORT_FORMATS:
-        raise InvalidValueError(f"export format is {format!r}; choose one of {', '.join(EXPORT_FORMATS)}")
+    check_format(format)
     found, network, metadata = open_winner(folder)
     path = output or folder / "best" / EXPORT_FORMATS[format]
-    if format == "onnx":
-        export_onnx(network, found.space.input_shape, path, metadata=metadata)
-        verify_onnx(path, network, found.space.input_shape)
-    else:
-        save_weights(network, path, metadata=metadata)
+    write_export(network, format, path, input_shape=found.space.input_shape, metadata=metadata)
     return path
 
 
@@ -374,7 +375,10 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
             f"({min(drawn):.4f} to {max(drawn):.4f})"
         )
     if folder is not None:
-        lines.append(f"files      {folder}/best: arch.json, model.onnx, model.safetensors; {folder}/report.html")
+        missing = record.get("not_exported", {})
+        names = [name for name in ("arch.json", *sorted(EXPORT_FORMATS.values())) if name not in missing]
+        lines += [f"missing    {name}: {reason}" for name, reason in missing.items()]
+        lines.append(f"files      {folder}/best: {', '.join(names)}; {folder}/report.html")
     return lines
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from archwright.core.errors import RunError
+from archwright.core.errors import ExportError
 from archwright.export.expressions import NetworkWriter
 from archwright.nn import Conv2d, Supernet, source_template
 from archwright.nn.ops.residual import ResidualBlock
@@ -228,7 +228,7 @@ def _with_object() -> nn.Module:
 def test_what_cannot_be_expressed_is_named(module: nn.Module, message: str) -> None:
     """Place, class and what to do, in one line."""
     network = nn.Sequential(OrderedDict(stem=nn.ReLU(), body=nn.Sequential(module)))
-    with pytest.raises(RunError, match=message) as caught:
+    with pytest.raises(ExportError, match=message) as caught:
         text(network)
     assert "\n" not in str(caught.value)
 
@@ -245,14 +245,14 @@ def test_arguments_must_fit_the_template(arguments: dict[str, int], message: str
     cls = type("Wrong", (nn.Module,), {})
     body = "class Wrong(nn.Module):\n    def __init__(self, body):\n        super().__init__()"
     source_template(body, arguments=lambda module: arguments)(cls)
-    with pytest.raises(RunError, match=rf"it is a .*\.Wrong, {message}"):
+    with pytest.raises(ExportError, match=rf"it is a .*\.Wrong, {message}"):
         text(cls())
 
 
 def test_searched_parts_are_refused() -> None:
     """A supernet is no network of one arch; the first searched part is named."""
     supernet = ElasticSpace().network(Supernet())
-    with pytest.raises(RunError, match=r"stem\.0 is a .*ElasticConv2d, a searched part; extract the network"):
+    with pytest.raises(ExportError, match=r"stem\.0 is a .*ElasticConv2d, a searched part; extract the network"):
         text(supernet)
-    with pytest.raises(RunError, match=r"body is a .*RepeatChoice, a searched part"):
+    with pytest.raises(ExportError, match=r"body is a .*RepeatChoice, a searched part"):
         text(nn.ModuleDict({"body": supernet.body}))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from archwright import testing
-from archwright.core.errors import InvalidValueError, RunError
+from archwright.core.errors import ExportError, InvalidValueError
 from archwright.export.preprocessing import input_metadata
 from archwright.export.preprocessing import preprocess as preprocess_by_numpy
 from archwright.export.source import network_source, verify_source, write_source
@@ -302,7 +302,7 @@ def test_wrong_template_is_found_out(tmp_path: Path, forward: str, parameter: st
                 return {forward}
     """)(Liar)
     metadata = input_metadata(["a"], PREPROCESSING)
-    with pytest.raises(RunError, match=message) as caught:
+    with pytest.raises(ExportError, match=message) as caught:
         write_source(Liar(), tmp_path / "model.py", input_shape=(3, 2, 2), metadata=metadata)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

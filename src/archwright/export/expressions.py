@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archwright.core.errors import RunError
+from archwright.core.errors import ExportError
 from archwright.export.literals import Expression, Node, call, literal, mapping, sequence
 from archwright.nn.choice.modules import ChoiceModule
 from archwright.nn.elastic.layers import Elastic
@@ -61,7 +61,7 @@ class NetworkWriter:
             path: Its place in the network, for messages.
 
         Raises:
-            RunError: If it cannot be expressed; names the place and the class.
+            ExportError: If it cannot be expressed; names the place and the class.
         """
         _refuse_what_no_source_shows(module, path)
         template = template_of(module)
@@ -164,7 +164,7 @@ def torch_layer(module: nn.Module, path: str) -> Node:
     """A call of torch's own class with the arguments that are not its defaults.
 
     Raises:
-        RunError: If that does not give the same layer again, e.g. because its attributes were changed.
+        ExportError: If that does not give the same layer again, e.g. because its attributes were changed.
     """
     function = f"nn.{type(module).__name__}"
     required: list[tuple[str, Expression]] = []
@@ -196,10 +196,10 @@ def is_torch_class(cls: type[nn.Module]) -> bool:
     return getattr(nn, cls.__name__, None) is cls
 
 
-def inexpressible(module: nn.Module, path: str, reason: str) -> RunError:
+def inexpressible(module: nn.Module, path: str, reason: str) -> ExportError:
     """The error that says which module stands in the way, and why."""
     cls = type(module)
-    return RunError(
+    return ExportError(
         f"the network cannot be written as source: {path or 'it'} is a {cls.__module__}.{cls.__qualname__}, {reason}"
     )
 

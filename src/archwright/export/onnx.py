@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from archwright.core.errors import InvalidValueError, RunError, RunFolderError
+from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
 from archwright.export.folding import fold_batch_norms
 from archwright.export.reference import plain_copy, random_inputs, relative_difference
 from archwright.runs.files import write_bytes
@@ -77,7 +77,7 @@ def export_onnx(
 
     Raises:
         InvalidValueError: If the weights exceed what one file should hold (1.5 GB).
-        RunError: If torch cannot express the network in ONNX, for every batch size.
+        ExportError: If torch cannot express the network in ONNX, for every batch size.
     """
     start = time.perf_counter()
     n_bytes = sum(tensor.numel() * 4 for tensor in network.state_dict().values())
@@ -141,7 +141,7 @@ def verify_onnx(
 
     Raises:
         RunFolderError: If the file cannot be loaded.
-        RunError: If the difference exceeds 1e-4 or is not a number, or the shapes differ.
+        ExportError: If the difference exceeds 1e-4 or is not a number, or the shapes differ.
     """
     session, reference = onnx_session(path, threads), plain_copy(network)
     worst = 0.0
@@ -151,7 +151,7 @@ def verify_onnx(
             expected = reference(torch.from_numpy(images)).numpy()
         difference = relative_difference(predict_onnx(session, images), expected)
         if not difference <= TOLERANCE:
-            raise RunError(
+            raise ExportError(
                 f"logits of {path} in ONNX Runtime and of {type(network).__name__} in torch differ by {difference:.3g} "
                 f"at batch {batch}; at most {TOLERANCE:g} is accepted, do not use this file"
             )
@@ -182,7 +182,7 @@ def _translate(network: nn.Module, input_shape: Sequence[int], opset: int) -> on
                 verbose=False,
             )
     except Exception as error:  # whatever the network's own code or the exporter raises
-        raise RunError(
+        raise ExportError(
             f"{type(network).__name__} with inputs (N, {', '.join(map(str, input_shape))}) cannot be exported "
             f"to ONNX: {_first_line(error)}"
         ) from error

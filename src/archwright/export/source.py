@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archwright.core.errors import InvalidValueError, RunError
+from archwright.core.errors import ExportError, InvalidValueError
 from archwright.export.expressions import NetworkWriter
 from archwright.export.literals import Expression, Node, laid_out, literal, quoted
 from archwright.export.reference import plain_copy, random_inputs, relative_difference
@@ -69,7 +69,7 @@ def network_source(
         preprocessing: How images become inputs, as in `archwright.export.preprocessing`.
 
     Raises:
-        RunError: If a module cannot be expressed; names its place and class.
+        ExportError: If a module cannot be expressed; names its place and class.
     """
     writer = NetworkWriter(_RESERVED | _defined(_usage()))
     root = writer.expression(network)
@@ -102,7 +102,7 @@ def write_source(
 
     Raises:
         InvalidValueError: If the metadata lack class names or preprocessing.
-        RunError: If the network cannot be written as source, or the source computes something else.
+        ExportError: If the network cannot be written as source, or the source computes something else.
     """
     missing = [key for key in ("class_names", "preprocessing") if key not in metadata]
     if missing:
@@ -121,7 +121,7 @@ def verify_source(text: str, network: nn.Module, input_shape: Sequence[int], *, 
     Measured on random normal inputs, relative to max(1, max|logit|).
 
     Raises:
-        RunError: If the text does not run, its network takes other weights, or the logits differ by more than 1e-5.
+        ExportError: If the text does not run, its network takes other weights, or the logits differ by more than 1e-5.
     """
     reference = plain_copy(network)
     inputs = torch.from_numpy(random_inputs(input_shape, 2, seed=seed, purpose="verify_source"))
@@ -134,12 +134,12 @@ def verify_source(text: str, network: nn.Module, input_shape: Sequence[int], *, 
                 found, expected = built.eval()(inputs).numpy(), reference(inputs).numpy()
     except Exception as error:  # whatever the code of a template raises
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RunError(
+        raise ExportError(
             f"the network's source does not work ({said}); mend the source templates of its classes"
         ) from error
     difference = relative_difference(found, expected)
     if not difference <= TOLERANCE:
-        raise RunError(
+        raise ExportError(
             f"logits of the network and of its source differ by {difference:.3g}; at most {TOLERANCE:g} is accepted, "
             "compare the source templates with their classes"
         )

@@ -104,6 +104,8 @@ def _verdict(result: Document, measure: Measure) -> list[str]:
     if is_number(test) and draws:
         n_beaten = sum(measure.minimised(test) < measure.minimised(draw) for draw in draws)
         sentences.append(f"It beats {n_beaten} of {len(draws)} architectures drawn at random and trained alike.")
+    for name, reason in _part(result, "not_exported").items():
+        sentences.append(f"{name} is missing: {reason}.")
     sentences.append("One run is one seed: take small differences as ties until several seeds agree.")
     return sentences
 

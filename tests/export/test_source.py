@@ -384,3 +384,20 @@ def test_command_line_names_the_classes_of_an_image(
     noise = capsys.readouterr().out.splitlines()
     assert noise[0] == "no image given; this is the answer to random noise:"
     assert len(noise) == 4
+
+
+def test_image_is_framed_as_the_data_were(tmp_path: Path) -> None:
+    """Scaled until it covers the size that the preprocessing names, then the middle: here a quarter of it."""
+    from PIL import Image
+
+    colours = {"outside": (255, 0, 0), "middle": (0, 0, 255)}
+    image = Image.new("RGB", (64, 32), colours["outside"])
+    image.paste(Image.new("RGB", (20, 20), colours["middle"]), (22, 6))
+    image.save(tmp_path / "image.png")
+    document = {**PREPROCESSING, "resize": [16, 16], "crop": [8, 8], "interpolation": "bilinear"}
+    text = network_source(nn.Identity(), input_shape=(3, 8, 8), class_names=["a"], preprocessing=document)
+    found = run(text).read_image(tmp_path / "image.png")
+    assert (found.shape, found.dtype) == ((1, 8, 8, 3), torch.uint8)
+    assert found.reshape(-1, 3).unique(dim=0).tolist() == [[0, 0, 255]]
+    plain = run(source(nn.Identity())).read_image(tmp_path / "image.png")
+    assert plain[0, 0].unique(dim=0).tolist() == [[255, 0, 0]]

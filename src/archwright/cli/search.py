@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from archwright.cli.boundary import quoted, run_errors
+from archwright.cli.boundary import resume_command, run_errors
 from archwright.cli.options import parse_assignments, parse_limits
 from archwright.cli.text import print_lines
 from archwright.core import catalog
@@ -85,26 +85,37 @@ def search(
     fields = {"limits": limits or None, "seed": seed, "space": space, "threads": threads, "device": device}
     given = {name: value for name, value in fields.items() if value is not None}
     request = Request(recipe, data, preset, given, parse_assignments("--set", set_ or ()))
-    if "seed" in request.settings:
-        # the data are split by the seed before settings can be read
-        raise UsageError("--set names 'seed'; use --seed")
+    check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
     if workers != 1:
         raise UsageError(f"--workers is {workers}; this version evaluates in one process, so give 1")
+    folder = out or new_folder(catalog.find("recipe", recipe).name)
+    execute(request, lambda: catalog.load("recipe", recipe), folder, resume, dry_run)
+
+
+def check_options(
+    settings: Mapping[str, str], *, seed: int | None, threads: int | None, resume: bool, out: Path | None
+) -> None:
+    """Refuse values that no run can take, and --resume of an unnamed run.
+
+    Raises:
+        UsageError: At the first of them.
+    """
+    if "seed" in settings:
+        # the data are split by the seed before settings can be read
+        raise UsageError("--set names 'seed'; use --seed")
     if seed is not None and not 0 <= seed < 2**63:
         raise InvalidValueError(f"--seed is {seed}; give a number from 0 to 2**63 - 1")
     if threads is not None and threads < 1:
         raise InvalidValueError(f"--threads is {threads}; give at least 1")
     if resume and out is None:
         raise UsageError("--resume does not say which run; add --out DIR")
-    execute(request, out or _new_folder(recipe), resume=resume, dry_run=dry_run)
 
 
-def execute(request: Request, out: Path, *, resume: bool, dry_run: bool) -> None:
-    """Run what was requested in the folder `out` and print what came out."""
+def execute(request: Request, load: Callable[[], Any], out: Path, resume: bool, dry_run: bool) -> None:
+    """Run what was requested in the folder `out` and print what came out; `load` gives the recipe's function."""
     _check_folder(out)
-    run_recipe: Any = catalog.load("recipe", request.recipe)
-    again = quoted("search", request.recipe, "--out", out, "--resume")
-    with run_errors(out, again):
+    run_recipe = load()
+    with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress
         from archwright.tasks import open_task
 
@@ -138,7 +149,9 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     else:
         config = cls.preset(request.preset or DEFAULT_PRESET, input_shape)
         # options that are not given are the stored run's also where the preset is given again
-        options = {name: kept[name] for name in ("limits", "seed", "space", "threads", "device") if name in kept}
+        options = {
+            name: kept[name] for name in ("limits", "arch", "seed", "space", "threads", "device") if name in kept
+        }
         config = from_json(cls, {**to_json(config), **options})
     for name in request.fields:
         if name not in names:
@@ -164,7 +177,6 @@ def _check_folder(out: Path) -> None:
         raise RunFolderError(f"--out {str(out)!r} cannot be used: {error}; choose another folder") from None
 
 
-def _new_folder(recipe: str) -> Path:
-    """The first folder runs/RECIPE-N that does not exist."""
-    name = catalog.find("recipe", recipe).name
+def new_folder(name: str) -> Path:
+    """The first folder runs/NAME-N that does not exist."""
     return next(path for n in itertools.count(1) if not (path := RUNS / f"{name}-{n}").exists())

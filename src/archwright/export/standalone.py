@@ -49,13 +49,20 @@ def preprocess(images: Tensor) -> Tensor:
 
 
 def read_image(path: str | Path) -> Tensor:
-    """An image file as uint8 (1, H, W, C): its centre, scaled so that the network's input just fits; needs Pillow."""
+    """An image file as uint8 (1, H, W, C): upright, scaled, its middle cut to the network's input; needs Pillow."""
     from PIL import Image, ImageOps
 
     channels, height, width = INPUT_SHAPE
     with Image.open(path) as file:
-        image = file.convert({1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels])
-    image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+        image = ImageOps.exif_transpose(file).convert({1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels])
+    # scaled until it just covers this size
+    high, wide = PREPROCESSING.get("resize", (height, width))
+    if image.height * wide <= image.width * high:
+        size = (high * image.width // image.height, high)
+    else:
+        size = (wide, wide * image.height // image.width)
+    left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+    image = image.resize(size, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
     return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(1, height, width, channels)
 
 

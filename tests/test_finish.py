@@ -22,6 +22,7 @@ from archwright.costs import Macs, count
 from archwright.evaluators import Evaluator
 from archwright.evaluators.from_scratch import train_network
 from archwright.finish import Result, effective_config, finish, open_winner, reopen, summary_lines
+from archwright.nn import Chooser
 from archwright.runs.run import Run, open_run
 from archwright.search import SearchResult, search
 from archwright.strategies import Random
@@ -236,8 +237,41 @@ def test_exported_winner_is_the_retrained_one(on_disk: Done) -> None:
     assert sorted(path.name for path in (folder / "best").iterdir()) == [
         "arch.json",
         "model.onnx",
+        "model.py",
         "model.safetensors",
     ]
+
+
+class Doubled(nn.Module):
+    """Has no source template."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+class UntoldSpace(NumberSpace):
+    """With a module that cannot be written as source."""
+
+    def network(self, choose: Chooser) -> nn.Module:
+        return nn.Sequential(super().network(choose), Doubled())
+
+
+def test_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The run ends with the others: in its result, its log, its page and its summary stands why."""
+    space, task, evaluator = UntoldSpace(), WatchedTask(), Table()
+    objective = Objective((Goal(task.metric, task.direction),), ())
+    with open_run(tmp_path, {"recipe": "toy"}, seed=4, threads=1) as run:
+        found = search(space, Random(space, n_trials=1, seed=1), evaluator, objective, store=run.store("search"))
+        result = finish(run, space, found, task, RETRAIN, recipe="toy", n_draws=0, device=CPU)
+    (reason,) = result.record["not_exported"].values()
+    assert "1 is a " in reason
+    assert ".Doubled, which has no source template" in reason
+    assert json.loads((tmp_path / "result.json").read_text())["not_exported"] == {"model.py": reason}
+    assert f"model.py is not written: {reason}" in (tmp_path / "log.txt").read_text()
+    assert "model.py is missing: " in (tmp_path / "report.html").read_text()
+    assert result.summary()[-2] == f"missing    model.py: {reason}"
+    names = sorted(path.name for path in (tmp_path / "best").iterdir())
+    assert names == ["arch.json", "model.onnx", "model.safetensors"]
 
 
 def test_lost_weights_are_missed(on_disk: Done, tmp_path: Path) -> None:
@@ -272,6 +306,11 @@ def test_summary_says_what_was_found() -> None:
         "limit      params <= 50,000: MISSED with 51,234",
         "baseline   0.9700 by random search with as many evaluations (120)",
         "           0.9700 mean of 2 random networks (0.9600 to 0.9800)",
+        "files      runs/a/best: arch.json, model.onnx, model.py, model.safetensors; runs/a/report.html",
+    ]
+    reason = "body is a Squeeze, which has no source template"
+    assert summary_lines({**record, "not_exported": {"model.py": reason}}, Path("runs/a"))[-2:] == [
+        f"missing    model.py: {reason}",
         "files      runs/a/best: arch.json, model.onnx, model.safetensors; runs/a/report.html",
     ]
     record["random_baseline"]["draws"] = []

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import InvalidValueError, RunFolderError
+from archwright.core.errors import RunFolderError
 from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.count import Count, count
 from archwright.costs.limits import Watch, open_costs
 from archwright.evaluators.from_scratch import train_network
-from archwright.export.onnx import export_onnx, verify_onnx
+from archwright.export.files import EXPORT_FORMATS, attempt_export, check_format, write_export
 from archwright.export.preprocessing import input_metadata
 from archwright.export.weights import load_weights, save_weights
 from archwright.reports.page import write_page
@@ -41,7 +41,6 @@ from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 
 RESULT_FORMAT = 1
-EXPORT_FORMATS = {"onnx": "model.onnx", "safetensors": "model.safetensors"}
 
 
 @dataclass(frozen=True)
@@ -115,13 +114,65 @@ def finish(
     networks, losses = _retrain(run, space, finalists, task, retrain, device)
     tested = _test_once(run, networks, task, device)
     record = _record(run, space, found, baseline, finalists, tested, task, recipe, networks["winner"])
+    trials = {"search": found.trials, "baseline": baseline.trials}
+    losses_by_name = {**(curves or {}), "retrained winner": losses}
+    return _conclude(run, space, networks["winner"], task, record, trials, losses_by_name)
+
+
+def finish_fixed(
+    run: Run,
+    space: Space,
+    arch: Arch,
+    network: nn.Module,
+    task: Task,
+    *,
+    recipe: str,
+    device: torch.device,
+    curves: Mapping[str, Any],
+) -> Result:
+    """Test once, export, report: what follows a training that no search came before.
+
+    Args:
+        run: Where it happens; done phases are not repeated.
+        space: The space of the network.
+        arch: Its values.
+        network: The trained network.
+        task: Data and metrics.
+        recipe: Name of the recipe.
+        device: Where.
+        curves: Loss curves, for the page.
+    """
+    tested = _test_once(run, {"winner": network}, task, device)
+    counted = count(network, space.input_shape)
+    figures = {"test": tested["winner"], "params": counted.params, "macs": counted.macs, "constraints": []}
+    selected = {"arch": arch.to_json(), **figures}
+    record = {
+        **_heading(run, space, task, recipe),
+        **selected,
+        "code": space.code(arch),
+        "selected": [selected],
+        "not_exported": {},
+    }
+    return _conclude(run, space, network, task, record, {}, curves)
+
+
+def _conclude(
+    run: Run,
+    space: Space,
+    network: nn.Module,
+    task: Task,
+    record: dict[str, Any],
+    trials: Mapping[str, Sequence[Trial]],
+    curves: Mapping[str, Any],
+) -> Result:
+    """Write the files of the network the record is about, the page, and the record itself."""
     if run.folder is not None:
-        _export(run, space, found.best.arch, networks["winner"], task)
+        record["not_exported"] = _export(run, space, Arch.from_json(record["arch"]), network, task)
         record["ledger"] = run.ledger
-        _write_page(run, space, record, found, baseline, {**(curves or {}), "retrained winner": losses})
+        _write_page(run, record, trials, curves)
     record["ledger"] = run.ledger
     run.finish(record)
-    return Result(record, space, networks["winner"], found.trials, run.folder)
+    return Result(record, space, network, tuple(trials.get("search", ())), run.folder)
 
 
 def _random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResult:
@@ -205,13 +256,7 @@ def _record(
         "constraints": [_satisfaction(c, best, counted, winner, space) for c in found.objective.constraints],
     }
     return {
-        "format": RESULT_FORMAT,
-        "recipe": recipe,
-        "space": space.name,
-        "dataset": task.name,
-        "seed": run.seed,
-        "metric": task.metric,
-        "direction": task.direction,
+        **_heading(run, space, task, recipe),
         **selected,
         "code": space.code(best.arch),
         "n_evaluated": len(found.trials),
@@ -224,6 +269,20 @@ def _record(
             "draws": draws,
         },
         "selected": [selected],
+        "not_exported": {},
+    }
+
+
+def _heading(run: Run, space: Space, task: Task, recipe: str) -> dict[str, Any]:
+    """What every result.json begins with."""
+    return {
+        "format": RESULT_FORMAT,
+        "recipe": recipe,
+        "space": space.name,
+        "dataset": task.name,
+        "seed": run.seed,
+        "metric": task.metric,
+        "direction": task.direction,
     }
 
 
@@ -247,36 +306,36 @@ def _macs(space: Space, arch: Arch) -> int:
 # ── files ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> None:
-    """best/: arch.json, model.safetensors, and model.onnx checked against torch."""
-    with run.phase("export", total=3) as phase:
-        if phase.is_done:
-            return
-        run.path("best").mkdir(exist_ok=True)
-        metadata = input_metadata(task.class_names, task.preprocessing)
-        run.write_json("best/arch.json", arch_document(space, arch))
-        phase.advance(1)
-        save_weights(network, run.path("best/model.safetensors"), metadata=metadata)
-        phase.advance(2)
-        path = run.path("best/model.onnx")
-        export_onnx(network, space.input_shape, path, metadata=metadata)
-        difference = verify_onnx(path, network, space.input_shape)
-        phase.advance(3)
-        phase.finish(state={"onnx_difference": difference})
+def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> dict[str, str]:
+    """best/: arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name."""
+    with run.phase("export", total=4) as phase:
+        if not phase.is_done:
+            run.path("best").mkdir(exist_ok=True)
+            metadata = input_metadata(task.class_names, task.preprocessing)
+            run.write_json("best/arch.json", arch_document(space, arch))
+            phase.advance(1)
+            save_weights(network, run.path("best/model.safetensors"), metadata=metadata)
+            phase.advance(2)
+            missing = {}
+            for done, format in enumerate(("onnx", "python"), start=3):
+                path = run.path(f"best/{EXPORT_FORMATS[format]}")
+                reason = attempt_export(network, format, path, input_shape=space.input_shape, metadata=metadata)
+                if reason is not None:
+                    missing[path.name] = reason
+                    run.log(f"{path.name} is not written: {reason}")
+                phase.advance(done)
+            phase.finish(state={"missing": missing})
+        outcome: Any = phase.result
+    return dict(outcome.get("missing", {}))
 
 
 def _write_page(
-    run: Run,
-    space: Space,
-    record: Mapping[str, Any],
-    found: SearchResult,
-    baseline: SearchResult,
-    curves: Mapping[str, Any],
+    run: Run, record: Mapping[str, Any], trials: Mapping[str, Sequence[Trial]], curves: Mapping[str, Any]
 ) -> None:
     document = {
         "result": record,
         "run": run.record,
-        "trials": {"search": _plain_trials(found.trials), "baseline": _plain_trials(baseline.trials)},
+        "trials": {study: _plain_trials(made) for study, made in trials.items()},
         "architecture": [{"name": name, "value": value} for name, value in record["arch"].items()],
         "training": curves,
     }
@@ -299,11 +358,12 @@ def _plain_trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
 # ── finished runs ─────────────────────────────────────────────────────────────────────────────────
 
 
-def reopen(run: Run, space: Space) -> Result:
-    """The result of a run that is finished already."""
+def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
+    """The result of a run that is finished already; `phase` is the one that trained its network."""
     record: Any = run.result
-    network = _load_winner(space, Arch.from_json(record["arch"]), run.phase("retrain-winner").restore())
-    return Result(record, space, network, tuple(run.store().trials()), run.folder)
+    network = _load_winner(space, Arch.from_json(record["arch"]), run.phase(phase).restore())
+    trials = run.store().trials() if "n_evaluated" in record else ()
+    return Result(record, space, network, tuple(trials), run.folder)
 
 
 def _load_winner(space: Space, arch: Arch, stored: tuple[dict[str, Tensor], Any] | None) -> nn.Module:
@@ -334,47 +394,50 @@ def export_run(folder: Path, format: str, output: Path | None) -> Path:
 
     Args:
         folder: The run's folder.
-        format: "onnx" or "safetensors".
+        format: "onnx", "python" or "safetensors".
         output: The file; in the run's best/ by default.
 
     Raises:
         InvalidValueError: If there is no such format.
         UsageError: If the folder is no finished run.
+        ExportError: If the format cannot express the network.
     """
-    if format not in EXPORT_FORMATS:
-        raise InvalidValueError(f"export format is {format!r}; choose one of {', '.join(EXPORT_FORMATS)}")
+    check_format(format)
     found, network, metadata = open_winner(folder)
     path = output or folder / "best" / EXPORT_FORMATS[format]
-    if format == "onnx":
-        export_onnx(network, found.space.input_shape, path, metadata=metadata)
-        verify_onnx(path, network, found.space.input_shape)
-    else:
-        save_weights(network, path, metadata=metadata)
+    write_export(network, format, path, input_shape=found.space.input_shape, metadata=metadata)
     return path
 
 
 def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     """What a finished run's record says, in a dozen lines of at most 80 columns or so."""
-    baseline = record["random_baseline"]
-    drawn = [draw["test"] for draw in baseline["draws"]]
+    searched = f", {record['validation']:.4f} in the search" if "validation" in record else ""
     lines = [
-        f"winner     {record['metric']} {record['test']:.4f} on the test part (seen once), "
-        f"{record['validation']:.4f} in the search",
+        f"{'winner' if searched else 'network':<11}{record['metric']} {record['test']:.4f} on the test part "
+        f"(seen once){searched}",
         f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
     ]
     for limit in record["constraints"]:
         word = "kept" if limit["satisfied"] else "MISSED"
         lines.append(f"limit      {limit['cost']} <= {limit['limit']:,.10g}: {word} with {limit['value']:,.10g}")
-    lines.append(
-        f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({baseline['n_evaluated']})"
-    )
+    if "random_baseline" in record:
+        lines += _baseline_lines(record["random_baseline"])
+    if folder is not None:
+        missing = record.get("not_exported", {})
+        names = [name for name in ("arch.json", *sorted(EXPORT_FORMATS.values())) if name not in missing]
+        lines += [f"missing    {name}: {reason}" for name, reason in missing.items()]
+        lines.append(f"files      {folder}/best: {', '.join(names)}; {folder}/report.html")
+    return lines
+
+
+def _baseline_lines(baseline: Mapping[str, Any]) -> list[str]:
+    drawn = [draw["test"] for draw in baseline["draws"]]
+    lines = [f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({baseline['n_evaluated']})"]
     if drawn:
         lines.append(
             f"           {statistics.mean(drawn):.4f} mean of {len(drawn)} random networks "
             f"({min(drawn):.4f} to {max(drawn):.4f})"
         )
-    if folder is not None:
-        lines.append(f"files      {folder}/best: arch.json, model.onnx, model.safetensors; {folder}/report.html")
     return lines
 
 

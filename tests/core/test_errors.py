@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from archwright.core import errors
-from archwright.core.errors import ArchwrightError, MissingExtraError, RunError, UnknownNameError, UsageError
+from archwright.core.errors import (
+    ArchwrightError,
+    ExportError,
+    MissingExtraError,
+    RunError,
+    UnknownNameError,
+    UsageError,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +38,9 @@ def test_usage_errors_are_also_the_built_in_that_fits(name: str, built_in: type[
 
 def test_a_run_error_ends_with_one() -> None:
     """It can happen only after the start."""
-    assert RunError.exit_code == ArchwrightError.exit_code == 1
+    assert RunError.exit_code == ExportError.exit_code == ArchwrightError.exit_code == 1
     assert not issubclass(RunError, UsageError)
+    assert issubclass(ExportError, RunError)
 
 
 def test_the_tree_in_the_docstring_is_complete() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from archwright.core.errors import InvalidValueError, RunError, RunFolderError
+from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
 from archwright.export import onnx as export
 from archwright.export.onnx import (
     OnnxExport,
@@ -131,7 +131,7 @@ def test_export_is_silent_and_repeatable(
 def test_other_weights_are_found_out(exported: OnnxExport) -> None:
     """A network with other weights is not what the file computes; the error names both."""
     with pytest.raises(
-        RunError, match=r"model\.onnx in ONNX Runtime and of Sequential in torch differ by .* at batch 1"
+        ExportError, match=r"model\.onnx in ONNX Runtime and of Sequential in torch differ by .* at batch 1"
     ):
         verify_onnx(exported.path, make_network(seed=1), (3, 8, 8))
 
@@ -159,7 +159,7 @@ def test_what_onnx_cannot_express_is_named(tmp_path: Path) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x + 1 if x.sum() > 0 else x
 
-    with pytest.raises(RunError, match=r"Branching with inputs \(N, 2\) cannot be exported") as caught:
+    with pytest.raises(ExportError, match=r"Branching with inputs \(N, 2\) cannot be exported") as caught:
         export_onnx(Branching(), (2,), tmp_path / "m.onnx")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,10 @@ SMOKE = ("search", "spos", "--preset", "smoke", "--threads", "1")
         ((*SMOKE, "--data", "npz:missing.npz"), "missing.npz"),
         ((*SMOKE, "--data", "npz"), "data 'npz' cannot be read; write npz:PATH"),
         (("export", "missing"), "missing holds no finished run (there is no result.json)"),
-        (("export", "missing", "--format", "tflite"), "export format is 'tflite'; choose one of onnx, safetensors"),
+        (
+            ("export", "missing", "--format", "tflite"),
+            "export format is 'tflite'; choose one of onnx, python, safetensors",
+        ),
         (("status", "missing"), "missing is no folder; give the folder of a run (its --out)"),
     ],
 )
@@ -159,6 +162,22 @@ def test_export_writes_both_formats_again(cli: Cli, finished: Any, tmp_path: Pat
         for path in (onnx, finished.folder / "best" / "model.onnx")
     ]
     np.testing.assert_array_equal(*logits)
+
+
+def test_export_writes_source_again(cli: Cli, finished: Any, tmp_path: Path) -> None:
+    """The very text in best/, with the data's class names and preprocessing in it."""
+    again, stored = tmp_path / "again.py", finished.folder / "best" / "model.py"
+    assert cli("export", finished.folder, "--format", "python", "-o", again).out == f"wrote {again}\n"
+    assert again.read_bytes() == stored.read_bytes()
+    names: dict[str, Any] = {"__name__": "model"}
+    exec(compile(stored.read_text("utf-8"), "model.py", "exec"), names)
+    assert (names["CLASS_NAMES"], names["INPUT_SHAPE"]) == ([str(digit) for digit in range(10)], (1, 8, 8))
+    assert names["PREPROCESSING"] == finished.task.preprocessing
+    network = names["load"](finished.folder / "best" / "model.safetensors")
+    images = torch.randn(4, 1, 8, 8)
+    with torch.inference_mode():
+        # the run's own network lies in another memory layout
+        torch.testing.assert_close(network(images), finished.result.model()(images), rtol=1e-5, atol=1e-5)
 
 
 def test_export_takes_the_run_s_own_place(finished: Any, tmp_path: Path) -> None:

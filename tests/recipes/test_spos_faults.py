@@ -121,7 +121,7 @@ def test_status_of_a_running_dead_and_finished_run(
     at("none", 0, _die)
     spos(config, digits(), out=folder, resume=True)
     done = json.loads(cli("status", folder, "--json").out)
-    assert (done["state"], done["done"], done["total"], done["time_left_s"]) == ("finished", 3, 3, 0.0)
+    assert (done["state"], done["done"], done["total"], done["time_left_s"]) == ("finished", 4, 4, 0.0)
 
 
 def _resumed(arguments: Sequence[str], folder: Path) -> int:

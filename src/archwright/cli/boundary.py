@@ -85,6 +85,12 @@ def quoted(*arguments: str | Path) -> str:
     return shlex.join(map(str, arguments))
 
 
+def resume_command(recipe: str, out: Path) -> str:
+    """Arguments of `archwright` that continue the run of a recipe in a folder; `train` is a command of its own."""
+    command = ("train",) if recipe == "train" else ("search", recipe)
+    return quoted(*command, "--out", out, "--resume")
+
+
 def _report(error: Exception, debug: bool) -> int:
     if isinstance(error, ArchwrightError):
         return _complain(f"error: {one_line(error)}", error.exit_code)

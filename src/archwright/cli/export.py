@@ -10,12 +10,12 @@ import typer
 
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.")],
-    format: Annotated[str, typer.Option("--format", metavar="onnx|safetensors", help="What to write.")] = "onnx",
+    format: Annotated[str, typer.Option("--format", metavar="onnx|python|safetensors", help="What to write.")] = "onnx",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; in DIR/best by default.")
     ] = None,
 ) -> None:
-    """Write a run's network as ONNX or safetensors."""
+    """Write a run's network as ONNX, Python source or safetensors."""
     from archwright.finish import export_run
 
     print(f"wrote {export_run(folder, format, output)}")

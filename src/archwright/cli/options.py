@@ -4,14 +4,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from archwright.core.config import parse_quantity
 from archwright.core.errors import InvalidValueError
 
+DEFAULT_DATA, DEFAULT_PRESET, DEFAULT_SEED = "digits", "quick", 0
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="D",
+        help=f"digits, mnist5k, npz:PATH, folder:PATH or torchvision:NAME:ROOT.  [default: {DEFAULT_DATA}]",
+    ),
+]
+ValImages = Annotated[
+    str | None,
+    typer.Option("--val-images", metavar="N", help="Training images that validate.  [default: 10 % of a class]"),
+]
+Input = Annotated[
+    str | None,
+    typer.Option("--input", metavar="CxHxW", help="What images of files become.  [default: by the images]"),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="smoke|quick|paper",
+        help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
+    ),
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", help=f"Fixes all that is random.  [default: {DEFAULT_SEED}]")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run; a new one under runs/ by default.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start it there.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", help="Threads of one evaluation; part of the result.")
+]
+Device = Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu or cuda.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the estimate.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the recipe; repeatable.")
+]
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -45,6 +87,22 @@ def parse_count(option: str, text: str) -> int:
     if number < 1 or number != int(number):
         raise InvalidValueError(f"{option} is {text!r}; give a positive whole number like 500 or 50k")
     return int(number)
+
+
+def parse_data_options(val_images: str | None, input_shape: str | None) -> dict[str, Any]:
+    """What was said about the data beside their name, as `open_task` takes it.
+
+    Raises:
+        InvalidValueError: If one is no count, or no shape of images.
+    """
+    options: dict[str, Any] = {}
+    if val_images is not None:
+        options["val_images"] = parse_count("--val-images", val_images)
+    if input_shape is not None:
+        if len(shape := parse_shape(input_shape)) != 3:
+            raise InvalidValueError(f"--input is {input_shape!r}; give channels x height x width, like 3x224x224")
+        options["input_shape"] = shape
+    return options
 
 
 def parse_assignments(option: str, texts: Iterable[str]) -> dict[str, str]:

@@ -5,20 +5,37 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from archwright.cli.boundary import quoted, run_errors
-from archwright.cli.options import parse_assignments, parse_count, parse_limits, parse_shape
+from archwright.cli.boundary import resume_command, run_errors
+from archwright.cli.options import (
+    DEFAULT_DATA,
+    DEFAULT_PRESET,
+    DEFAULT_SEED,
+    Data,
+    Device,
+    DryRun,
+    Input,
+    Out,
+    Preset,
+    Resume,
+    Seed,
+    Settings,
+    Threads,
+    ValImages,
+    parse_assignments,
+    parse_data_options,
+    parse_limits,
+)
 from archwright.cli.text import print_lines
 from archwright.core import catalog
 from archwright.core.config import from_json, to_json, with_settings
 from archwright.core.errors import InvalidValueError, RunFolderError, UsageError
 
-DEFAULT_DATA, DEFAULT_PRESET, DEFAULT_SEED = "digits", "quick", 0
 RUNS = Path("runs")
 """Where a run without --out goes."""
 
@@ -39,33 +56,13 @@ class Request:
 
 def search(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A method; `archwright list recipes` names them.")],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            metavar="D",
-            help=f"digits, mnist5k, npz:PATH, folder:PATH or torchvision:NAME:ROOT.  [default: {DEFAULT_DATA}]",
-        ),
-    ] = None,
-    val_images: Annotated[
-        str | None,
-        typer.Option("--val-images", metavar="N", help="Training images that validate.  [default: 10 % of a class]"),
-    ] = None,
-    input_: Annotated[
-        str | None,
-        typer.Option("--input", metavar="CxHxW", help="What images of files become.  [default: by the images]"),
-    ] = None,
+    data: Data = None,
+    val_images: ValImages = None,
+    input_: Input = None,
     space: Annotated[
         str | None, typer.Option("--space", metavar="S", help="A name, package.module:Class or file.py:Class.")
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            metavar="smoke|quick|paper",
-            help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
-        ),
-    ] = None,
+    preset: Preset = None,
     limit: Annotated[
         list[str] | None, typer.Option("--limit", metavar="COST=VALUE", help="Upper limit on a cost; repeatable.")
     ] = None,
@@ -76,49 +73,52 @@ def search(
     max_latency_ms: Annotated[
         str | None, typer.Option("--max-latency-ms", metavar="X", help="Limit on milliseconds an image.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help=f"Fixes all that is random.  [default: {DEFAULT_SEED}]")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run; a new one under runs/ by default.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start it there.")] = False,
+    seed: Seed = None,
+    out: Out = None,
+    resume: Resume = False,
     workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes that evaluate.")] = 1,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="Threads of one evaluation; part of the result.")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu or cuda.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the estimate.")] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the recipe; repeatable.")
-    ] = None,
+    threads: Threads = None,
+    device: Device = None,
+    dry_run: DryRun = False,
+    set_: Settings = None,
 ) -> None:
     """Find, retrain, test and export a network."""
     limits = parse_limits(limit or (), macs=max_macs, params=max_params, latency_ms=max_latency_ms)
     fields = {"limits": limits or None, "seed": seed, "space": space, "threads": threads, "device": device}
     given = {name: value for name, value in fields.items() if value is not None}
-    settings, data_options = parse_assignments("--set", set_ or ()), _data_options(val_images, input_)
+    settings, data_options = parse_assignments("--set", set_ or ()), parse_data_options(val_images, input_)
     request = Request(recipe, data, preset, given, settings, data_options)
-    if "seed" in request.settings:
-        # the data are split by the seed before settings can be read
-        raise UsageError("--set names 'seed'; use --seed")
+    check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
     if workers != 1:
         raise UsageError(f"--workers is {workers}; this version evaluates in one process, so give 1")
+    folder = out or new_folder(catalog.find("recipe", recipe).name)
+    execute(request, lambda: catalog.load("recipe", recipe), folder, resume, dry_run)
+
+
+def check_options(
+    settings: Mapping[str, str], *, seed: int | None, threads: int | None, resume: bool, out: Path | None
+) -> None:
+    """Refuse values that no run can take, and --resume of an unnamed run.
+
+    Raises:
+        UsageError: At the first of them.
+    """
+    if "seed" in settings:
+        # the data are split by the seed before settings can be read
+        raise UsageError("--set names 'seed'; use --seed")
     if seed is not None and not 0 <= seed < 2**63:
         raise InvalidValueError(f"--seed is {seed}; give a number from 0 to 2**63 - 1")
     if threads is not None and threads < 1:
         raise InvalidValueError(f"--threads is {threads}; give at least 1")
     if resume and out is None:
         raise UsageError("--resume does not say which run; add --out DIR")
-    execute(request, out or _new_folder(recipe), resume=resume, dry_run=dry_run)
 
 
-def execute(request: Request, out: Path, *, resume: bool, dry_run: bool) -> None:
-    """Run what was requested in the folder `out` and print what came out."""
+def execute(request: Request, load: Callable[[], Any], out: Path, resume: bool, dry_run: bool) -> None:
+    """Run what was requested in the folder `out` and print what came out; `load` gives the recipe's function."""
     _check_folder(out)
-    run_recipe: Any = catalog.load("recipe", request.recipe)
-    again = quoted("search", request.recipe, "--out", out, "--resume")
-    with run_errors(out, again):
+    run_recipe = load()
+    with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress
         from archwright.tasks import open_task
 
@@ -154,7 +154,9 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     else:
         config = cls.preset(request.preset or DEFAULT_PRESET, input_shape)
         # options that are not given are the stored run's also where the preset is given again
-        options = {name: kept[name] for name in ("limits", "seed", "space", "threads", "device") if name in kept}
+        options = {
+            name: kept[name] for name in ("limits", "arch", "seed", "space", "threads", "device") if name in kept
+        }
         config = from_json(cls, {**to_json(config), **options})
     for name in request.fields:
         if name not in names:
@@ -172,18 +174,6 @@ def _stored_config(out: Path) -> dict[str, Any]:
     return config
 
 
-def _data_options(val_images: str | None, input_: str | None) -> dict[str, Any]:
-    """What was said about the data beside their name, as `open_task` takes it."""
-    options: dict[str, Any] = {}
-    if val_images is not None:
-        options["val_images"] = parse_count("--val-images", val_images)
-    if input_ is not None:
-        if len(shape := parse_shape(input_)) != 3:
-            raise InvalidValueError(f"--input is {input_!r}; give channels x height x width, like 3x224x224")
-        options["input_shape"] = shape
-    return options
-
-
 def _check_folder(out: Path) -> None:
     """Refuse a path that the system cannot even look up: too long, or in a folder that is closed to us."""
     try:
@@ -192,7 +182,6 @@ def _check_folder(out: Path) -> None:
         raise RunFolderError(f"--out {str(out)!r} cannot be used: {error}; choose another folder") from None
 
 
-def _new_folder(recipe: str) -> Path:
-    """The first folder runs/RECIPE-N that does not exist."""
-    name = catalog.find("recipe", recipe).name
+def new_folder(name: str) -> Path:
+    """The first folder runs/NAME-N that does not exist."""
     return next(path for n in itertools.count(1) if not (path := RUNS / f"{name}-{n}").exists())

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from archwright.cli.boundary import quoted
+from archwright.cli.boundary import resume_command
 from archwright.cli.options import Json
 from archwright.cli.text import columns, duration, print_json, print_lines
 
@@ -35,7 +35,7 @@ def _lines(document: Mapping[str, Any], folder: Path) -> list[str]:
     rows.append(("updated", document.get("updated")))
     lines = columns([(name, str(value)) for name, value in rows if value is not None], indent=0)
     if state == "dead" and recipe:  # a line of its own, which nothing wraps: it is there to be copied
-        lines += ["continue with:", f"  archwright {quoted('search', recipe, '--out', folder, '--resume')}"]
+        lines += ["continue with:", f"  archwright {resume_command(str(recipe), folder)}"]
     return lines
 
 

@@ -2,6 +2,7 @@
 
     ArchwrightError                      exit code 1: something failed after the start
     ├── RunError        (RuntimeError)   a run that started could not go on
+    │   └── ExportError                      a network that a file format cannot express
     └── UsageError                       exit code 2: the user can mend it before starting
         ├── UnknownNameError (LookupError)   a name that nothing answers to
         ├── InvalidValueError (ValueError)   an argument or config value out of its range
@@ -29,6 +30,10 @@ class ArchwrightError(Exception):
 
 class RunError(ArchwrightError, RuntimeError):
     """A run that started could not go on."""
+
+
+class ExportError(RunError):
+    """A network that a file format cannot express; the run goes on without that file."""
 
 
 class UsageError(ArchwrightError):

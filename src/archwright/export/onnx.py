@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import logging
 import re
@@ -19,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from archwright.core.errors import InvalidValueError, RunError, RunFolderError
-from archwright.core.trial import derive_seed
+from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
 from archwright.export.folding import fold_batch_norms
+from archwright.export.reference import plain_copy, random_inputs, relative_difference
 from archwright.runs.files import write_bytes
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def export_onnx(
 
     Raises:
         InvalidValueError: If the weights exceed what one file should hold (1.5 GB).
-        RunError: If torch cannot express the network in ONNX, for every batch size.
+        ExportError: If torch cannot express the network in ONNX, for every batch size.
     """
     start = time.perf_counter()
     n_bytes = sum(tensor.numel() * 4 for tensor in network.state_dict().values())
@@ -142,18 +141,17 @@ def verify_onnx(
 
     Raises:
         RunFolderError: If the file cannot be loaded.
-        RunError: If the difference exceeds 1e-4 or is not a number, or the shapes differ.
+        ExportError: If the difference exceeds 1e-4 or is not a number, or the shapes differ.
     """
-    session, reference = onnx_session(path, threads), _plain_copy(network)
+    session, reference = onnx_session(path, threads), plain_copy(network)
     worst = 0.0
     for batch in batches:
-        rng = np.random.default_rng(derive_seed(seed, "verify_onnx", batch))
-        images = rng.standard_normal((batch, *input_shape), dtype=np.float32)
+        images = random_inputs(input_shape, batch, seed=seed, purpose="verify_onnx")
         with torch.inference_mode():
             expected = reference(torch.from_numpy(images)).numpy()
-        difference = _relative_difference(predict_onnx(session, images), expected)
+        difference = relative_difference(predict_onnx(session, images), expected)
         if not difference <= TOLERANCE:
-            raise RunError(
+            raise ExportError(
                 f"logits of {path} in ONNX Runtime and of {type(network).__name__} in torch differ by {difference:.3g} "
                 f"at batch {batch}; at most {TOLERANCE:g} is accepted, do not use this file"
             )
@@ -161,20 +159,8 @@ def verify_onnx(
     return worst
 
 
-def _relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    if found.shape != expected.shape:
-        return float("inf")
-    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
-
-
-def _plain_copy(network: nn.Module) -> nn.Module:
-    """A float32, contiguous copy on the CPU in eval mode."""
-    plain = copy.deepcopy(network).eval().requires_grad_(False)
-    return plain.to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
-
-
 def _translate(network: nn.Module, input_shape: Sequence[int], opset: int) -> onnx.ModelProto:
-    plain = _plain_copy(network)
+    plain = plain_copy(network)
     # folded here, not by the exporter, which then has half as many nodes to carry through its passes
     fold_batch_norms(plain)
     # batch 2: the exporter would take a batch of 1 for a constant
@@ -196,7 +182,7 @@ def _translate(network: nn.Module, input_shape: Sequence[int], opset: int) -> on
                 verbose=False,
             )
     except Exception as error:  # whatever the network's own code or the exporter raises
-        raise RunError(
+        raise ExportError(
             f"{type(network).__name__} with inputs (N, {', '.join(map(str, input_shape))}) cannot be exported "
             f"to ONNX: {_first_line(error)}"
         ) from error

@@ -9,6 +9,7 @@ from archwright.nn.ops.classifier import Classifier
 from archwright.nn.ops.mbconv import MBConv
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.residual import ResidualBlock
+from archwright.nn.source import source_template
 
 __all__ = [
     "BatchNorm2d",
@@ -25,4 +26,5 @@ __all__ = [
     "Supernet",
     "extract",
     "selection_of",
+    "source_template",
 ]

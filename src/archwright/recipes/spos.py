@@ -24,6 +24,7 @@ from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
 from archwright.finish import Result, effective_config, finish, reopen
 from archwright.nn.choice import selection_of
 from archwright.policies.uniform import UniformInCostBins, quantile_edges
+from archwright.recipes.presets import default_threads, duration, small_training, spos_training
 from archwright.runs.files import read_tensors
 from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.progress import Progress
@@ -44,14 +45,6 @@ from archwright.weight_sharing.uniform_path import UniformPath
 N_MEASURED = 4
 PAPER_SIDE = 224
 PAPER_EDGES = tuple(1e6 * edge for edge in range(290, 370, 10))
-
-
-def default_threads() -> int:
-    """OMP_NUM_THREADS where it is set, else the cores this process may use."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -76,12 +69,12 @@ class SposConfig:
 
     space: str = "spos"
     limits: tuple[tuple[str, float], ...] = ()
-    supernet: TrainingConfig = field(default_factory=lambda: _paper_training(150_000))
+    supernet: TrainingConfig = field(default_factory=lambda: spos_training(150_000))
     bin_edges: tuple[float, ...] = ()
     n_bins: int = 7
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
-    retrain: TrainingConfig = field(default_factory=lambda: _paper_training(300_000))
+    retrain: TrainingConfig = field(default_factory=lambda: spos_training(300_000))
     n_draws: int = 0
     seed: int = 0
     threads: int = field(default_factory=default_threads)
@@ -117,41 +110,21 @@ class SposConfig:
             return cls(limits=(("macs", 330e6),), bin_edges=PAPER_EDGES)
         if name == "quick":
             return cls(
-                supernet=replace(_small_training(steps=900, batch_size=64), learning_rate=0.05),
+                supernet=replace(small_training(steps=900, batch_size=64), learning_rate=0.05),
                 calibration=CalibrationConfig(batches=2, batch_size=256),
                 evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=3),
-                retrain=_small_training(steps=400, batch_size=64),
+                retrain=small_training(steps=400, batch_size=64),
                 n_draws=3,
             )
         if name == "smoke":
             return cls(
-                supernet=_small_training(steps=8, batch_size=32),
+                supernet=small_training(steps=8, batch_size=32),
                 calibration=CalibrationConfig(batches=1, batch_size=64),
                 evolution=EvolutionConfig(population=4, top=2, mutations=2, crossovers=2, generations=1),
-                retrain=_small_training(steps=8, batch_size=32),
+                retrain=small_training(steps=8, batch_size=32),
                 n_draws=1,
             )
         raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
-
-
-def _paper_training(steps: int) -> TrainingConfig:
-    """SGD of the released code: decay on weights only, rate falling linearly to zero, smoothed labels."""
-    return TrainingConfig(
-        steps=steps,
-        batch_size=1024,
-        learning_rate=0.5,
-        momentum=0.9,
-        weight_decay=4e-5,
-        schedule="linear",
-        label_smoothing=0.1,
-    )
-
-
-def _small_training(*, steps: int, batch_size: int) -> TrainingConfig:
-    """For a few thousand small images: the paper's recipe with a rate that suits the batch."""
-    return replace(
-        _paper_training(steps), batch_size=batch_size, learning_rate=0.1, nesterov=True, warmup_steps=steps // 20
-    )
 
 
 @listed(
@@ -284,7 +257,7 @@ def open_supernet(folder: Path | str, *, part: Part = "validation") -> TrainedSu
         raise RunFolderError(f"the supernet of {folder} is not trained yet; finish the run with --resume first")
     set_threads(config.threads)
     device = pick_device(config.device)
-    task = open_task(str(stored.get("data")), seed=config.seed)
+    task = open_task(str(stored.get("data")), seed=config.seed, **stored.get("data_options", {}))
     if task.fingerprint != stored.get("data_sha256"):
         raise RunFolderError(f"the data {task.name} are not those {folder} was trained on; restore them from a copy")
     space = open_space(config.space, input_shape=task.input_shape, n_classes=task.n_classes)
@@ -320,8 +293,8 @@ def estimate(config: SposConfig, task: Task) -> list[str]:
         f"search and baseline, {config.evolution.n_evaluations:,} evaluations each": search_s,
         f"retraining, {n_networks} networks of {n_retrain:,} steps": retrain_s,
     }
-    lines = [f"  {_duration(seconds):>9}  {what}" for what, seconds in parts.items()]
-    return [f"estimated time {_duration(sum(parts.values()))} on {config.threads} threads of {device.type}", *lines]
+    lines = [f"  {duration(seconds):>9}  {what}" for what, seconds in parts.items()]
+    return [f"estimated time {duration(sum(parts.values()))} on {config.threads} threads of {device.type}", *lines]
 
 
 def _measure(space: Space, task: Task, device: torch.device, batch_size: int) -> tuple[float, float]:
@@ -341,14 +314,6 @@ def _measure(space: Space, task: Task, device: torch.device, batch_size: int) ->
         torch.autograd.backward(loss)
         steps.append(time.perf_counter() - started)
     return float(np.mean(steps[N_MEASURED:])) / batch_size, float(np.mean(forwards[N_MEASURED:])) / batch_size
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:,.0f} h" if seconds < 172_800 else f"{seconds / 86_400:,.0f} days"
 
 
 spos.config = SposConfig  # type: ignore[attr-defined]

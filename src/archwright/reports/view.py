@@ -57,8 +57,12 @@ def _measure(result: Document) -> Measure:
 def _tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
     baseline = _part(result, "random_baseline")
     tiles = [
-        _tile("test score", score(result.get("test"), measure.metric), f"{measure.metric}, held-out data, seen once"),
-        _tile("best of random search", score(baseline.get("test"), measure.metric), "same limits, same retraining"),
+        _tile("test score", score(result.get("test"), measure.metric), f"{measure.metric}, held-out data, seen once")
+    ]
+    if _is_search(result):
+        rival = score(baseline.get("test"), measure.metric)
+        tiles.append(_tile("best of random search", rival, "same limits, same retraining"))
+    tiles += [
         _tile("macs", quantity(result.get("macs")), _limit_note(result, "macs")),
         _tile("params", quantity(result.get("params")), _limit_note(result, "params")),
     ]
@@ -85,8 +89,21 @@ def _kept(constraint: Document) -> str:
     return {True: "met", False: "missed"}.get(constraint.get("satisfied"), ABSENT)  # type: ignore[arg-type]
 
 
+def _is_search(result: Document) -> bool:
+    """Whether a search came before: `train` chooses nothing and has nothing to be compared with."""
+    return result.get("recipe") != "train"
+
+
 def _verdict(result: Document, measure: Measure) -> list[str]:
     """Sentences that say what the figures mean, and no more."""
+    fixed = ["One given architecture, trained from scratch; nothing was chosen."]
+    sentences = _comparison(result, measure) if _is_search(result) else fixed
+    sentences += [f"{name} is missing: {reason}." for name, reason in _part(result, "not_exported").items()]
+    return [*sentences, "One run is one seed: take small differences as ties until several seeds agree."]
+
+
+def _comparison(result: Document, measure: Measure) -> list[str]:
+    """What the limits and the networks beside the winner say about it."""
     test, metric = result.get("test"), measure.metric
     random_test = _part(result, "random_baseline").get("test")
     sentences = [_limits_sentence(result.get("constraints") or ())]
@@ -104,7 +121,6 @@ def _verdict(result: Document, measure: Measure) -> list[str]:
     if is_number(test) and draws:
         n_beaten = sum(measure.minimised(test) < measure.minimised(draw) for draw in draws)
         sentences.append(f"It beats {n_beaten} of {len(draws)} architectures drawn at random and trained alike.")
-    sentences.append("One run is one seed: take small differences as ties until several seeds agree.")
     return sentences
 
 

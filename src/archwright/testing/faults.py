@@ -107,7 +107,7 @@ def outcome(folder: Path, studies: Sequence[str] = ("search", "baseline")) -> di
     found["result.json"] = _timeless(read_json(folder / "result.json"))
     for path in sorted(folder.glob("best/**/*.json")):
         found[str(path.relative_to(folder))] = json.loads(path.read_text("utf-8"))
-    for path in sorted(folder.glob("best/**/*.onnx")):
+    for path in sorted([*folder.glob("best/**/*.onnx"), *folder.glob("best/**/*.py")]):
         found[str(path.relative_to(folder))] = path.read_bytes()
     for path in sorted(folder.glob("best/**/*.safetensors")):
         found |= _named(str(path.relative_to(folder)), _plain_tensors(path))

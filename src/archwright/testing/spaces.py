@@ -14,6 +14,7 @@ from archwright.nn.elastic import BatchNorm2d, Concat, Conv2d, Linear
 from archwright.nn.ops.classifier import Classifier
 from archwright.nn.ops.mbconv import MBConv
 from archwright.nn.sizes import Size, largest
+from archwright.nn.source import source_template
 from archwright.spaces.base import Space
 
 
@@ -162,6 +163,19 @@ def conv_unit(n_in: Size, n_out: Size, kernel: Size, *, groups: Size = 1) -> nn.
     return nn.Sequential(Conv2d(n_in, n_out, kernel, groups=groups, bias=False), BatchNorm2d(n_out), nn.ReLU())
 
 
+@source_template('''
+    class Joined(nn.Module):
+        """Stem, body, a node that reads from their outputs and the sum of both, head."""
+
+        def __init__(self, stem: nn.Module, body: nn.Module, node: nn.Module, head: nn.Module) -> None:
+            super().__init__()
+            self.stem, self.body, self.node, self.head = stem, body, node, head
+
+        def forward(self, x: Tensor) -> Tensor:
+            first = self.stem(x)
+            second = self.body(first)
+            return self.head(self.node([first, second, first + second]))
+''')
 class _Joined(nn.Module):
     """Stem, body, a node that reads from their outputs and the sum of both, head."""
 
@@ -176,6 +190,23 @@ class _Joined(nn.Module):
         return result
 
 
+@source_template('''
+    class LooseEnds(nn.Module):
+        """Two states, two nodes that read earlier states, and the join of what was not read."""
+
+        def __init__(
+            self, chain: nn.ModuleList, nodes: nn.ModuleList, join: nn.Module, last: nn.Module, head: nn.Module
+        ) -> None:
+            super().__init__()
+            self.chain, self.nodes, self.join, self.last, self.head = chain, nodes, join, last, head
+
+        def forward(self, x: Tensor) -> Tensor:
+            states = [self.chain[0](x)]
+            states.append(self.chain[1](states[0]))
+            for node in self.nodes:
+                states.append(node(states))
+            return self.head(self.last(self.join(states[1:])))
+''')
 class _LooseEnds(nn.Module):
     """Two states, two nodes that read earlier states, and the join of what was not read."""
 

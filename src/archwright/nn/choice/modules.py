@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from archwright.core.errors import SpaceError
 from archwright.nn.choice.selection import Selection, Weights
 from archwright.nn.sizes import LazyDecision
+from archwright.nn.source import source_template
 
 
 class ChoiceModule(nn.Module):
@@ -140,6 +141,22 @@ class InputsChoice(ChoiceModule):
         return dict(sorted(found.items()))
 
 
+@source_template(
+    '''
+    class SummedInputs(nn.Module):
+        """The sum of edges, each reading the state whose number it is called by."""
+
+        def __init__(self, edges: Mapping[str, nn.Module]) -> None:
+            super().__init__()
+            for source, edge in edges.items():
+                self.add_module(source, edge)
+
+        def forward(self, states: Sequence[Tensor]) -> Tensor:
+            first, *others = [edge(states[int(source)]) for source, edge in self.named_children()]
+            return sum(others, first)
+    ''',
+    arguments=lambda node: {"edges": dict(node._modules)},
+)
 class SummedInputs(nn.Module):
     """The sum of edges from fixed sources: what `inputs` is in a fixed network.
 

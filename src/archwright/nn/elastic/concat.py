@@ -8,8 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from archwright.nn.sizes import Size, current
+from archwright.nn.source import source_template
 
 
+@source_template(
+    '''
+    class Concat(nn.Module):
+        """The tensors at the given places of a list, joined along their channels."""
+
+        def __init__(self, kept: Sequence[int]) -> None:
+            super().__init__()
+            self.kept = list(kept)
+
+        def forward(self, tensors: Sequence[Tensor]) -> Tensor:
+            return torch.cat([tensors[i] for i in self.kept], dim=1)
+    ''',
+    arguments=lambda join: {"kept": [i for i, size in enumerate(join.sizes) if current(size) > 0]},
+)
 class Concat(nn.Module):
     """Joins tensors (N, C_i, ...) along their channels; one of size 0 is left out.
 

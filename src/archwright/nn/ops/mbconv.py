@@ -8,8 +8,20 @@ from torch import Tensor, nn
 
 from archwright.nn.elastic import BatchNorm2d, Conv2d
 from archwright.nn.sizes import Size
+from archwright.nn.source import source_template
 
 
+@source_template('''
+    class MBConv(nn.Module):
+        """Inverted residual block: the main path, with a shortcut where the shape stays the same."""
+
+        def __init__(self, main: nn.Module, has_shortcut: bool = False) -> None:
+            super().__init__()
+            self.main, self.has_shortcut = main, has_shortcut
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.main(x) if self.has_shortcut else self.main(x)
+''')
 class MBConv(nn.Module):
     """Widens, filters each channel, narrows; with a shortcut where the shape stays the same.
 

@@ -8,8 +8,20 @@ from torch import Tensor, nn
 from archwright.nn.elastic import BatchNorm2d, Conv2d
 from archwright.nn.ops.edges import relu_conv_bn
 from archwright.nn.sizes import Size
+from archwright.nn.source import source_template
 
 
+@source_template('''
+    class ResidualBlock(nn.Module):
+        """The main path added to what came in."""
+
+        def __init__(self, main: nn.Module) -> None:
+            super().__init__()
+            self.main = main
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(x + self.main(x))
+''')
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with batch norms, added to what came in: (N, C, H, W) → (N, C, H, W).
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.nn.layout import split_even_odd
+from archwright.nn.source import source_template
 
 
 def conv_bn(
@@ -45,6 +46,24 @@ class _Undrawn(nn.Conv2d):
         """Left to whoever makes it."""
 
 
+@source_template(
+    '''
+    class ShuffleBlock(nn.Module):
+        """Two halves joined: the shortcut and the main path; without a shortcut, even channels pass unchanged."""
+
+        def __init__(self, main: nn.Module, shortcut: nn.Module | None = None) -> None:
+            super().__init__()
+            self.main = main
+            if shortcut is not None:
+                self.shortcut = shortcut
+
+        def forward(self, x: Tensor) -> Tensor:
+            if hasattr(self, "shortcut"):
+                return torch.cat((self.shortcut(x), self.main(x)), dim=1)
+            return torch.cat((x[:, 0::2], self.main(x[:, 1::2])), dim=1)
+    ''',
+    arguments=lambda block: dict(block.named_children()),
+)
 class ShuffleBlock(nn.Module):
     """Two parallel halves joined by concatenation: the shortcut half and the computing half.
 

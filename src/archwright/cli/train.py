@@ -1,0 +1,63 @@
+"""`archwright train`: one fixed architecture from scratch, to the same files as a search's winner."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from archwright.cli.options import (
+    Data,
+    Device,
+    DryRun,
+    Input,
+    Out,
+    Preset,
+    Resume,
+    Seed,
+    Settings,
+    Threads,
+    ValImages,
+    parse_assignments,
+    parse_data_options,
+)
+from archwright.cli.search import Request, check_options, execute, new_folder
+from archwright.core.errors import UsageError
+
+
+def train(
+    arch: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ARCH",
+            help="A published name, an arch.json, or SPACE:CODE; a run to --resume knows its own.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Data = None,
+    val_images: ValImages = None,
+    input_: Input = None,
+    preset: Preset = None,
+    seed: Seed = None,
+    out: Out = None,
+    resume: Resume = False,
+    threads: Threads = None,
+    device: Device = None,
+    dry_run: DryRun = False,
+    set_: Settings = None,
+) -> None:
+    """Train, test and export one fixed architecture."""
+    settings = parse_assignments("--set", set_ or ())
+    check_options(settings, seed=seed, threads=threads, resume=resume, out=out)
+    if arch is None and not (resume and out is not None and (out / "run.json").exists()):
+        raise UsageError("ARCH is missing; give a published name, the path of an arch.json, or SPACE:CODE")
+    fields = {"arch": arch, "seed": seed, "threads": threads, "device": device}
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    request = Request("train", data, preset, given, settings, parse_data_options(val_images, input_))
+    execute(request, _load, out or new_folder("train"), resume, dry_run)
+
+
+def _load() -> Any:
+    from archwright.recipes import train as train_recipe
+
+    return train_recipe

@@ -1,0 +1,72 @@
+"""The files a trained network is handed over in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from archwright.core.errors import ExportError, InvalidValueError
+from archwright.export.onnx import export_onnx, verify_onnx
+from archwright.export.source import write_source
+from archwright.export.weights import save_weights
+
+EXPORT_FORMATS = {"onnx": "model.onnx", "python": "model.py", "safetensors": "model.safetensors"}
+"""The name of each format's file."""
+
+
+def check_format(format: str) -> None:
+    """Refuse a format that is none.
+
+    Raises:
+        InvalidValueError: If there is no such format.
+    """
+    if format not in EXPORT_FORMATS:
+        raise InvalidValueError(f"export format is {format!r}; choose one of {', '.join(EXPORT_FORMATS)}")
+
+
+def write_export(
+    network: nn.Module, format: str, path: Path, *, input_shape: Sequence[int], metadata: Mapping[str, str]
+) -> None:
+    """Write a network in one format, atomically; ONNX and Python source are run and compared with torch.
+
+    Args:
+        network: A plain network.
+        format: One of `EXPORT_FORMATS`.
+        path: File to write; its folder exists.
+        input_shape: Shape of one input without the batch axis.
+        metadata: The texts of `input_metadata`.
+
+    Raises:
+        InvalidValueError: If there is no such format, or the network is too large for it.
+        ExportError: If the format cannot express the network, or computes something else; there is no file then.
+        RunError: If the file cannot be written.
+    """
+    check_format(format)
+    if format == "safetensors":
+        save_weights(network, path, metadata=metadata)
+    elif format == "python":
+        write_source(network, path, input_shape=input_shape, metadata=metadata)
+    else:
+        export_onnx(network, input_shape, path, metadata=metadata)
+        try:
+            verify_onnx(path, network, input_shape)
+        except ExportError:
+            path.unlink()
+            raise
+
+
+def attempt_export(
+    network: nn.Module, format: str, path: Path, *, input_shape: Sequence[int], metadata: Mapping[str, str]
+) -> str | None:
+    """As `write_export`, but a network that the format cannot hold is no error: the reason is returned instead.
+
+    Raises:
+        RunError: If the file cannot be written, for example because the disk is full.
+    """
+    try:
+        write_export(network, format, path, input_shape=input_shape, metadata=metadata)
+    except (ExportError, InvalidValueError) as error:
+        return str(error)
+    return None

@@ -1,0 +1,33 @@
+"""What an exported file is compared with: a network's own logits."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from archwright.core.trial import derive_seed
+
+
+def plain_copy(network: nn.Module) -> nn.Module:
+    """A float32, contiguous copy on the CPU in eval mode."""
+    plain = copy.deepcopy(network).eval().requires_grad_(False)
+    return plain.to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+
+
+def random_inputs(input_shape: Sequence[int], batch: int, *, seed: int, purpose: str) -> NDArray[np.float32]:
+    """Random normal inputs (batch, *input_shape), a function of the three last arguments."""
+    rng = np.random.default_rng(derive_seed(seed, purpose, batch))
+    return rng.standard_normal((batch, *input_shape), dtype=np.float32)
+
+
+def relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Largest difference, relative to max(1, max|expected|); infinite where the shapes differ."""
+    if found.shape != expected.shape:
+        return float("inf")
+    with np.errstate(invalid="ignore"):  # infinite logits have no difference: not a number, which no limit accepts
+        return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))

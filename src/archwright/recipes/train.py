@@ -1,0 +1,173 @@
+"""One fixed architecture, trained from scratch and handed over like a search's winner; nothing is chosen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from archwright.core.config import to_json
+from archwright.core.errors import InvalidValueError
+from archwright.core.trial import derive_seed
+from archwright.evaluators.from_scratch import build_seeded, train_network
+from archwright.finish import Result, effective_config, finish_fixed, reopen
+from archwright.recipes.presets import default_threads, duration, small_training, spos_training
+from archwright.runs.progress import Progress
+from archwright.runs.run import open_run
+from archwright.spaces.opening import Architecture, arch_document, open_architecture
+from archwright.tasks.base import Task
+from archwright.training.config import TrainingConfig
+from archwright.training.device import pick_device, place_inputs, set_threads, use_layout
+
+N_MEASURED = 3
+PHOTO_SIDE = 64
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What is trained, and how.
+
+    Attributes:
+        arch: A published name, the path of an arch.json, or SPACE:CODE.
+        training: Length, optimizer, schedule.
+        seed: Of everything random.
+        threads: Threads of the training.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+    """
+
+    arch: str = ""
+    training: TrainingConfig = field(default_factory=lambda: _paper_training(PHOTO_SIDE))
+    seed: int = 0
+    threads: int = field(default_factory=default_threads)
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise InvalidValueError(f"threads is {self.threads}; give at least 1")
+
+    @classmethod
+    def preset(cls, name: str, input_shape: Sequence[int]) -> Self:
+        """`smoke` (seconds) and `quick` (minutes) train as a search of that preset retrains its winner; `paper`.
+
+        `paper` is the training of SPOS from 64 pixels on (Guo et al., 2020, released code) and that of NAS-Bench-201
+        below (Dong and Yang, 2020: 200 epochs).
+
+        Args:
+            name: Which.
+            input_shape: (C, H, W) of the data.
+
+        Raises:
+            InvalidValueError: If there is no such preset.
+        """
+        if name == "paper":
+            return cls(training=_paper_training(min(input_shape[1:])))
+        if name == "quick":
+            return cls(training=small_training(steps=400, batch_size=64))
+        if name == "smoke":
+            return cls(training=small_training(steps=8, batch_size=32))
+        raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
+
+
+def _paper_training(side: int) -> TrainingConfig:
+    if side >= PHOTO_SIDE:
+        return spos_training(300_000)
+    return TrainingConfig(
+        epochs=200,
+        batch_size=256,
+        learning_rate=0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        decay_norm_and_bias=True,
+        schedule="cosine",
+    )
+
+
+def train(
+    config: TrainConfig,
+    task: Task,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Train one architecture on training and validation part together, test it once, export it.
+
+    Its space is made for the data's input size and classes. Seed and configuration of a search's retraining give the
+    search's winner again.
+
+    Args:
+        config: What and how.
+        task: What to train for.
+        out: The run's folder; None keeps everything in memory and exports nothing.
+        resume: Go on with the run in `out`; a finished one is only opened.
+        progress: Where to show how far it is.
+
+    Raises:
+        UsageError: Before anything starts: an unknown architecture, one that the data do not fit, an unusable folder.
+        RunError: After the start.
+    """
+    set_threads(config.threads)
+    device = pick_device(config.device)
+    found = _open(config, task)
+    # what the name stood for, so that a file or a space that has changed since is noticed
+    architecture = arch_document(found.space, found.arch)
+    effective = effective_config({"recipe": "train", **to_json(config), "architecture": architecture}, task)
+    with open_run(
+        out, effective, seed=config.seed, resume=resume, progress=progress, threads=config.threads, recipe="train"
+    ) as run:
+        if run.result is not None:
+            return reopen(run, found.space, phase="train")
+        with run.phase("train", total=config.training.n_steps(task.split("train+validation").n)) as phase:
+            network, log = train_network(
+                found.space,
+                found.arch,
+                task,
+                config.training,
+                part="train+validation",
+                seed=derive_seed(run.seed, "retrain"),
+                device=device,
+                phase=phase,
+            )
+        curves = {"training": log.curve}
+        return finish_fixed(run, found.space, found.arch, network, task, recipe="train", device=device, curves=curves)
+
+
+def estimate(config: TrainConfig, task: Task) -> list[str]:
+    """A line that says how long the training will take on this machine, from a few steps measured now."""
+    set_threads(config.threads)
+    device = pick_device(config.device)
+    found = _open(config, task)
+    n_steps = config.training.n_steps(task.split("train+validation").n)
+    network = build_seeded(found.space, found.arch, 0).to(device)
+    seconds = (
+        n_steps * config.training.batch_size * _image_s(network, task, device, min(config.training.batch_size, 64))
+    )
+    how = f"{n_steps:,} steps of {config.training.batch_size}"
+    return [f"estimated time {duration(seconds)} on {config.threads} threads of {device.type}: {how}"]
+
+
+def _open(config: TrainConfig, task: Task) -> Architecture:
+    return open_architecture(config.arch, input_shape=task.input_shape, n_classes=task.n_classes)
+
+
+def _image_s(network: torch.nn.Module, task: Task, device: torch.device, batch_size: int) -> float:
+    """Seconds an image of a training step."""
+    use_layout(network, True)
+    images = place_inputs(torch.zeros(batch_size, *task.input_shape), device, True)
+    targets = torch.zeros(batch_size, dtype=torch.long, device=device)
+    steps = []
+    for _ in range(N_MEASURED + 1):  # the first only warms up
+        started = time.perf_counter()
+        torch.autograd.backward(task.loss(network(images), targets))
+        steps.append(time.perf_counter() - started)
+    return sum(steps[1:]) / N_MEASURED / batch_size
+
+
+# as recipes have them: what the command line reads
+train.config = TrainConfig  # type: ignore[attr-defined]
+train.estimate = estimate  # type: ignore[attr-defined]

@@ -1,0 +1,177 @@
+"""One architecture from scratch: the files of a search's winner, without a search."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from archwright.core.errors import InvalidArchError, InvalidValueError, RunFolderError, UnknownNameError
+from archwright.finish import Result, open_winner
+from archwright.recipes import SposConfig, TrainConfig, train
+from archwright.runs.phase import Phase
+from archwright.runs.run import open_run
+from archwright.spaces import SposSpace, arch_document
+from archwright.tasks import digits
+from archwright.testing.faults import differences
+from archwright.training.config import TrainingConfig
+
+TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def _config(arch: str = f"{TINY}:0120", **training: Any) -> TrainConfig:
+    smoke = TrainConfig.preset("smoke", (1, 8, 8))
+    return replace(smoke, arch=arch, training=replace(smoke.training, **training), threads=1, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A finished training of 40 steps."""
+    return train(_config(steps=40), digits(), out=tmp_path_factory.mktemp("train") / "run")
+
+
+def test_files_are_those_of_a_search(done: Result) -> None:
+    """But for trials."""
+    assert done.folder is not None
+    assert {path.name for path in (done.folder / "best").iterdir()} == {
+        *("arch.json", "model.onnx", "model.py", "model.safetensors")
+    }
+    names = {path.name for path in done.folder.iterdir()}
+    assert names == {
+        *("best", "checkpoints", "ledger.json", "log.txt", "report.html", "result.json", "run.json", "run.lock"),
+        "status.json",
+    }
+    found, network, _ = open_winner(done.folder)
+    assert found.space.code(found.arch) == "0120"
+    pairs = zip(network.state_dict().values(), done.model().state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_result_has_the_keys_that_apply(done: Result) -> None:
+    """No baseline, no limits, no validation part: all but the test part was trained on."""
+    assert done.folder is not None
+    record = json.loads((done.folder / "result.json").read_text())
+    assert record == done.record
+    assert (record["recipe"], record["dataset"], record["code"]) == ("train", "digits", "0120")
+    assert (record["metric"], record["direction"], record["constraints"]) == ("top1_accuracy", "max", [])
+    assert record["space"] == TINY
+    assert list(record["ledger"]) == ["train", "test", "export"]
+    assert record["selected"] == [{key: record[key] for key in ("arch", "test", "params", "macs", "constraints")}]
+    assert not {"random_baseline", "validation", "n_evaluated"} & record.keys()
+    assert done.summary()[0] == f"network    top1_accuracy {record['test']:.4f} on the test part (seen once)"
+
+
+def test_page_says_that_nothing_was_chosen(done: Result) -> None:
+    """And does not miss a baseline that was not asked for."""
+    assert done.folder is not None
+    page = (done.folder / "report.html").read_text()
+    assert "One given architecture, trained from scratch; nothing was chosen." in page
+    assert "random search" not in page
+    assert "had no limit" not in page
+    assert "<figcaption>training</figcaption>" in page
+
+
+def test_training_a_winner_again_gives_it_again(finished: Any) -> None:
+    """Same seed, same configuration as a search's retraining: the same network, bit for bit."""
+    config: SposConfig = finished.config
+    again = TrainConfig(
+        str(finished.folder / "best" / "arch.json"), config.retrain, seed=config.seed, threads=1, device="cpu"
+    )
+    result = train(again, digits())
+    assert result.record["test"] == finished.result.record["test"]
+    pairs = zip(result.model().state_dict().values(), finished.result.model().state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_arch_of_another_input_size_is_made_for_the_data(tmp_path: Path) -> None:
+    """An arch.json found at 28 pixels in colour, for grey digits of 8."""
+    space = SposSpace(input_shape=(3, 28, 28), n_classes=100)
+    path = tmp_path / "arch.json"
+    path.write_text(json.dumps(arch_document(space, space.parse("0123012301"))))
+    result = train(_config(str(path), steps=1), digits())
+    assert (result.space.input_shape, result.space.n_classes) == ((1, 8, 8), 10)
+    assert result.record["code"] == "0123012301"
+
+
+def test_dying_at_every_stage_changes_nothing(tmp_path: Path, done: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the training, before and within the export; a checkpoint after every step."""
+    module = sys.modules[train.__module__]
+    monkeypatch.setattr(module, "open_run", functools.partial(open_run, checkpoint_every_s=0.0))
+    advance = Phase.advance
+    for name, so_far in (("train", 1), ("train", 25), ("train", 40), ("test", 1), ("export", 1), ("export", 3)):
+
+        def dying(phase: Phase, at: int, *, name: str = name, so_far: int = so_far, **figures: Any) -> None:
+            advance(phase, at, **figures)
+            if (phase.name, at) == (name, so_far):
+                raise Killed
+
+        monkeypatch.setattr(Phase, "advance", dying)
+        with pytest.raises(Killed):
+            train(_config(steps=40), digits(), out=tmp_path / "run", resume=True)
+    monkeypatch.setattr(Phase, "advance", advance)
+    again = train(_config(steps=40), digits(), out=tmp_path / "run", resume=True)
+    assert done.folder is not None
+    assert differences(tmp_path / "run", done.folder, studies=()) == []
+    reopened = train(_config(steps=40), digits(), out=tmp_path / "run", resume=True)
+    assert reopened.record == again.record
+    assert reopened.trials == ()
+
+
+def test_another_arch_under_the_same_name_is_no_resumption(tmp_path: Path) -> None:
+    """The file has changed since the run began."""
+    space = SposSpace(input_shape=(1, 8, 8), n_classes=10)
+    path = tmp_path / "arch.json"
+    path.write_text(json.dumps(arch_document(space, space.parse("0123012301"))))
+    train(_config(str(path), steps=1), digits(), out=tmp_path / "run")
+    path.write_text(json.dumps(arch_document(space, space.parse("1123012301"))))
+    with pytest.raises(RunFolderError, match=r"architecture\.arch\.block0 was 'shuffle3' and is now 'shuffle5'"):
+        train(_config(str(path), steps=1), digits(), out=tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("arch", "error", "message"),
+    [
+        ("spos-blokc", UnknownNameError, "did you mean spos-block"),
+        ("missing.json", InvalidArchError, r"missing\.json: there is no such file"),
+        ("spos:01", InvalidArchError, "code '01' has 2 positions; space 'spos' has 10 decisions"),
+    ],
+)
+def test_unusable_arch_is_refused_before_anything_starts(
+    tmp_path: Path, arch: str, error: type[Exception], message: str
+) -> None:
+    """No folder is left."""
+    with pytest.raises(error, match=message):
+        train(_config(arch), digits(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_presets(smoke_config: Callable[[int], SposConfig]) -> None:
+    """Those of a search's retraining; the papers' numbers by image size."""
+    assert TrainConfig.preset("smoke", (1, 8, 8)).training == smoke_config(0).retrain
+    assert TrainConfig.preset("quick", (1, 8, 8)).training == SposConfig.preset("quick", (1, 8, 8)).retrain
+    assert TrainConfig.preset("paper", (3, 224, 224)).training == SposConfig.preset("paper", (3, 224, 224)).retrain
+    assert TrainConfig.preset("paper", (3, 32, 32)).training == TrainingConfig(
+        epochs=200,
+        batch_size=256,
+        learning_rate=0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        decay_norm_and_bias=True,
+        schedule="cosine",
+    )
+    with pytest.raises(InvalidValueError, match="unknown preset 'fast'; choose smoke, quick or paper"):
+        TrainConfig.preset("fast", (1, 8, 8))
+    with pytest.raises(InvalidValueError, match="threads is 0; give at least 1"):
+        TrainConfig(threads=0)

@@ -26,7 +26,7 @@ from archwright.export.preprocessing import preprocess as preprocess_by_numpy
 from archwright.export.source import network_source, verify_source, write_source
 from archwright.export.weights import save_weights
 from archwright.nn import MBConv, ResidualBlock, source_template
-from archwright.spaces import Space, SposSpace
+from archwright.spaces import NasBench201, NasBench201Size, Space, SposSpace
 
 PREPROCESSING = {"layout": "CHW", "scale": 1 / 255, "mean": [0.5, 0.25, 0.125], "std": [0.25, 0.5, 1.0]}
 SPACES: dict[str, Space] = {
@@ -39,6 +39,9 @@ SPACES: dict[str, Space] = {
     },
     "spos 28": SposSpace(input_shape=(3, 28, 28), n_classes=10),
     "spos 224": SposSpace(),
+    "nasbench201": NasBench201(channels=4, cells=2),
+    "nasbench201 search form": NasBench201(channels=4, cells=1).search_form(),
+    "nasbench201-size": NasBench201Size(),
 }
 
 BARE = """

@@ -10,8 +10,29 @@ from torch import Tensor, nn
 
 from archwright.nn.choice.modules import OpChoice
 from archwright.nn.ops.edges import Zero
+from archwright.nn.source import source_template
 
 
+@source_template(
+    '''
+    class EdgeCell(nn.Module):
+        """States that each sum one edge from every earlier one; child `edge02` leads from state 0 to state 2."""
+
+        def __init__(self, n_states: int, edges: Mapping[str, nn.Module]) -> None:
+            super().__init__()
+            self.n_states = n_states
+            for name, edge in edges.items():
+                self.add_module(name, edge)
+
+        def forward(self, x: Tensor) -> Tensor:
+            states = [x]
+            for target in range(1, self.n_states):
+                edges = [getattr(self, f"edge{source}{target}") for source in range(target)]
+                states.append(sum(edge(state) for edge, state in zip(edges, states, strict=True)))
+            return states[-1]
+    ''',
+    arguments=lambda cell: {"n_states": len(cell._into) + 1, "edges": dict(cell.named_children())},
+)
 class EdgeCell(nn.Module):
     """States 0 to n - 1, each the sum of one edge from every earlier one; state 0 comes in, the last goes out.
 

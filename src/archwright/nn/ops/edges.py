@@ -10,8 +10,16 @@ from torch import Tensor, nn
 from archwright.nn.choice.modules import ChoiceModule
 from archwright.nn.elastic import BatchNorm2d, Conv2d
 from archwright.nn.sizes import LazyDecision, Size, current
+from archwright.nn.source import source_template
 
 
+@source_template('''
+    class Zero(nn.Module):
+        """Zeros in the shape of the input."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.zeros_like(x)
+''')
 class Zero(nn.Module):
     """Zeros in the shape and layout of the input; `EdgeCell` leaves it out of its sums."""
 

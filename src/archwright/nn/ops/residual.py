@@ -48,6 +48,17 @@ class ResidualBlock(nn.Module):
         return self.name
 
 
+@source_template('''
+    class DownsamplingBlock(nn.Module):
+        """The sum of a main path and a shortcut."""
+
+        def __init__(self, main: nn.Module, shortcut: nn.Module) -> None:
+            super().__init__()
+            self.main, self.shortcut = main, shortcut
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.main(x) + self.shortcut(x)
+''')
 class DownsamplingBlock(nn.Module):
     """A residual block that halves the image: (N, C, H, W) → (N, C', ⌈H/2⌉, ⌈W/2⌉), as between NAS-Bench-201's stages.
 

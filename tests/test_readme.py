@@ -33,7 +33,7 @@ def test_second_block_defines_a_space(blocks: list[str], run_python: RunPython) 
     assert done.returncode == 0, done.stderr
     size, networks = done.stdout.split("\n", 1)
     half = len(networks) // 2
-    assert size == "39"
+    assert size == "54"
     assert networks[:half] == networks[half:]
 
 

@@ -64,11 +64,11 @@ class StrategyContract(Contract):
         assert all(len(strategy.ask(n)) <= n for n in (1, 3, 1))
 
     def test_nothing_is_asked_twice(self) -> None:
-        """Not in the whole search."""
+        """Not in the whole search, nor in one of a space with few archs."""
         if self.asks_again:
             skip("this strategy may ask for an arch again")
-        trials = self._search().run()
-        assert len({trial.arch for trial in trials}) == len(trials)
+        for trials in (self._search(batch=5).run(), self._exhausted()):
+            assert len({trial.arch for trial in trials}) == len(trials)
 
     def test_an_impossible_limit_is_an_error(self) -> None:
         """At the first ask, in one line."""
@@ -82,8 +82,7 @@ class StrategyContract(Contract):
         trials = search.run(min(self.n_trials, search.strategy.n_trials))
         assert 0 < len(trials) <= search.strategy.n_trials
         if not self.asks_again:
-            small = _Search(self.make(BranchSpace(), 1), BranchSpace(), has_limit=False)
-            assert 0 < len(small.run(10 * small.space.size())) <= small.space.size()
+            assert 0 < len(self._exhausted()) <= BranchSpace().size()
 
     # ── what it depends on ────────────────────────────────────────────────────────────────────────
 
@@ -149,6 +148,11 @@ class StrategyContract(Contract):
         search = self._search()
         search.fails = lambda number: True
         assert len(search.run()) > 1
+
+    def _exhausted(self) -> list[Trial]:
+        """What is tried of a space with twelve archs, without a limit, until nothing is asked; a hundred at most."""
+        space = BranchSpace()
+        return _Search(self.make(space, 1), space, batch=5, has_limit=False).run(100)
 
     def _search(self, *, seed: int = 1, batch: int = 1000) -> _Search:
         space = self.make_space()

@@ -293,6 +293,18 @@ def test_an_arch_whose_space_has_changed_is_refused(
     assert line.endswith("restore the space's code, or search again")
 
 
+def test_a_run_whose_space_has_changed_is_refused(cli: Cli, run: Path, file: Path, tmp_path: Path) -> None:
+    """Also where the change is no more than the order of two values, which no weight and no name shows."""
+    copy, changed = tmp_path / "run", tmp_path / "mine.py"
+    shutil.copytree(run, copy)
+    changed.write_text(MY_SPACE.replace("[3, 5, 7]", "[5, 3, 7]"), "utf-8")
+    document = (copy / "run.json").read_text("utf-8")
+    (copy / "run.json").write_text(document.replace(str(file), str(changed)), "utf-8")
+    line = refused(cli("search", "spos", "--out", copy, "--resume"))
+    assert "is another run: " in line
+    assert "decisions_sha256 was" in line
+
+
 def test_an_arch_whose_space_is_gone_names_both_files(cli: Cli, run: Path, tmp_path: Path) -> None:
     """The arch.json and the file it asks for."""
     document = json.loads((run / "best" / "arch.json").read_text("utf-8"))

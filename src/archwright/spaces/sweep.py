@@ -132,7 +132,7 @@ class _Sweep:
             try:
                 out = self.network(images)
             except Exception as error:  # whatever a user's forward raises
-                said = f"{type(error).__name__}: {error}" if _is_terse(error) else str(error)
+                said = f"{type(error).__name__}: {error}".rstrip(": ") if _is_terse(error) else str(error)
                 name, given = path[-1] if path else ("", "nothing")
                 return Failure(self._layer([name]), f"{' '.join(said.split())} (its input: {given})")
         wanted = (N_INPUTS, *self.output_shape)

@@ -288,3 +288,10 @@ def test_effective_config_identifies_the_data() -> None:
         "recipe": "toy",
         "limits": [["macs", 1.0]],
     }
+
+
+def test_effective_config_keeps_the_options_of_the_data() -> None:
+    """What a resumed run needs to open the same data again; a run without options has no such key."""
+    task = WatchedTask()
+    task.options = {"val_images": 3}
+    assert effective_config({"recipe": "toy"}, task)["data_options"] == {"val_images": 3}

@@ -379,6 +379,8 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
 
 
 def effective_config(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """What run.json keeps of a recipe's call: the config, the data's name, and what identifies the data."""
-    document: dict[str, Any] = json.loads(json.dumps({"data": task.name, "data_sha256": task.fingerprint, **config}))
+    """What run.json keeps of a recipe's call: the config, the data's name and options, and what identifies the data."""
+    options = {"data_options": dict(task.options)} if task.options else {}
+    said = {"data": task.name, **options, "data_sha256": task.fingerprint, **config}
+    document: dict[str, Any] = json.loads(json.dumps(said))
     return document

@@ -49,11 +49,12 @@ class Toy:
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, config: ToyConfig, task: Any, *, out: Path, resume: bool, progress: Any) -> Any:
-        self.calls.append({"config": config, "data": task.name, "task_seed": task.seed, "out": out, "resume": resume})
+        data = {"data": task.name, "task_seed": task.seed, "data_options": task.options}
+        self.calls.append({"config": config, **data, "out": out, "resume": resume})
         out.mkdir(parents=True, exist_ok=True)
         record = {
             **{"format": 1, "recipe": "toy", "seed": config.seed, "threads": config.threads, "versions": {}},
-            "config": {"recipe": "toy", "data": task.name, **to_json(config)},
+            "config": {"recipe": "toy", "data": task.name, "data_options": task.options, **to_json(config)},
         }
         (out / "run.json").write_text(json.dumps(record))
         self.act()
@@ -70,7 +71,9 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Toy:
     recipe = Toy()
     module, tasks = ModuleType("archwright_toys"), ModuleType("archwright.tasks")
     module.__dict__["toy"] = recipe
-    tasks.__dict__["open_task"] = lambda spec, seed=0: SimpleNamespace(name=spec, seed=seed, input_shape=(1, 8, 8))
+    tasks.__dict__["open_task"] = lambda spec, seed=0, **options: SimpleNamespace(
+        name=spec, seed=seed, input_shape=(1, 8, 8), options=options
+    )
     monkeypatch.setitem(sys.modules, "archwright_toys", module)
     monkeypatch.setitem(sys.modules, "archwright.tasks", tasks)
     known = (catalog.Entry("toy", "recipe", "a toy", "", "archwright_toys:toy"),)

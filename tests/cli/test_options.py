@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archwright.cli.options import parse_assignments, parse_limits, parse_shape
+from archwright.cli.options import parse_assignments, parse_count, parse_limits, parse_shape
 from archwright.core.errors import InvalidValueError
 
 
@@ -19,6 +19,18 @@ def test_no_shape(text: str) -> None:
     """Refused with an example."""
     with pytest.raises(InvalidValueError, match="3x224x224"):
         parse_shape(text)
+
+
+def test_count() -> None:
+    """Written for people or plainly."""
+    assert [parse_count("--n", text) for text in ("7", "50k", "1.5k", "1e3")] == [7, 50_000, 1500, 1000]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "many", ""])
+def test_no_count(text: str) -> None:
+    """Nothing below 1, no fraction."""
+    with pytest.raises(InvalidValueError, match=r"--n is .*; give a positive whole number"):
+        parse_count("--n", text)
 
 
 def test_value_may_hold_an_equals_sign() -> None:

@@ -40,6 +40,16 @@ def test_options_reach_the_config(cli: Cli, toy: Any) -> None:
     assert (toy.calls[0]["data"], toy.calls[0]["task_seed"], config.training.steps) == ("npz:a.npz", 7, 2)
 
 
+def test_options_of_the_data_reach_the_task(cli: Cli, toy: Any) -> None:
+    """As `open_task` takes them; a resumed run has them too, and what is given again comes before."""
+    cli("search", "toy", "--data", "folder:a", "--val-images", "50k", "--input", "3x64x64", "--out", "a")
+    assert toy.calls[0]["data_options"] == {"val_images": 50_000, "input_shape": (3, 64, 64)}
+    cli("search", "toy", "--out", "a", "--resume")
+    cli("search", "toy", "--out", "a", "--resume", "--val-images", 7)
+    assert [call["data_options"]["val_images"] for call in toy.calls] == [50_000, 50_000, 7]
+    assert toy.calls[1]["data_options"]["input_shape"] == [3, 64, 64]
+
+
 def test_set_changes_any_setting(cli: Cli, toy: Any) -> None:
     """By dotted name, after preset and options."""
     cli("search", "toy", "--set", "training.steps=5k", "--set", "training.rate=0.1")
@@ -109,6 +119,9 @@ def test_resume_where_nothing_is_yet_starts(cli: Cli, toy: Any) -> None:
         (("toy", "--set", "training.steps"), "--set is 'training.steps'; write it as NAME=VALUE"),
         (("toy", "--set", "training.stesp=3"), "unknown setting 'training.stesp'; did you mean training.steps"),
         (("toy", "--set", "training.steps=x"), "training.steps is 'x'; give an integer"),
+        (("toy", "--val-images", "0"), "--val-images is '0'; give a positive whole number like 500 or 50k"),
+        (("toy", "--val-images", "1.5"), "--val-images is '1.5'"),
+        (("toy", "--input", "224"), "--input is '224'; give channels x height x width, like 3x224x224"),
         (("toy", "--preset", "fast"), "preset is 'fast'; choose one of smoke, quick, paper"),
         (("toy", "--seed", "-1"), "--seed is -1; give a number from 0"),
         (("toy", "--seed", "x"), "Invalid value for '--seed': "),

@@ -17,8 +17,9 @@ from archwright.evaluators import CalibrationConfig, Evaluator, SupernetEvaluato
 from archwright.evaluators.from_scratch import build_seeded
 from archwright.nn.choice import Chooser, selection_of
 from archwright.nn.choice.modules import active_modules
-from archwright.spaces import Space, SposSpace
+from archwright.spaces import NasBench201, NasBench201Size, Space, SposSpace
 from archwright.tasks import ImageTask
+from archwright.tasks.images import ImageSplit
 from archwright.testing import (
     BranchSpace,
     ElasticSpace,
@@ -108,6 +109,8 @@ SPACES: dict[str, Callable[[], Space]] = {
     "one operation a node": BranchSpace,
     "widths": NumberSpace,
     "depths": OneStage,
+    "cells": lambda: NasBench201(input_shape=(3, 8, 8), n_classes=4, channels=4, cells=2).search_form(),
+    "widths of cells": lambda: NasBench201Size(input_shape=(3, 8, 8), n_classes=4),
 }
 
 
@@ -144,6 +147,11 @@ class TestOnDepths(OnSupernet):
 class TestOnLooseEnds(OnSupernet):
     def make_space(self) -> Space:
         return LooseEndsSpace()
+
+
+class TestOnCells(OnSupernet):
+    def make_space(self) -> Space:
+        return SPACES["cells"]()
 
 
 class TestOnElasticBlocks(OnSupernet):
@@ -185,12 +193,47 @@ def test_equals_a_plain_loop(
         assert metrics["loss"] == pytest.approx(loss, abs=1e-5)
 
 
+def test_bfloat16_is_close_to_float32(
+    space: Space, make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]]
+) -> None:
+    """Losses of four archs within a twentieth; eight bits of mantissa, some ten layers."""
+    candidates = population(space, 4)
+    exact, short = make(space).evaluate(candidates), make(space, precision="bfloat16").evaluate(candidates)
+    for one, other in zip(exact, short, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=0.05)
+        assert other["loss"] != one["loss"]
+
+
 def test_sharing_changes_no_bit(
     space: Space, make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]]
 ) -> None:
     """With and without memory for shared stages."""
     candidates = population(space, 5)
     assert make(space).evaluate(candidates) == make(space, max_cached_bytes=0).evaluate(candidates)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 100_000, None])
+def test_validation_images_are_read_once_where_they_fit(
+    make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]], kept_bytes: int | None
+) -> None:
+    """Two populations of four: one pass is begun for an example, then one for all where the images fit (61 kB do in
+    100 kB, the maps of all stages do not), else one a candidate; none more for the labels."""
+    space = ChainSpace()
+    options = {} if kept_bytes is None else {"max_cached_bytes": kept_bytes}
+    evaluator, passes = make(space, **options), 0
+    ordered = ImageSplit.ordered
+
+    def counted(split: ImageSplit, batch_size: int) -> Any:
+        nonlocal passes
+        passes += 1
+        return ordered(split, batch_size)
+
+    candidates = population(space, 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageSplit, "ordered", counted)
+        found = [evaluator.evaluate(candidates) for _ in range(2)]
+    assert found[0] == found[1] == make(space).evaluate(candidates)
+    assert passes == 1 + (8 if kept_bytes == 0 else 1)
 
 
 def test_statistics_change_on_the_active_path_only(

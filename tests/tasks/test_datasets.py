@@ -12,13 +12,13 @@ import torch
 
 from archwright.core import catalog
 from archwright.core.errors import DataError, InvalidValueError, MissingExtraError, UnknownNameError
-from archwright.tasks import datasets, digits, mnist5k, npz, open_task
+from archwright.tasks import datasets, digits, folder, mnist5k, npz, open_task, torchvision
 
 
 @pytest.fixture
 def _known(monkeypatch: pytest.MonkeyPatch) -> None:
     """A catalogue of the datasets here, whatever the generated file holds."""
-    entries = tuple(build.__listing__ for build in (digits, mnist5k, npz))  # type: ignore[attr-defined]
+    entries = tuple(build.__listing__ for build in (digits, mnist5k, npz, folder, torchvision))  # type: ignore[attr-defined]
     monkeypatch.setattr(catalog, "entries", lambda kind=None: entries)
 
 
@@ -95,7 +95,16 @@ def test_open_task_offers_the_nearest_name() -> None:
 
 @pytest.mark.usefixtures("_known")
 @pytest.mark.parametrize(
-    ("spec", "accepted"), [("npz", "npz:PATH"), ("npz:", "npz:PATH"), ("digits:8", "digits"), ("digits:", "digits")]
+    ("spec", "accepted"),
+    [
+        ("npz", "npz:PATH"),
+        ("npz:", "npz:PATH"),
+        ("digits:8", "digits"),
+        ("digits:", "digits"),
+        ("folder", "folder:PATH"),
+        ("torchvision:mnist", "torchvision:NAME:ROOT"),
+        ("torchvision::/data", "torchvision:NAME:ROOT"),
+    ],
 )
 def test_open_task_says_how_to_write_it(spec: str, accepted: str) -> None:
     """A path that is missing, or one that is too much."""
@@ -108,3 +117,20 @@ def test_open_task_keeps_colons_of_a_path(tmp_path: Path) -> None:
     """Only the first colon ends the name."""
     with pytest.raises(DataError, match=r"a:b\.npz: no such file"):
         open_task(f"npz:{tmp_path / 'a:b.npz'}")
+
+
+@pytest.mark.usefixtures("_known")
+def test_number_of_validation_images() -> None:
+    """50 instead of 10 %, on any dataset; the task keeps what it was opened with."""
+    task = open_task("digits", val_images=50)
+    assert len(task.split("validation")) == 50
+    assert dict(task.options) == {"val_images": 50}
+    assert task.fingerprint != digits().fingerprint
+    assert dict(digits().options) == {}
+
+
+@pytest.mark.usefixtures("_known")
+def test_dataset_of_one_size_refuses_another_input() -> None:
+    """The line names the option."""
+    with pytest.raises(InvalidValueError, match=r"images of 'digits' stay as they are; leave .*--input"):
+        open_task("digits", input_shape=(3, 32, 32))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from archwright.core.errors import InvalidValueError
 from archwright.tasks.splitting import draw_validation, hold_out_test
 
 LABELS = np.repeat(np.arange(3), [50, 40, 13])
@@ -41,3 +43,29 @@ def test_two_examples_of_a_class_go_to_either_side() -> None:
     labels = np.array([0, 0, 1, 1])
     train, validation = draw_validation(labels, 0)
     assert labels[train].tolist() == labels[validation].tolist() == [0, 1]
+
+
+def test_validation_images_are_shared_out_in_proportion() -> None:
+    """Of 60, 30 and 10 images 20 are 12, 6 and 2; of 7 shares 4.2, 2.1 and 0.7 they are 4, 2 and 1."""
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    for n, expected in ((20, [12, 6, 2]), (7, [4, 2, 1])):
+        train, validation = draw_validation(labels, 0, n_images=n)
+        assert np.bincount(labels[validation]).tolist() == expected
+        assert sorted([*train, *validation]) == list(range(100))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 50, 96, 97])
+def test_each_class_keeps_an_image_and_gives_one_where_there_are_enough(n: int) -> None:
+    """Classes of 2, 8 and 90 images, at every number that can be met."""
+    labels = np.repeat([0, 1, 2], [2, 8, 90])
+    train, validation = draw_validation(labels, 0, n_images=n)
+    assert len(validation) == n
+    assert np.bincount(labels[train], minlength=3).min() >= 1
+    assert n < 3 or np.bincount(labels[validation], minlength=3).min() >= 1
+
+
+@pytest.mark.parametrize("n", [0, -1, 98, 1000])
+def test_more_validation_images_than_can_be_spared_are_refused(n: int) -> None:
+    """100 images of 3 classes can give 97."""
+    with pytest.raises(InvalidValueError, match=f"val_images is {n} of 100 training images; give 1 to 97"):
+        draw_validation(np.repeat([0, 1, 2], [2, 8, 90]), 0, n_images=n)

@@ -29,6 +29,24 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return sides
 
 
+def parse_count(option: str, text: str) -> int:
+    """A number of things, which may be written like 50k.
+
+    >>> parse_count("--val-images", "50k")
+    50000
+
+    Raises:
+        InvalidValueError: If the text is no positive whole number.
+    """
+    try:
+        number = parse_quantity(text)
+    except InvalidValueError:
+        number = 0.0
+    if number < 1 or number != int(number):
+        raise InvalidValueError(f"{option} is {text!r}; give a positive whole number like 500 or 50k")
+    return int(number)
+
+
 def parse_assignments(option: str, texts: Iterable[str]) -> dict[str, str]:
     """Repeated `NAME=VALUE` options by name.
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli.boundary import quoted, run_errors
-from archwright.cli.options import parse_assignments, parse_limits
+from archwright.cli.options import parse_assignments, parse_count, parse_limits, parse_shape
 from archwright.cli.text import print_lines
 from archwright.core import catalog
 from archwright.core.config import from_json, to_json, with_settings
@@ -34,13 +34,26 @@ class Request:
     preset: str | None
     fields: Mapping[str, Any]
     settings: Mapping[str, str]
+    data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def search(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A method; `archwright list recipes` names them.")],
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="D", help=f"digits, mnist5k or npz:PATH.  [default: {DEFAULT_DATA}]"),
+        typer.Option(
+            "--data",
+            metavar="D",
+            help=f"digits, mnist5k, npz:PATH, folder:PATH or torchvision:NAME:ROOT.  [default: {DEFAULT_DATA}]",
+        ),
+    ] = None,
+    val_images: Annotated[
+        str | None,
+        typer.Option("--val-images", metavar="N", help="Training images that validate.  [default: 10 % of a class]"),
+    ] = None,
+    input_: Annotated[
+        str | None,
+        typer.Option("--input", metavar="CxHxW", help="What images of files become.  [default: by the images]"),
     ] = None,
     space: Annotated[
         str | None, typer.Option("--space", metavar="S", help="A name, package.module:Class or file.py:Class.")
@@ -84,7 +97,8 @@ def search(
     limits = parse_limits(limit or (), macs=max_macs, params=max_params, latency_ms=max_latency_ms)
     fields = {"limits": limits or None, "seed": seed, "space": space, "threads": threads, "device": device}
     given = {name: value for name, value in fields.items() if value is not None}
-    request = Request(recipe, data, preset, given, parse_assignments("--set", set_ or ()))
+    settings, data_options = parse_assignments("--set", set_ or ()), _data_options(val_images, input_)
+    request = Request(recipe, data, preset, given, settings, data_options)
     if "seed" in request.settings:
         # the data are split by the seed before settings can be read
         raise UsageError("--set names 'seed'; use --seed")
@@ -110,7 +124,9 @@ def execute(request: Request, out: Path, *, resume: bool, dry_run: bool) -> None
 
         stored = _stored_config(out) if resume else {}
         data = request.data or str(stored.get("data", DEFAULT_DATA))
-        task = open_task(data, seed=int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED))))
+        data_options = {**stored.get("data_options", {}), **request.data_options}
+        seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
+        task = open_task(data, seed=seed, **data_options)
         config = effective_config(request, run_recipe.config, stored, task.input_shape)
         if dry_run or not (resume and (out / "result.json").exists()):
             print_lines(run_recipe.estimate(config, task))
@@ -154,6 +170,18 @@ def _stored_config(out: Path) -> dict[str, Any]:
         return {}
     config: dict[str, Any] = read_record(out)["config"]
     return config
+
+
+def _data_options(val_images: str | None, input_: str | None) -> dict[str, Any]:
+    """What was said about the data beside their name, as `open_task` takes it."""
+    options: dict[str, Any] = {}
+    if val_images is not None:
+        options["val_images"] = parse_count("--val-images", val_images)
+    if input_ is not None:
+        if len(shape := parse_shape(input_)) != 3:
+            raise InvalidValueError(f"--input is {input_!r}; give channels x height x width, like 3x224x224")
+        options["input_shape"] = shape
+    return options
 
 
 def _check_folder(out: Path) -> None:

@@ -5,6 +5,7 @@ from archwright.costs.count import FREE_BY_CONVENTION, Count, count
 from archwright.costs.counted import Flops, Macs, Params
 from archwright.costs.describe import cost, describe
 from archwright.costs.limits import Watch, open_costs
+from archwright.costs.nasbench201 import NasBench201Flops
 
 __all__ = [
     "FREE_BY_CONVENTION",
@@ -12,6 +13,7 @@ __all__ = [
     "Count",
     "Flops",
     "Macs",
+    "NasBench201Flops",
     "Params",
     "Watch",
     "cost",

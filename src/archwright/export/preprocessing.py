@@ -8,10 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from archwright.core.errors import InvalidValueError
+from archwright.tasks.framing import Framing
 
 _KEYS = ("layout", "scale", "mean", "std")
+_FRAMING_KEYS = ("resize", "crop", "interpolation")
 
 
 def input_metadata(class_names: Sequence[str], preprocessing: Mapping[str, Any]) -> dict[str, str]:
@@ -27,16 +30,19 @@ def preprocess(
 ) -> NDArray[np.float32]:
     """The network's inputs (N, C, H, W) from raw images: (image * scale - mean) / std, channel by channel.
 
+    Where the document says so, images are first scaled until they just cover a size, and the middle is cut out.
+
     Args:
         images: uint8, (N, H, W) for one channel, (N, H, W, C), or (N, C, H, W) with `images_layout="CHW"`.
         preprocessing: {"layout": "CHW", "scale", "mean": [one a channel], "std": [one a channel]} as found in
-            the file; mean and std apply after scaling.
+            the file; mean and std apply after scaling. Networks for images of any size have in addition
+            {"resize": [height, width], "crop": [height, width], "interpolation": "bilinear"} (see `Framing`).
         images_layout: How the given images lie.
 
     Raises:
         InvalidValueError: If the document has other keys or another layout, or the images do not fit it.
     """
-    scale, mean, std = _read(preprocessing)
+    scale, mean, std, framing = _read(preprocessing)
     if images.dtype != np.uint8:
         raise InvalidValueError(f"images are {images.dtype}; give uint8 values of 0 to 255")
     if images.ndim == 3:
@@ -47,16 +53,37 @@ def preprocess(
         raise InvalidValueError(
             f"images in channels-first order have the shape {images.shape}; the network takes {mean.shape[0]} channels"
         )
+    if framing is not None:
+        images = np.array([_framed(image, framing) for image in images], dtype=np.uint8)
+        images = images.reshape(-1, mean.shape[0], *framing.crop)  # also where there is none
     return np.ascontiguousarray((images.astype(np.float32) * scale - mean) / std, dtype=np.float32)
 
 
-def _read(document: Mapping[str, Any]) -> tuple[np.float32, NDArray[np.float32], NDArray[np.float32]]:
+def _framed(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:
+    """An image (C, H, W) in the frame, each channel on its own."""
+    return np.stack([np.asarray(framing(Image.fromarray(np.ascontiguousarray(channel)))) for channel in image])
+
+
+def _read(
+    document: Mapping[str, Any],
+) -> tuple[np.float32, NDArray[np.float32], NDArray[np.float32], Framing | None]:
     # a key that is not understood might change the values: better refused than skipped
-    if set(document) != set(_KEYS) or document["layout"] != "CHW":
+    accepted = (set(_KEYS), {*_KEYS, *_FRAMING_KEYS})
+    if set(document) not in accepted or document["layout"] != "CHW":
         raise InvalidValueError(
-            f"preprocessing is {dict(document)!r}; accepted are exactly the keys {', '.join(_KEYS)} with the layout CHW"
+            f"preprocessing is {dict(document)!r}; accepted are just the keys {', '.join(_KEYS)} with the layout CHW "
+            f"and, where images are scaled, {', '.join(_FRAMING_KEYS)}"
         )
     mean, std = (np.asarray(document[key], dtype=np.float32).reshape(-1, 1, 1) for key in ("mean", "std"))
     if mean.shape != std.shape or not (std > 0).all():
         raise InvalidValueError("mean and std of the preprocessing must be as many, and each std positive")
-    return np.float32(document["scale"]), mean, std
+    return np.float32(document["scale"]), mean, std, _framing(document)
+
+
+def _framing(document: Mapping[str, Any]) -> Framing | None:
+    if "resize" not in document:
+        return None
+    if document["interpolation"] != "bilinear":
+        raise InvalidValueError(f"interpolation is {document['interpolation']!r}; accepted: 'bilinear'")
+    (height, width), (cut_height, cut_width) = document["resize"], document["crop"]
+    return Framing((int(height), int(width)), (int(cut_height), int(cut_width)))

@@ -3,36 +3,66 @@
 from __future__ import annotations
 
 import inspect
-from typing import cast
+from typing import Any, cast
 
 from archwright.core import catalog
 from archwright.core.errors import InvalidValueError
 from archwright.tasks.base import Meter, Part, Split, Task
 from archwright.tasks.datasets import digits, mnist5k
+from archwright.tasks.folders import folder
 from archwright.tasks.images import ImageTask
 from archwright.tasks.npz_files import npz
+from archwright.tasks.streamed_task import StreamedTask
+from archwright.tasks.torchvision_sets import torchvision
 
-__all__ = ["ImageTask", "Meter", "Part", "Split", "Task", "digits", "mnist5k", "npz", "open_task"]
+__all__ = [
+    "ImageTask",
+    "Meter",
+    "Part",
+    "Split",
+    "StreamedTask",
+    "Task",
+    "digits",
+    "folder",
+    "mnist5k",
+    "npz",
+    "open_task",
+    "torchvision",
+]
 
 
-def open_task(spec: str, *, seed: int = 0) -> Task:
-    """The task that a `--data` string names: a dataset, and after a colon what it needs, e.g. "npz:PATH".
+def open_task(
+    spec: str, *, seed: int = 0, val_images: int | None = None, input_shape: tuple[int, int, int] | None = None
+) -> Task:
+    """The task that a `--data` string names: a dataset, and after colons what it needs, e.g. "npz:PATH".
+
+    What a run was started with opens again by `open_task(data, seed=seed, **data_options)` of its config.
 
     Args:
-        spec: `digits`, `mnist5k` or `npz:PATH`.
+        spec: `digits`, `mnist5k`, `npz:PATH`, `folder:PATH` or `torchvision:NAME:ROOT`.
         seed: Draws the validation part.
+        val_images: Images in the validation part, drawn from the training images; 10 % of each class if not given.
+        input_shape: (C, H, W) that images are brought to, for datasets that can.
 
     Raises:
         UnknownNameError: If no dataset has that name.
-        InvalidValueError: If the dataset needs more, or less, than the string gives.
+        InvalidValueError: If the dataset needs more, or less, than the string gives, or cannot meet an option.
         DataError: If the data cannot be used.
     """
     name, *rest = spec.split(":", 1)
     build = catalog.load("dataset", name)
-    needed = [p.name.upper() for p in inspect.signature(build).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    parameters = inspect.signature(build).parameters
+    needed = [p.name.upper() for p in parameters.values() if p.kind is not p.KEYWORD_ONLY]
     # Only as many colons split as there are parameters: the last may hold some of its own.
     given = rest[0].split(":", len(needed) - 1) if rest and needed else rest
     if len(given) != len(needed) or "" in given:
         accepted = ":".join([catalog.canonical_name(name), *needed])
         raise InvalidValueError(f"data {spec!r} cannot be read; write {accepted}")
-    return cast(Task, build(*given, seed=seed))
+    options: dict[str, Any] = {}
+    if val_images is not None:
+        options["val_images"] = val_images
+    if input_shape is not None:
+        if "input_shape" not in parameters:
+            raise InvalidValueError(f"images of {spec!r} stay as they are; leave the input's shape (--input) out")
+        options["input_shape"] = tuple(input_shape)
+    return cast(Task, build(*given, seed=seed, **options))

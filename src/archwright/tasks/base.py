@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from torch import Tensor
@@ -16,6 +17,13 @@ Part = Literal["train", "validation", "train+validation", "test"]
 """A share of the data: what a search trains on, what it scores on, both, and what only the end may see."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
+
+
+def given_options(**options: Any) -> dict[str, Any]:
+    """Those that are not None, as JSON keeps them: the form of `Task.options`."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if value is not None
+    }
 
 
 class Split(ABC):
@@ -83,6 +91,8 @@ class Task(ABC):
         direction: Whether more ("max") or less ("min") of it is better.
         preprocessing: What was done to stored examples to make inputs, as a JSON object; it travels with
             exported networks.
+        options: What it was opened with beyond its name, as a JSON object, e.g. {"val_images": 500}; a run keeps
+            it, so that `open_task` gives the same task again.
         n_test_reads: How often the test part was asked for.
     """
 
@@ -93,6 +103,7 @@ class Task(ABC):
     metric: str = "top1_accuracy"
     direction: Direction = "max"
     preprocessing: dict[str, Any]
+    options: Mapping[str, Any] = MappingProxyType({})
     n_test_reads: int = 0
 
     @property

@@ -17,7 +17,7 @@ from torch import Tensor
 from archwright.core.errors import DataError, InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.tasks.augmentation import Augmentation, Images
-from archwright.tasks.base import Part, Split
+from archwright.tasks.base import Part, Split, given_options
 from archwright.tasks.batching import Indices, stored_order, training_order
 from archwright.tasks.checks import check_image_data
 from archwright.tasks.classification import ClassificationTask
@@ -88,13 +88,14 @@ class ImageTask(ClassificationTask):
         class_names: One a class; their numbers if not given.
         augmentation: Of training batches; `Augmentation.default` of the image size if not given.
         seed: Draws the validation part, 10 % of each class of the training images.
+        val_images: Images in the validation part, instead of 10 %.
 
     Mean and standard deviation come from the part "train" alone, a channel at a time; a channel that never
     varies is only shifted.
 
     Raises:
         DataError: If the arrays cannot be used; names the array.
-        InvalidValueError: If crops could miss the image.
+        InvalidValueError: If crops could miss the image, or so many images cannot be spared for validation.
     """
 
     def __init__(
@@ -108,15 +109,16 @@ class ImageTask(ClassificationTask):
         class_names: Sequence[str] | None = None,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        val_images: int | None = None,
     ) -> None:
-        self.name = name
+        self.name, self.options = name, given_options(val_images=val_images)
         self.n_classes = check_image_data(name, x_train, y_train, x_test, y_test)
-        self.class_names = _class_names(name, class_names, self.n_classes)
+        self.class_names = named_classes(name, class_names, self.n_classes)
         channels, height, width = x_train.shape[1:]
         self.input_shape = (channels, height, width)
         self.augmentation = _augmentation(augmentation, self.input_shape)
         self._train, self._test = (_stored(x_train), _labels(y_train)), (_stored(x_test), _labels(y_test))
-        train, validation = draw_validation(self._train[1], seed)
+        train, validation = draw_validation(self._train[1], seed, n_images=val_images)
         self._positions: dict[Part, Indices] = {
             "train": train,
             "validation": validation,
@@ -149,8 +151,18 @@ def channel_statistics(images: Images, positions: Indices) -> tuple[NDArray[np.f
     """
     counts = np.zeros((images.shape[-1], 256))
     for part in stored_order(len(positions), 4096):
-        chunk = images[positions[part]].reshape(-1, images.shape[-1])
-        counts += [np.bincount(channel, minlength=256) for channel in chunk.T]
+        counts += value_counts(images[positions[part]])
+    return statistics_of_counts(counts)
+
+
+def value_counts(images: Images) -> NDArray[np.int64]:
+    """How often each channel of images (N, H, W, C) has each value, (C, 256)."""
+    channels = images.reshape(-1, images.shape[-1]).T
+    return np.stack([np.bincount(channel, minlength=256) for channel in channels])
+
+
+def statistics_of_counts(counts: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (C,) of values counted as (C, 256), on the scale 0..1; no spread gives std 1."""
     values, share = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
@@ -168,7 +180,8 @@ def _labels(labels: NDArray[Any]) -> NDArray[np.int64]:
     return np.ascontiguousarray(labels, dtype=np.int64)
 
 
-def _class_names(source: str, names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
+def named_classes(source: str, names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
+    """One name a class; their numbers where there are none."""
     if names is None:
         return tuple(str(number) for number in range(n_classes))
     if len(names) != n_classes:

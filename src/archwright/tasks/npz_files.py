@@ -21,7 +21,7 @@ _DAMAGE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, OverflowErr
 
 
 @listed("dataset", "npz", summary="your own images: npz:PATH with x_train, y_train, x_test, y_test", source="a file")
-def npz(path: str | os.PathLike[str], *, seed: int = 0) -> ImageTask:
+def npz(path: str | os.PathLike[str], *, seed: int = 0, val_images: int | None = None) -> ImageTask:
     """Images of a numpy archive.
 
     The file holds `x_train` and `x_test`, uint8 (N, H, W) or (N, H, W, C) with C in 1..4, `y_train` and `y_test`,
@@ -30,6 +30,7 @@ def npz(path: str | os.PathLike[str], *, seed: int = 0) -> ImageTask:
     Args:
         path: The file.
         seed: Draws the validation part.
+        val_images: Images in it, instead of 10 %.
 
     Raises:
         DataError: If the file cannot be used; names file and array.
@@ -37,7 +38,8 @@ def npz(path: str | os.PathLike[str], *, seed: int = 0) -> ImageTask:
     source, arrays = str(path), _read(Path(path))
     x_train, x_test = (_channels_first(source, name, arrays[name]) for name in ("x_train", "x_test"))
     names = _names(source, arrays.get("class_names"))
-    task = ImageTask(source, x_train, arrays["y_train"], x_test, arrays["y_test"], class_names=names, seed=seed)
+    y_train, y_test = arrays["y_train"], arrays["y_test"]
+    task = ImageTask(source, x_train, y_train, x_test, y_test, class_names=names, seed=seed, val_images=val_images)
     task.name = f"npz:{path}"
     return task
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from archwright.costs import Macs, NasBench201Flops, open_costs
+from archwright.costs import Cost, Macs, NasBench201Flops, open_costs
 from archwright.spaces import SposSpace
-from archwright.testing.spaces import NumberSpace
+from archwright.testing import CostContract, NumberSpace
+
+
+class TestContract(CostContract):
+    def make(self) -> Cost:
+        return NasBench201Flops()
 
 
 def test_one_addition_a_class_beside_the_macs() -> None:

@@ -17,16 +17,9 @@ from archwright.evaluators import CalibrationConfig
 from archwright.nn.choice import selection_of
 from archwright.spaces import Space
 from archwright.tasks import ImageTask
+from archwright.testing import toy_task
 
 CALIBRATION = CalibrationConfig(batches=2, batch_size=32)
-
-
-def _toy_task(channels: int, side: int, n_classes: int) -> ImageTask:
-    rng = np.random.default_rng(0)
-    labels = np.arange(160) % n_classes
-    images = rng.integers(0, 120, (160, channels, side, side)) + 40 * labels[:, None, None, None]
-    images = images.astype(np.uint8)
-    return ImageTask("toy", images, labels, images[:40], labels[:40])
 
 
 def _scored_plainly(space: Space, supernet: nn.Module, task: ImageTask, arch: Arch, seed: int) -> tuple[float, float]:
@@ -71,12 +64,7 @@ def calibration() -> CalibrationConfig:
 @pytest.fixture(scope="session")
 def task_for() -> Callable[[Space], ImageTask]:
     """160 noisy images in classes of different brightness, of the shape a space takes."""
-
-    def make(space: Space) -> ImageTask:
-        channels, side, _ = space.input_shape
-        return _toy_task(channels, side, space.n_classes)
-
-    return make
+    return toy_task
 
 
 @pytest.fixture(scope="session")

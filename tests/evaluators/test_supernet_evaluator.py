@@ -13,15 +13,23 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import Candidate
-from archwright.evaluators import CalibrationConfig, SupernetEvaluator
+from archwright.evaluators import CalibrationConfig, Evaluator, SupernetEvaluator
+from archwright.evaluators.from_scratch import build_seeded
 from archwright.nn.choice import Chooser, selection_of
-from archwright.nn.choice.modules import ChoiceModule, active_modules
-from archwright.nn.sizes import lazies_in
+from archwright.nn.choice.modules import active_modules
 from archwright.spaces import NasBench201, NasBench201Size, Space, SposSpace
 from archwright.tasks import ImageTask
 from archwright.tasks.images import ImageSplit
-from archwright.testing import BranchSpace, ElasticSpace, NumberSpace, StagesSpace
-from archwright.training.evaluate import evaluate
+from archwright.testing import (
+    BranchSpace,
+    ElasticSpace,
+    EvaluatorContract,
+    LooseEndsSpace,
+    MBConvSpace,
+    NumberSpace,
+    StagesSpace,
+    toy_task,
+)
 
 SEED = 3
 
@@ -106,6 +114,51 @@ SPACES: dict[str, Callable[[], Space]] = {
 }
 
 
+class OnSupernet(EvaluatorContract):
+    def make(self, space: Space) -> Evaluator:
+        calibration = CalibrationConfig(batches=2, batch_size=32)
+        return SupernetEvaluator(space, build_seeded(space, None, 0), toy_task(space), calibration, seed=SEED)
+
+
+class TestOnSpos(OnSupernet):
+    def make_space(self) -> Space:
+        return small_spos()
+
+
+class TestOnElasticLayers(OnSupernet):
+    """Of every kind, in a network that is no sequence of stages."""
+
+
+class TestOnStagesThatWorkInPlace(OnSupernet):
+    def make_space(self) -> Space:
+        return ChainSpace()
+
+
+class TestOnStagesOfTwoTensors(OnSupernet):
+    def make_space(self) -> Space:
+        return PairSpace()
+
+
+class TestOnDepths(OnSupernet):
+    def make_space(self) -> Space:
+        return OneStage()
+
+
+class TestOnLooseEnds(OnSupernet):
+    def make_space(self) -> Space:
+        return LooseEndsSpace()
+
+
+class TestOnCells(OnSupernet):
+    def make_space(self) -> Space:
+        return SPACES["cells"]()
+
+
+class TestOnElasticBlocks(OnSupernet):
+    def make_space(self) -> Space:
+        return MBConvSpace()
+
+
 @pytest.fixture(params=list(SPACES))
 def space(request: pytest.FixtureRequest) -> Space:
     return SPACES[request.param]()
@@ -183,32 +236,6 @@ def test_validation_images_are_read_once_where_they_fit(
     assert passes == 1 + (8 if kept_bytes == 0 else 1)
 
 
-def test_figures_do_not_depend_on_the_population(
-    space: Space, make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]]
-) -> None:
-    """Alone, in another order, twice in one population: the same bits."""
-    candidates = population(space, 4)
-    together = make(space).evaluate(candidates)
-    assert make(space).evaluate(candidates[::-1])[::-1] == together
-    evaluator = make(space)
-    assert [evaluator.evaluate([candidate])[0] for candidate in candidates] == together
-    assert evaluator.evaluate([candidates[2], candidates[2]]) == [together[2], together[2]]
-
-
-def test_learnable_parameters_keep_every_bit(
-    space: Space,
-    make: Callable[..., SupernetEvaluator],
-    supernet_of: Callable[[Space], nn.Module],
-    population: Callable[..., list[Candidate]],
-) -> None:
-    """Recalibration is forward only (spos.md, section 9)."""
-    evaluator = make(space)
-    evaluator.evaluate(population(space, 4))
-    before = dict(supernet_of(space).named_parameters())
-    for name, parameter in evaluator.supernet.named_parameters():
-        assert torch.equal(parameter, before[name]), name
-
-
 def test_statistics_change_on_the_active_path_only(
     space: Space, make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]]
 ) -> None:
@@ -275,23 +302,6 @@ def _modes(network: nn.Module) -> list[Any]:
     ]
 
 
-def test_model_is_a_plain_network_of_the_same_worth(
-    space: Space, make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]]
-) -> None:
-    """Without choices, lazy sizes or a selection; its validation metrics are the evaluator's."""
-    evaluator = make(space)
-    candidates = population(space, 3)
-    found = evaluator.evaluate(candidates)
-    for candidate, metrics in zip(candidates, found, strict=True):
-        network = evaluator.model(candidate.arch, candidate.seed)
-        modules = list(network.modules())
-        assert not [m for m in modules if isinstance(m, ChoiceModule) or list(lazies_in(m)) or hasattr(m, "selection")]
-        assert not network.training
-        measured = evaluate(network, evaluator.task, "validation")
-        assert measured["top1_accuracy"] == metrics["top1_accuracy"]
-        assert measured["loss"] == pytest.approx(metrics["loss"], abs=1e-5)
-
-
 def test_calibration_images_follow_the_seed(
     make: Callable[..., SupernetEvaluator],
     supernet_of: Callable[[Space], nn.Module],
@@ -306,15 +316,6 @@ def test_calibration_images_follow_the_seed(
     found = make(space).evaluate([candidate])
     assert found == make(space).evaluate([Candidate(7, candidate.arch, 1234)])
     assert found != other.evaluate([candidate])
-
-
-def test_test_part_is_never_read(
-    make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]]
-) -> None:
-    """Calibration reads the training part, scoring the validation part."""
-    evaluator = make(ElasticSpace())
-    evaluator.evaluate(population(ElasticSpace(), 2))
-    assert evaluator.task.n_test_reads == 0
 
 
 def test_selection_serves_another_network_afterwards(make: Callable[..., SupernetEvaluator]) -> None:

@@ -126,10 +126,10 @@ def test_a_copy_follows_the_copied_selection(chooser: Supernet, width: Lazy) -> 
 
 
 def test_lazies_are_found_among_attributes(width: Lazy) -> None:
-    """As an attribute itself, and in tuples and lists; plain values are passed over."""
+    """As an attribute itself, and in tuples, lists and dictionaries; plain values are passed over."""
 
     class Holder:
         def __init__(self) -> None:
-            self.one, self.two, self.three, self.four = width, (3, width), [width], {"not": "here"}
+            self.one, self.two, self.three, self.four = width, (3, width), [width], {"not": "here", "five": width}
 
-    assert [id(lazy) for lazy in lazies_in(Holder())] == [id(width)] * 3
+    assert [id(lazy) for lazy in lazies_in(Holder())] == [id(width)] * 4

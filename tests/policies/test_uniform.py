@@ -120,3 +120,18 @@ def test_edges_ascend(edges: list[float]) -> None:
     """Fewer than two, equal, descending and undefined ones are refused."""
     with pytest.raises(InvalidValueError, match="at least two, ascending"):
         UniformInCostBins(BranchSpace(), RowSum(), edges)
+
+
+def test_equal_archs_are_costed_once() -> None:
+    """A thousand draws from twelve archs ask for twelve figures at most, and every draw has its own."""
+    asked = []
+
+    class Watched(RowSum):
+        def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
+            asked.append(len(rows))
+            return super().cost_rows(space, rows)
+
+    edges = quantile_edges(BranchSpace(), Watched(), np.random.default_rng(0), n_bins=4, n_drawn=1000)
+    assert asked == [12]
+    assert edges == quantile_edges(BranchSpace(), RowSum(), np.random.default_rng(0), n_bins=4, n_drawn=1000)
+    assert (edges[0], edges[-1]) == (0, 4)

@@ -283,3 +283,14 @@ def test_a_folder_is_no_document(tmp_path: Path) -> None:
     path = tmp_path / "folder.json"
     path.mkdir()
     assert "cannot be read" in message_of(InvalidArchError, lambda: open_architecture(str(path)))
+
+
+def test_what_a_file_prints_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While it is imported, when its class is made and when its network is recorded: all on stderr."""
+    path = tmp_path / "talking.py"
+    talking = MY_SPACE.replace(
+        "    def network(self, choose):", "    def network(self, choose):\n        print('built')"
+    )
+    path.write_text("print('imported')\n" + talking, "utf-8")
+    open_space(f"{path}:MySpace")
+    assert capsys.readouterr() == ("", "imported\nbuilt\n")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from archwright.core.arch import Arch
 from archwright.core.decisions import Decision, DecisionSpace
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.nn import Chooser, selection_of
+from archwright.nn import Chooser
 from archwright.spaces import Space, SposSpace
-from archwright.testing import BranchSpace, ElasticSpace, NumberSpace, StagesSpace, StrideSpace
-
-SPACES = [ElasticSpace(), BranchSpace(), NumberSpace(), StagesSpace(), StrideSpace(), SposSpace(input_shape=(1, 8, 8))]
+from archwright.testing import BranchSpace, ElasticSpace, NumberSpace
 
 
 class ManyValues(Space):
@@ -27,22 +24,10 @@ class ManyValues(Space):
         return choose.op("op", {"a": nn.Identity, "b": nn.ReLU})
 
 
-@pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
-def test_any_arch_gives_logits(space: Space) -> None:
-    """Fixed and searched network take a batch of inputs and give one row of logits each."""
-    x = torch.zeros(2, *space.input_shape)
-    network = space.supernet().eval()
-    for arch in space.sample(2, np.random.default_rng(0)):
-        assert space.build(arch).eval()(x).shape == (2, space.n_classes)
-        selection_of(network).activate(arch)
-        assert network(x).shape == (2, space.n_classes)
-
-
-@pytest.mark.parametrize("space", [*SPACES, ManyValues()], ids=lambda space: type(space).__name__)
-def test_codes_round_trip(space: Space) -> None:
+def test_codes_of_many_values_round_trip() -> None:
     """The arch of an arch's code is that arch."""
-    for arch in space.sample(20, np.random.default_rng(0)):
-        assert space.parse(space.code(arch)) == arch
+    for arch in ManyValues().sample(20, np.random.default_rng(0)):
+        assert ManyValues().parse(ManyValues().code(arch)) == arch
 
 
 def test_codes_by_hand() -> None:

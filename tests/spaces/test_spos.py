@@ -15,8 +15,9 @@ from archwright.costs.table import CostTables
 from archwright.nn import Supernet, selection_of
 from archwright.nn.choice.modules import OpChoice, active_modules
 from archwright.nn.ops.shuffle import ShuffleBlock
-from archwright.spaces import SposSpace
+from archwright.spaces import Space, SposSpace
 from archwright.spaces.spos import stage_strides
+from archwright.testing import SpaceContract
 
 SMALL = SposSpace(input_shape=(1, 16, 16), n_classes=10)
 
@@ -30,6 +31,13 @@ FIGURES = {
     "paper": ("00311100202110202132", 318_729_024, 3_320_544, 3_345_088),
     "mmrazor": ("20203110010103122013", 317_023_040, 3_327_344, 3_353_104),
 }
+
+
+class TestContract(SpaceContract):
+    n_archs = 2
+
+    def make(self) -> Space:
+        return SMALL
 
 
 @pytest.fixture(scope="module")

@@ -155,3 +155,21 @@ class _Shrunk(nn.Module):
         if size > 2:
             raise ValueError("too small an image")
         return x
+
+
+def test_what_broke_is_said_with_what_it_was_given() -> None:
+    """An assertion without words has its name; sizes other than the class's own are hinted at."""
+
+    def network(choose: Chooser) -> nn.Module:
+        return Classifier(nn.Conv2d(3, 4, 3), _Asserting(), choose.op("act", {"relu": nn.ReLU}), n_classes=4)
+
+    message = refused(network)
+    assert message.endswith("layer '1' (_Asserting) fails whatever is chosen: AssertionError (its input: (2, 4, 6, 6))")
+    space = space_of(network)
+    with pytest.raises(SpaceError, match=r"by itself the class takes \(3, 8, 8\) and 4 classes; let its network take"):
+        space.with_args(n_classes=5).size()
+
+
+class _Asserting(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise AssertionError

@@ -1,75 +1,34 @@
-"""What every store promises, for the one in memory and the one in SQLite."""
+"""What every store promises, for the one in memory and the one in SQLite; and which of them a name opens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError
-from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.stores import MemoryStore, Store, open_store
 from archwright.stores.sql import SqlStore
+from archwright.testing import StoreContract
+from archwright.testing.contracts.store import make_trial
 
 
-def make_trial(number: int) -> Trial:
-    arch = Arch({"op": f"conv{number % 3}", "inputs": (0, number)})
-    candidate = Candidate(number, arch, derive_seed(0, "trial", number), parent=number - 1 if number else None)
-    return Trial(candidate, metrics={"top1_accuracy": number / 7}, costs={"macs": 1e6 + number}, duration_s=0.25)
+class TestMemoryStore(StoreContract):
+    is_durable = False
+
+    def make(self, folder: Path, study: str) -> Store:
+        return MemoryStore()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with MemoryStore() if request.param == "memory" else SqlStore(tmp_path / "trials.sqlite") as made:
-        yield made
+class TestSqlStore(StoreContract):
+    def make(self, folder: Path, study: str) -> Store:
+        return SqlStore(folder / "trials.sqlite", study)
 
-
-def test_trials_come_back_equal_in_number_order(store: Store) -> None:
-    """Whatever order they were added in."""
-    store.add([make_trial(2)])
-    store.add([make_trial(1), make_trial(0)])
-    assert store.trials() == [make_trial(0), make_trial(1), make_trial(2)]
-    assert len(store) == 3
-
-
-def test_get(store: Store) -> None:
-    """By number; None where there is none."""
-    store.add([make_trial(5)])
-    assert store.get(5) == make_trial(5)
-    assert store.get(4) is None
-
-
-def test_adding_nothing(store: Store) -> None:
-    """An empty batch is fine and an empty store is still a store."""
-    store.add([])
-    assert len(store) == 0
-    assert store
-
-
-def test_a_present_number_is_refused_by_name_and_nothing_is_added(store: Store) -> None:
-    """All or none: trial 8 of the refused batch is not there afterwards."""
-    store.add([make_trial(7)])
-    with pytest.raises(InvalidValueError, match="trial 7 is already in"):
-        store.add([make_trial(8), make_trial(7)])
-    assert store.trials() == [make_trial(7)]
-
-
-def test_a_number_twice_in_a_batch_is_refused(store: Store) -> None:
-    """All or none again."""
-    with pytest.raises(InvalidValueError, match="trial 3 is already in"):
-        store.add([make_trial(3), make_trial(4), make_trial(3)])
-    assert len(store) == 0
-
-
-def test_the_store_works_on_after_a_refusal(store: Store) -> None:
-    """No transaction stays open."""
-    store.add([make_trial(0)])
-    with pytest.raises(InvalidValueError):
-        store.add([make_trial(0)])
-    store.add([make_trial(1)])
-    assert [trial.number for trial in store.trials()] == [0, 1]
+    def write_future_format(self, folder: Path) -> None:
+        with sqlite3.connect(folder / "trials.sqlite") as connection:
+            connection.execute("UPDATE archwright_schema SET version = 99")
+        connection.close()
 
 
 def test_open_store_by_what_is_named(tmp_path: Path) -> None:

@@ -9,17 +9,22 @@ import pytest
 from numpy.typing import NDArray
 
 from archwright.core.decisions import Rows
-from archwright.core.errors import InfeasibleError, InvalidValueError
+from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import Candidate, Trial
 from archwright.spaces import Space, SposSpace
 from archwright.strategies import Evolution, EvolutionConfig, Random
 from archwright.strategies.base import Strategy
-from archwright.testing import BranchSpace, ElasticSpace
+from archwright.testing import BranchSpace, ElasticSpace, StrategyContract
 
 SPACE = ElasticSpace()
 SMALL = EvolutionConfig(population=12, top=4, mutations=5, crossovers=5, generations=6)
 OBJECTIVE = Objective((Goal("score"),), (Constraint("cost", 9.0),))
+
+
+class TestContract(StrategyContract):
+    def make(self, space: Space, seed: int) -> Strategy:
+        return Evolution(space, SMALL, seed=seed)
 
 
 def cost_of(rows: Rows) -> NDArray[np.float64]:
@@ -105,35 +110,6 @@ def test_without_mutation_probability_mutants_give_up() -> None:
     assert len(trials) == 18
 
 
-def test_seeds_decide() -> None:
-    """The same seed gives the same search, another one another."""
-    one, again, other = (search(bound(Evolution(SPACE, SMALL, seed=seed))) for seed in (1, 1, 2))
-    assert one == again
-    assert [trial.arch for trial in one] != [trial.arch for trial in other]
-
-
-@pytest.mark.parametrize("batch", [1, 5, 12])
-def test_what_is_asked_does_not_depend_on_how_many_at_once(batch: int) -> None:
-    """Workers do not change the search."""
-    assert search(bound(Evolution(SPACE, SMALL, seed=1)), batch=batch) == search(bound(Evolution(SPACE, SMALL, seed=1)))
-
-
-@pytest.mark.parametrize("n_stored", [1, 11, 12, 30])
-def test_asking_again_and_telling_stored_trials_restores_it(n_stored: int) -> None:
-    """A search that died after some trials ends as the one that did not."""
-    whole = search(bound(Evolution(SPACE, SMALL, seed=1)))
-    resumed, replayed = bound(Evolution(SPACE, SMALL, seed=1)), 0
-    trials: list[Trial] = []
-    while asked := resumed.ask(5):
-        told = [whole[c.number] if c.number < n_stored else evaluated(SPACE, c) for c in asked]
-        assert [trial.candidate for trial in told] == asked
-        replayed += sum(c.number < n_stored for c in asked)
-        resumed.tell(told)
-        trials += told
-    assert trials == whole
-    assert replayed == n_stored
-
-
 def test_a_generation_waits_for_its_trials() -> None:
     """Many asks before a tell: the population once, then nothing until all of it is told."""
     strategy = bound(Evolution(SPACE, SMALL))
@@ -174,14 +150,6 @@ def test_a_space_smaller_than_a_population_is_asked_once_over() -> None:
     strategy = Evolution(space, EvolutionConfig(population=50, generations=3))
     strategy.bind(OBJECTIVE, lambda rows: np.ones(len(rows), bool))
     assert len({trial.arch for trial in search(strategy, space)}) == 12
-
-
-def test_an_impossible_limit_is_an_error() -> None:
-    """At the first ask."""
-    strategy = Evolution(SPACE, SMALL)
-    strategy.bind(OBJECTIVE, lambda rows: np.zeros(len(rows), bool))
-    with pytest.raises(InfeasibleError):
-        strategy.ask(1)
 
 
 def test_it_finds_better_archs_than_random_search() -> None:

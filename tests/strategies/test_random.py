@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from archwright.core.errors import InfeasibleError
 from archwright.core.objective import Goal, Objective
+from archwright.spaces import Space
 from archwright.strategies import Random
-from archwright.testing import BranchSpace, ElasticSpace
+from archwright.strategies.base import Strategy
+from archwright.testing import BranchSpace, StrategyContract
 
 OBJECTIVE = Objective((Goal("score"),))
+
+
+class TestContract(StrategyContract):
+    def make(self, space: Space, seed: int) -> Strategy:
+        return Random(space, seed=seed)
 
 
 def test_no_arch_comes_twice_and_all_come() -> None:
@@ -20,22 +25,6 @@ def test_no_arch_comes_twice_and_all_come() -> None:
     assert strategy.ask(1) == []
 
 
-def test_what_is_asked_does_not_depend_on_how_many_at_once() -> None:
-    """Singly, in fives or all together."""
-    space = ElasticSpace()
-    together = Random(space, seed=1).ask(20)
-    for size in (1, 5):
-        strategy = Random(space, seed=1)
-        assert [candidate for _ in range(20 // size) for candidate in strategy.ask(size)] == together
-
-
-def test_seeds_decide() -> None:
-    """The same seed asks the same, another seed something else."""
-    one, again, other = (Random(ElasticSpace(), seed=seed).ask(10) for seed in (1, 1, 2))
-    assert one == again
-    assert [candidate.arch for candidate in one] != [candidate.arch for candidate in other]
-
-
 def test_limits_are_kept() -> None:
     """The four archs with the last operation and the first of three inputs."""
     strategy = Random(BranchSpace())
@@ -43,14 +32,6 @@ def test_limits_are_kept() -> None:
     asked = strategy.ask(5)
     assert {(c.arch["node.input"], c.arch["last"]) for c in asked} == {((0,), "relu")}
     assert len(asked) == 2
-
-
-def test_an_impossible_limit_is_an_error_at_the_first_ask() -> None:
-    """Before anything is evaluated."""
-    strategy = Random(BranchSpace())
-    strategy.bind(OBJECTIVE, lambda rows: np.zeros(len(rows), bool))
-    with pytest.raises(InfeasibleError):
-        strategy.ask(1)
 
 
 def test_later_failures_to_draw_end_the_search() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from archwright.runs.phase import Phase
 from archwright.runs.run import open_run
 from archwright.spaces import SposSpace
 from archwright.tasks import ImageTask
-from archwright.testing import BranchSpace, ElasticSpace
+from archwright.testing import BranchSpace, ElasticSpace, NumberSpace
 from archwright.training.config import TrainingConfig
 from archwright.training.loop import fit
 from archwright.weight_sharing import UniformPath
@@ -183,3 +184,18 @@ def test_interruption_changes_no_bit(task: ImageTask, tmp_path: Path, dies_after
             assert stored is not None
             assert stored[1].get("step", 8) in (dies_after, 8)
             assert _same_bits(_trained(task), _trained(task, phase=phase))
+
+
+@pytest.mark.parametrize(("decay", "shrinks"), [(0.0, False), (0.1, True)])
+def test_inactive_entries_of_an_elastic_layer_only_decay(task: ImageTask, decay: float, shrinks: bool) -> None:
+    """A layer of 8 channels trained at 2: the others keep every bit, or shrink a little where there is weight decay."""
+    space = NumberSpace(input_shape=(3, 8, 8), n_classes=4)
+    training = replace(TRAINING, weight_decay=decay)
+    supernet = build_seeded(space, None, 0)
+    before = supernet.get_parameter("0.0.weight").detach().clone()
+    narrow = space.row({"width": 2, "kernel": 3})
+    UniformPath(training).fit(supernet, Always(narrow), task, seed=0)
+    after = supernet.get_parameter("0.0.weight").detach()
+    assert not torch.equal(after[:2], before[:2])
+    assert torch.equal(after[2:], before[2:]) is not shrinks
+    assert (after[2:].abs() <= before[2:].abs()).all()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli.options import Json, parse_shape
-from archwright.cli.text import columns, human, print_json, print_lines
+from archwright.cli.text import chatter_on_stderr, columns, human, print_json, print_lines
 
 FIGURES = ("params", "macs", "flops", "memory_access_bytes", "activation_peak_bytes", "model_size_bytes")
 
@@ -27,8 +27,9 @@ def cost(
     from archwright.costs import cost as cost_of
     from archwright.spaces import open_architecture
 
-    opened = open_architecture(arch)
-    document = cost_of(opened.space, opened.arch, input_shape=shape, n_classes=classes)
+    with chatter_on_stderr():
+        opened = open_architecture(arch)
+        document = cost_of(opened.space, opened.arch, input_shape=shape, n_classes=classes)
     if json:
         print_json(document)
     else:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli.options import Json
-from archwright.cli.text import columns, human, print_json, print_lines
+from archwright.cli.text import chatter_on_stderr, columns, human, print_json, print_lines
 
 
 def describe(
@@ -19,7 +19,8 @@ def describe(
     from archwright.costs import describe as describe_space
     from archwright.spaces import open_space
 
-    document = describe_space(open_space(space))
+    with chatter_on_stderr():
+        document = describe_space(open_space(space))
     if json:
         print_json(document)
     else:

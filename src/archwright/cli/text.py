@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any
 
 _MAGNITUDES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -58,6 +60,11 @@ def columns(rows: Sequence[tuple[str, str]], indent: int = 2) -> list[str]:
         lines.append(f"{'':{indent}}{one_line(name):{widest}}  {first}".rstrip())
         lines += [f"{'':{indent + widest + 2}}{line}" for line in rest]
     return lines
+
+
+def chatter_on_stderr() -> AbstractContextManager[object]:
+    """Inside, what a user's own code prints goes to stderr: stdout holds results only."""
+    return redirect_stdout(sys.stderr)
 
 
 def print_lines(lines: Sequence[str]) -> None:

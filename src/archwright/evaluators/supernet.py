@@ -114,6 +114,8 @@ class SupernetEvaluator(Evaluator):
         self._in_place: dict[tuple[int, tuple[int, ...]], bool] = {}
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
+        if not candidates:
+            return []
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
         results: dict[int, Metrics] = {}
         with (

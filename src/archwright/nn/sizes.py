@@ -219,10 +219,10 @@ def concatenated(*sizes: Any) -> Any:
 
 
 def lazies_in(holder: object) -> list[Lazy]:
-    """The lazy values an object holds as attributes, or in tuples and lists among them."""
-    held = [
-        item for value in vars(holder).values() for item in (value if isinstance(value, tuple | list) else (value,))
-    ]
+    """The lazy values an object holds as attributes, or in tuples, lists and dictionaries among them."""
+    held: list[object] = []
+    for value in vars(holder).values():
+        held += value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else (value,)
     return [item for item in held if isinstance(item, Lazy)]
 
 

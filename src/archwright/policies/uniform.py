@@ -57,7 +57,15 @@ class UniformInCostBins(Policy):
 
     def _bin(self, rows: Rows) -> NDArray[np.int64]:
         """Number of the bin each row's cost lies in; −1 or the number of bins outside of all."""
-        return np.searchsorted(self.edges, self.cost.cost_rows(self.space, rows), side="right") - 1
+        return np.searchsorted(self.edges, _costs(self.cost, self.space, rows), side="right") - 1
+
+
+def _costs(cost: Cost, space: Space, rows: Rows) -> NDArray[np.float64]:
+    """The cost (n,) of each row; where rows are equal only one is costed, for without tables that takes a while."""
+    if len(rows) < space.size():
+        return cost.cost_rows(space, rows)
+    different, place = np.unique(rows, axis=0, return_inverse=True)
+    return cost.cost_rows(space, different)[place.reshape(-1)]
 
 
 def quantile_edges(
@@ -75,7 +83,7 @@ def quantile_edges(
     The bins of SPOS (290 to 360 M in steps of 10 M) hold 99.7 % of its space; for a space of another scale
     these are the like. Where both quantiles coincide, one bin around that value is returned.
     """
-    values = cost.cost_rows(space, space.decisions.sample(n_drawn, rng))
+    values = _costs(cost, space, space.decisions.sample(n_drawn, rng))
     bottom, top = np.quantile(values, [low, high])
     if bottom == top:
         return [float(bottom), float(np.nextafter(top, np.inf))]

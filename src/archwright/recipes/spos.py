@@ -165,7 +165,8 @@ def spos(
     space = open_space(config.space, input_shape=task.input_shape, n_classes=task.n_classes)
     objective = config.objective(task.metric, task.direction)
     _check_limits(space, objective)
-    effective = effective_config({"recipe": "spos", **to_json(config)}, task)
+    identity = {"recipe": "spos", "decisions_sha256": space.decisions.fingerprint}
+    effective = effective_config({**identity, **to_json(config)}, task)
     with open_run(
         out, effective, seed=config.seed, resume=resume, progress=progress, threads=config.threads, recipe="spos"
     ) as run:

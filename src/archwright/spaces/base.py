@@ -15,7 +15,7 @@ from torch import nn
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
-from archwright.core.errors import ArchwrightError, InvalidArchError, InvalidValueError, SpaceError
+from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
 from archwright.spaces.sweep import check_shapes
@@ -109,16 +109,29 @@ class Space(ABC):
         try:
             with torch.device("meta"):
                 network = self.network(chooser)
-        except ArchwrightError:
-            raise
-        except Exception as error:
-            raise SpaceError(f"the network of space {self.name!r} cannot be built: {described(error)}") from error
-        decisions = chooser.decisions()
+            decisions = chooser.decisions()
+        except (Exception, SystemExit) as error:
+            code = getattr(type(self).network, "__code__", None)
+            what = described(error, getattr(code, "co_filename", ""))
+            raise SpaceError(f"the network of space {self.name!r} cannot be built: {what}") from error
+        if not isinstance(network, nn.Module):
+            kind = type(network).__name__
+            raise SpaceError(f"the network of space {self.name!r} is {kind}; it must return a torch.nn.Module")
         try:
             check_shapes(network, decisions, self.input_shape, self.output_shape)
         except SpaceError as error:
-            raise SpaceError(f"space {self.name!r} at input {self.input_shape}: {error}") from None
+            raise SpaceError(f"space {self.name!r} at input {self.input_shape}: {error}{self._other_sizes()}") from None
         return decisions
+
+    def _other_sizes(self) -> str:
+        """A hint where the sizes that are asked for are not the class's own: its network may know only those."""
+        own = (tuple(type(self).input_shape), type(self).n_classes)
+        if own == (self.input_shape, self.n_classes):
+            return ""
+        return (
+            f" (by itself the class takes {own[0]} and {own[1]} classes; "
+            "let its network take these from self.input_shape and self.n_classes)"
+        )
 
     # ── archs ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,8 +215,11 @@ class Space(ABC):
         return extract_network(self.network, supernet, arch)
 
 
-def described(error: BaseException) -> str:
-    """An exception of a user's code in one line, with the line of code it comes from."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+def described(error: BaseException, file: str = "") -> str:
+    """An exception of a user's code in one line, with the line it comes from: the innermost in `file`, or of all."""
+    text = " ".join((str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}").split())
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
+    found = [frame for frame in frames if frame.filename == file] or frames
+    if not found or isinstance(error, SyntaxError):  # which says itself where it is
+        return text
+    return f"{text} ({found[-1].filename}, line {found[-1].lineno})"

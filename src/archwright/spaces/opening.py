@@ -10,6 +10,7 @@ import inspect
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 from archwright.core import catalog
 from archwright.core.arch import Arch, Value
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UnknownNameError, UsageError
-from archwright.spaces.base import Space
+from archwright.spaces.base import Space, described
 
 ARCH_FORMAT = 1
 
@@ -46,21 +47,30 @@ def open_space(spec: str, **args: Any) -> Space:
 
     Raises:
         UnknownNameError: If nothing has that name.
-        SpaceError: If the named code cannot be imported, is no space, or does not take the arguments.
+        SpaceError: If the named code cannot be imported, is no space, does not take the arguments, or its network
+            does not hold together.
     """
     cls = _class_in_code(spec) if ":" in spec else catalog.load("space", spec)
     accepted = _accepted_arguments(cls)
     unknown = [name for name in args if accepted is not None and name not in accepted]
+    if unknown and unknown[0] in ("input_shape", "n_classes"):
+        raise SpaceError(
+            f"the constructor of space {spec!r} takes no {unknown[0]}, which the data decide; "
+            "let it take **rest and call super().__init__(**rest)"
+        )
     if unknown:
         raise UnknownNameError(f"argument of space {spec!r}", unknown[0], accepted or [])
     try:
-        space: Space = cls(**args)
+        with redirect_stdout(sys.stderr):
+            space: Space = cls(**args)
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpaceError(f"space {spec!r} could not be made: {_one_line(error)}") from error
     if ":" in spec:
         space.opened_as = spec
+        with redirect_stdout(sys.stderr):
+            _ = space.decisions  # recorded and checked here, before anything is built from it
     return space
 
 
@@ -118,18 +128,30 @@ def _from_document(name: str, document: Any, args: Mapping[str, Any]) -> Archite
     stored = document.get("space_args", {})
     if not isinstance(stored, dict):
         raise InvalidArchError(f"{name}: space_args is {type(stored).__name__}; it must be an object")
-    space = open_space(document["space"], **{**stored, **args})
-    expected = document.get("decisions")
     try:
+        space = open_space(document["space"], **{**stored, **args})
         arch = Arch.from_json(document.get("arch"))
+        _check_unchanged(space, arch, document.get("decisions"))
         space.row(arch)
     except UsageError as error:
         raise InvalidArchError(f"{name}: {error}") from error
-    if expected is not None and expected != space.decisions.fingerprint:
-        raise InvalidArchError(
-            f"{name}: space {document['space']!r} has changed since this file was written; search again"
-        )
     return Architecture(name, space, arch)
+
+
+def _check_unchanged(space: Space, arch: Arch, expected: object) -> None:
+    """Refuse an arch of a space whose decisions are others than the digest in the file says, if it says any."""
+    now = space.decisions.fingerprint
+    if expected is None or expected == now:
+        return
+    try:
+        space.row(arch)
+        what = ""
+    except UsageError as error:
+        what = f"; {error}"
+    raise InvalidArchError(
+        f"space {space.name!r} has changed since this file was written: its decisions had the hash "
+        f"{str(expected)[:12]} and now have {now[:12]}{what}; restore the space's code, or search again"
+    )
 
 
 def _split_code(spec: str) -> tuple[str, str | None]:
@@ -180,7 +202,8 @@ def _class_in_code(spec: str) -> type[Space]:
 
 def _import_module(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with redirect_stdout(sys.stderr):  # what a user's code prints is no result of a command
+            return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise SpaceError(f"module {name!r} cannot be imported: {_one_line(error)}") from error
 
@@ -197,10 +220,12 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise SpaceError(f"{path} raised while it was imported: {_one_line(error)}") from error
+        what = described(error, str(path.absolute()))
+        raise SpaceError(f"{path} raised while it was imported: {what}") from error
     return module
 
 

@@ -131,8 +131,10 @@ class _Sweep:
         with _path_of_failure(self.network) as path, torch.no_grad(), ShapesOnly():
             try:
                 out = self.network(images)
-            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-                return Failure(self._layer(path), " ".join(str(error).split()))
+            except Exception as error:  # whatever a user's forward raises
+                said = f"{type(error).__name__}: {error}".rstrip(": ") if _is_terse(error) else str(error)
+                name, given = path[-1] if path else ("", "nothing")
+                return Failure(self._layer([name]), f"{' '.join(said.split())} (its input: {given})")
         wanted = (N_INPUTS, *self.output_shape)
         found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
         if found == wanted:
@@ -152,22 +154,32 @@ class _Sweep:
 
 
 @contextmanager
-def _path_of_failure(network: nn.Module) -> Iterator[list[str]]:
-    """A list that ends with the path of the innermost module that did not return."""
-    path: list[str] = []
+def _path_of_failure(network: nn.Module) -> Iterator[list[tuple[str, str]]]:
+    """A list that ends with the innermost module that did not return: its path, and the shape of what it was given."""
+    path: list[tuple[str, str]] = []
     handles = []
 
     def leave(*_: object) -> None:
         path.pop()
 
     for name, module in network.named_modules():
-        handles.append(module.register_forward_pre_hook(lambda *_, name=name: path.append(name)))
+        handles.append(module.register_forward_pre_hook(lambda _, given, name=name: path.append((name, _shape(given)))))
         handles.append(module.register_forward_hook(leave))
     try:
         yield path
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _shape(given: tuple[object, ...]) -> str:
+    """Shapes of a module's arguments, or their types where they are no tensors."""
+    return ", ".join(str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__ for x in given)
+
+
+def _is_terse(error: Exception) -> bool:
+    """Whether a message means nothing without the error's name, such as the missing key of a KeyError."""
+    return isinstance(error, KeyError | AssertionError) or not str(error)
 
 
 def _extreme(decision: Decision, largest: bool) -> int:

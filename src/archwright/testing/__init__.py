@@ -1,8 +1,22 @@
-"""What tests of archwright and of plug-ins share: toy spaces.
+"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, a toy task.
 
-Nothing in the package imports this part.
+Nothing in the package imports this part. It needs no pytest until a test runs.
 """
 
+import sys
+
+if "pytest" in sys.modules:  # then asserts of the contracts tell what they compared, like those of a test file
+    import pytest
+
+    pytest.register_assert_rewrite("archwright.testing.contracts")
+
+from archwright.testing.contracts import (
+    CostContract,
+    EvaluatorContract,
+    SpaceContract,
+    StoreContract,
+    StrategyContract,
+)
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -13,14 +27,21 @@ from archwright.testing.spaces import (
     StrideSpace,
     conditional_decisions,
 )
+from archwright.testing.tasks import toy_task
 
 __all__ = [
     "BranchSpace",
+    "CostContract",
     "ElasticSpace",
+    "EvaluatorContract",
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "SpaceContract",
     "StagesSpace",
+    "StoreContract",
+    "StrategyContract",
     "StrideSpace",
     "conditional_decisions",
+    "toy_task",
 ]

@@ -83,7 +83,9 @@ class NumberSpace(Space):
         width = choose.number("width", [2, 4, 6, 8])
         kernel = choose.number("kernel", [1, 3])
         depthwise = Conv2d(width, width, kernel, groups=width, bias=False)
-        return nn.Sequential(conv_unit(3, width, kernel), depthwise, _classifier(width, self.n_classes))
+        return nn.Sequential(
+            conv_unit(self.input_shape[0], width, kernel), depthwise, _classifier(width, self.n_classes)
+        )
 
 
 class StrideSpace(Space):
@@ -93,7 +95,7 @@ class StrideSpace(Space):
     n_classes = 3
 
     def network(self, choose: Chooser) -> nn.Module:
-        down = {f"stride{stride}": partial(nn.Conv2d, 3, 4, 3, stride, 1) for stride in (1, 2)}
+        down = {f"stride{stride}": partial(nn.Conv2d, self.input_shape[0], 4, 3, stride, 1) for stride in (1, 2)}
         kernels = {f"conv{kernel}": partial(Conv2d, 4, 4, kernel) for kernel in (1, 3, 5)}
         last = {"plain": partial(nn.Conv2d, 4, 6, 1), "wide": partial(nn.Conv2d, 4, 6, 3, padding=1)}
         stages = [choose.op("down", down), choose.op("middle", kernels), choose.op("last", last)]
@@ -108,7 +110,7 @@ class StagesSpace(Space):
     n_stages = 3
 
     def network(self, choose: Chooser) -> nn.Module:
-        stages: OrderedDict[str, nn.Module] = OrderedDict(stem=conv_unit(3, 4, 1))
+        stages: OrderedDict[str, nn.Module] = OrderedDict(stem=conv_unit(self.input_shape[0], 4, 1))
         for s in range(self.n_stages):
             make = partial(_elastic_block, choose, f"stage{s}")
             stages[f"stage{s}"] = choose.repeat(f"stage{s}.depth", [2, 3, 4], make)

@@ -21,7 +21,9 @@ class UniformPath(WeightSharing):
     """Every step activates one arch of the policy and trains only its weights.
 
     Weights that do not take part in a step get no gradient, so neither momentum nor decay moves them, as in the
-    released code.
+    released code. An elastic layer takes part as a whole: the entries outside its active slice have a gradient of
+    zero, so that decay and what momentum they have left go on moving them, as in the released code of once-for-all
+    (Cai et al., ICLR 2020), whose layers slice their weights too.
 
     Args:
         training: Steps, optimizer, schedule.

@@ -101,19 +101,6 @@ def test_values_fix_what_is_not_relaxed() -> None:
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
-def test_one_value_at_weight_one_is_the_single_path(space: Space) -> None:
-    """To the bit, for five archs; numbers take the arch's values."""
-    for arch in space.sample(5, np.random.default_rng(0)):
-        network, selection, images = double(space, arch)
-        with torch.no_grad():
-            path = network(images)
-            given = {name: index for name, index in selection.index.items() if index >= 0}
-            single = {name: arch[name] for name in given if space.decisions[name].kind == "number"}
-            selection.relax({name: [(i, 1.0)] for name, i in given.items() if name not in single}, single)
-            assert torch.equal(network(images), path)
-
-
-@pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
 def test_gradients_of_arch_parameters_meet_finite_differences(space: Space) -> None:
     """Central differences of every arch parameter, with softmax weights in double precision."""
     network, selection, images = double(space)

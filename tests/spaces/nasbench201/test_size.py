@@ -12,7 +12,8 @@ from archwright.costs import NasBench201Flops, count
 from archwright.costs.table import tables_of
 from archwright.nn import Supernet, selection_of
 from archwright.nn.choice.modules import active_modules
-from archwright.spaces import NasBench201Size, open_architecture
+from archwright.spaces import NasBench201Size, Space, open_architecture
+from archwright.testing import SpaceContract
 
 DATASETS = (((3, 32, 32), 10), ((3, 32, 32), 100), ((3, 16, 16), 120))
 FIGURES = {
@@ -22,6 +23,14 @@ FIGURES = {
 }
 """Parameters and FLOPs in millions, as stored in NATS-sss-v1_0 (three archs of D-X-Y/NATS-Bench:fake_torch_dir)."""
 TEXTS = {0: "8:8:8:8:8", 11: "8:8:8:16:32", 284: "8:8:40:32:40", 32767: "64:64:64:64:64"}
+
+
+class TestContract(SpaceContract):
+    n_archs = 2
+    n_costed = 4
+
+    def make(self) -> Space:
+        return NasBench201Size(input_shape=(3, 8, 8), n_classes=5)
 
 
 def test_size() -> None:

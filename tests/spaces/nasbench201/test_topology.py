@@ -17,8 +17,9 @@ from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.costs import Macs, NasBench201Flops, Params, count
 from archwright.nn import Supernet, selection_of
 from archwright.nn.choice.modules import OpChoice
-from archwright.spaces import NasBench201, open_architecture
+from archwright.spaces import NasBench201, Space, open_architecture
 from archwright.spaces.nasbench201.cells import EDGES, N_NODES, OPS, all_cells, cell_text
+from archwright.testing import SpaceContract
 from archwright.training.recalibrate import recalibrate
 
 SMALL = NasBench201(input_shape=(3, 8, 8), n_classes=5, channels=4, cells=1)
@@ -29,6 +30,20 @@ FIGURES = {
     284: ((0.101306, 11.71521), (0.107156, 11.72106), (0.108456, 2.93644)),
 }
 """Index: parameters and FLOPs in millions on CIFAR-10, CIFAR-100, ImageNet16-120, as published."""
+
+
+class TestContract(SpaceContract):
+    n_archs = 3
+    n_costed = 6
+    every_weight_matters = False  # what only an edge "none" reads does not reach the output
+
+    def make(self) -> Space:
+        return SMALL
+
+
+class TestContractOfSearchForm(TestContract):
+    def make(self) -> Space:
+        return SMALL.search_form()
 
 
 def on(dataset: str, **changes: object) -> NasBench201:

@@ -1,0 +1,136 @@
+"""What every evaluator promises: metrics that depend on the candidate alone, and the network they belong to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from archwright.core.errors import UsageError
+from archwright.core.trial import Candidate, Metrics
+from archwright.evaluators.base import Evaluator
+from archwright.spaces.base import Space
+from archwright.tasks.base import Task
+from archwright.testing.contracts.base import Contract, error_of, skip, to_do
+from archwright.testing.contracts.space import search_parts
+from archwright.testing.spaces import ElasticSpace
+from archwright.training.evaluate import evaluate
+
+
+class EvaluatorContract(Contract):
+    """Tests of one evaluator.
+
+    Attributes:
+        n_candidates: How many a test evaluates.
+        has_model: False where metrics come without a trained network, as from a table.
+        tolerance: How far the metrics of `model()` may be from those that were told, where rounding differs.
+    """
+
+    n_candidates: ClassVar[int] = 4
+    has_model: ClassVar[bool] = True
+    tolerance: ClassVar[float] = 1e-5
+
+    def make(self, space: Space) -> Evaluator:
+        """The evaluator with its weights; each call makes an equal one, and changes none of an earlier call."""
+        to_do(self, "make(self, space: Space) -> Evaluator")
+
+    def make_space(self) -> Space:
+        """The space of all tests."""
+        return ElasticSpace()
+
+    def candidates(self, space: Space) -> list[Candidate]:
+        """What is evaluated: some agree in their first decisions."""
+        rows = space.decisions.sample(self.n_candidates, np.random.default_rng(5))
+        rows[1::2] = space.decisions.sample(len(rows[1::2]), np.random.default_rng(6))
+        return [Candidate(i, arch, i) for i, arch in enumerate(space.decisions.archs(rows))]
+
+    def test_one_set_of_metrics_a_candidate(self) -> None:
+        """Named alike, all of them numbers."""
+        evaluator, candidates = self._made()
+        found = evaluator.evaluate(candidates)
+        assert len(found) == len(candidates)
+        assert {tuple(metrics) for metrics in found} == {tuple(found[0])}
+        assert np.isfinite([value for metrics in found for value in metrics.values()]).all()
+
+    def test_no_candidates_no_metrics(self) -> None:
+        """An empty population."""
+        assert self._made()[0].evaluate([]) == []
+
+    def test_metrics_do_not_depend_on_the_population(self) -> None:
+        """In another order, one by one, in two chunks, twice in one population, by an evaluator made anew: the bits."""
+        evaluator, candidates = self._made()
+        together = list(evaluator.evaluate(candidates))
+        assert list(evaluator.evaluate(candidates[::-1]))[::-1] == together
+        assert [evaluator.evaluate([candidate])[0] for candidate in candidates] == together
+        assert [*evaluator.evaluate(candidates[:1]), *evaluator.evaluate(candidates[1:])] == together
+        assert list(evaluator.evaluate([candidates[-1]] * 2)) == [together[-1]] * 2
+        assert list(self._made()[0].evaluate(candidates)) == together
+
+    def test_same_seed_same_metrics(self) -> None:
+        """Whatever the global random state, which stays as it is; a candidate's number and origin do not matter."""
+        evaluator, candidates = self._made()
+        found = list(evaluator.evaluate(candidates))
+        torch.manual_seed(99)
+        np.random.seed(99)
+        before = torch.get_rng_state()
+        others = [Candidate(100 + c.number, c.arch, c.seed, parent=7, origin="other") for c in candidates]
+        assert list(evaluator.evaluate(others)) == found
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_a_foreign_arch_is_refused(self) -> None:
+        """In one line."""
+        evaluator, candidates = self._made()
+        foreign = Candidate(0, type(candidates[0].arch)({"no such decision": 1}), 0)
+        error_of(UsageError, lambda: evaluator.evaluate([foreign]))
+
+    def test_test_part_is_not_read(self) -> None:
+        """An evaluation never sees what the end is measured by."""
+        evaluator, candidates = self._made()
+        task = _task_of(evaluator)
+        evaluator.evaluate(candidates[:1])
+        if self.has_model:
+            evaluator.model(candidates[0].arch, candidates[0].seed)
+        assert task.n_test_reads == 0
+
+    def test_learnable_parameters_keep_every_bit(self) -> None:
+        """Of the supernet that candidates are scored with."""
+        evaluator, candidates = self._made()
+        supernet = getattr(evaluator, "supernet", None)
+        if supernet is None:
+            skip("this evaluator has no supernet")
+        before = {name: parameter.detach().clone() for name, parameter in supernet.named_parameters()}
+        evaluator.evaluate(candidates)
+        assert all(torch.equal(parameter, before[name]) for name, parameter in supernet.named_parameters())
+
+    def test_model_is_worth_what_was_told(self) -> None:
+        """Its metrics on the validation part are those of the evaluation."""
+        if not self.has_model:
+            skip("this evaluator trains no network")
+        evaluator, candidates = self._made()
+        for candidate, told in zip(candidates, evaluator.evaluate(candidates), strict=True):
+            network = evaluator.model(candidate.arch, candidate.seed)
+            measured: Metrics = evaluate(network, _task_of(evaluator), "validation")
+            assert measured.keys() == told.keys()
+            assert all(abs(measured[name] - told[name]) <= self.tolerance for name in told), (measured, told)
+
+    def test_model_is_a_plain_network(self) -> None:
+        """In evaluation mode, with nothing of a search left in it."""
+        if not self.has_model:
+            skip("this evaluator trains no network")
+        evaluator, candidates = self._made()
+        network = evaluator.model(candidates[0].arch, candidates[0].seed)
+        assert search_parts(network) == []
+        assert not network.training
+
+    def _made(self) -> tuple[Evaluator, list[Candidate]]:
+        space = self.make_space()
+        return self.make(space), self.candidates(space)
+
+
+def _task_of(evaluator: Evaluator) -> Task:
+    """The evaluator's task; a test does not apply to one that has none."""
+    task = getattr(evaluator, "task", None)
+    if not isinstance(task, Task):
+        skip("this evaluator has no task")
+    return task

@@ -1,0 +1,318 @@
+"""What every search space promises: decisions that hold together, and one network however it is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archwright.core.arch import Arch
+from archwright.core.decisions import Rows
+from archwright.core.encoding import from_one_hot, one_hot
+from archwright.core.errors import SpaceError, UsageError
+from archwright.core.variation import crossover, mutate
+from archwright.costs.count import count
+from archwright.costs.counted import Macs, Params
+from archwright.nn.choice import Fixed, selection_of
+from archwright.nn.choice.modules import ChoiceModule, active_modules
+from archwright.nn.elastic.layers import Elastic
+from archwright.nn.sizes import lazies_in
+from archwright.spaces.base import Space
+from archwright.spaces.opening import arch_document
+from archwright.testing.contracts.base import Contract, error_of, is_equal, skip, to_do
+
+MAX_ENUMERATED = 20_000
+
+
+class SpaceContract(Contract):
+    """Tests of one space. Give the smallest input it takes: every test runs its networks.
+
+    Attributes:
+        n_archs: How many random archs the tests of networks try.
+        n_costed: How many random archs are built and counted against the cost tables.
+        n_images: Inputs of a pass.
+        can_be_relaxed: False where a shape hangs on a decision that would be mixed; then it must be refused by name.
+        every_weight_matters: False where an active layer may have no way to the output, as before an edge `none`.
+    """
+
+    n_archs: ClassVar[int] = 4
+    n_costed: ClassVar[int] = 12
+    n_images: ClassVar[int] = 16
+    can_be_relaxed: ClassVar[bool] = True
+    every_weight_matters: ClassVar[bool] = True
+
+    def make(self) -> Space:
+        """The space."""
+        to_do(self, "make(self) -> Space")
+
+    def inputs(self, n: int) -> Tensor:
+        """A batch of n inputs for the network, always the same: images, unless a space takes something else."""
+        return torch.randn(n, *self.space.input_shape, generator=torch.Generator().manual_seed(0))
+
+    @property
+    def space(self) -> Space:
+        """The space, made once a test class."""
+        cls: Any = type(self)
+        if "_made" not in vars(cls):
+            cls._made = self.make()
+        space: Space = cls._made
+        return space
+
+    # ── decisions ─────────────────────────────────────────────────────────────────────────────────
+
+    def test_draws_are_members(self) -> None:
+        """Two hundred draws, and what their readable forms turn into again."""
+        rows = self._rows(200)
+        assert self.space.decisions.contains(rows).all()
+        assert (self.space.decisions.rows(self.space.decisions.archs(rows)) == rows).all()
+        assert (self.space.decisions.canonical(rows) == rows).all()
+
+    def test_enumeration_has_the_size(self) -> None:
+        """As many different members as `size` says, where they can be listed."""
+        size = self.space.size()
+        if size > MAX_ENUMERATED:
+            skip(f"{size} archs are too many to list")
+        rows = self.space.decisions.enumerate_rows(limit=MAX_ENUMERATED)
+        assert len({row.tobytes() for row in rows}) == len(rows) == size
+        assert self.space.decisions.contains(rows).all()
+
+    def test_mutants_and_crossovers_are_members(self) -> None:
+        """Of random parents."""
+        decisions, rng = self.space.decisions, np.random.default_rng(1)
+        mothers, fathers = self._rows(100), self._rows(100, seed=2)
+        assert decisions.contains(mutate(decisions, mothers, rng, probability=0.3)).all()
+        assert decisions.contains(crossover(decisions, mothers, fathers, rng)).all()
+
+    def test_codes_round_trip(self) -> None:
+        """The arch of an arch's code is that arch."""
+        for arch in self._archs(20):
+            assert self.space.parse(self.space.code(arch)) == arch
+
+    def test_json_round_trips(self) -> None:
+        """An arch.json gives the same arch of the same space."""
+        documents = [json.loads(json.dumps(arch_document(self.space, arch))) for arch in self._archs(20)]
+        again = type(self.space)(**documents[0]["space_args"])
+        assert [document["decisions"] for document in documents] == [again.decisions.fingerprint] * 20
+        assert (again.decisions.rows([Arch.from_json(d["arch"]) for d in documents]) == self._rows(20)).all()
+
+    def test_one_hot_round_trips(self) -> None:
+        """The rows of an encoding are the rows that were encoded."""
+        rows = self._rows(100)
+        assert (from_one_hot(self.space.decisions, one_hot(self.space.decisions, rows)) == rows).all()
+
+    def test_arguments_give_the_space_again(self) -> None:
+        """`args` are JSON that the constructor takes; other classes change nothing about the decisions."""
+        arguments = json.loads(json.dumps(self.space.args()))
+        again = type(self.space)(**arguments)
+        assert again.args() == self.space.args()
+        assert again.decisions == self.space.decisions
+        assert self.space.with_args(n_classes=self.space.n_classes + 1).decisions == self.space.decisions
+
+    def test_search_form_has_the_same_decisions(self) -> None:
+        """The supernet of a recipe is built in it."""
+        assert self.space.search_form().decisions == self.space.decisions
+
+    def test_what_the_network_asks_for_is_what_is_declared(self) -> None:
+        """Decisions recorded from the network, whose shapes fit for every value, equal those of `declare`."""
+        assert Space.declare(self.space) == self.space.decisions
+
+    def test_fixed_asks_for_exactly_the_active_decisions(self) -> None:
+        """No more and no fewer."""
+        for arch in self._archs(max(self.n_archs, 10)):
+            chooser = Fixed(arch)
+            with torch.device("meta"):
+                self.space.network(chooser)
+            assert set(chooser.asked) == set(arch)
+
+    def test_a_foreign_arch_is_refused(self) -> None:
+        """One decision too many."""
+        arch = {**self._archs(1)[0], "no such decision": 1}
+        assert "no such decision" in error_of(UsageError, lambda: self.space.build(arch))
+
+    # ── networks ──────────────────────────────────────────────────────────────────────────────────
+
+    def test_outputs_have_their_shape(self) -> None:
+        """Stand-alone network and supernet."""
+        supernet, x = self.space.supernet().eval(), self.inputs(2)
+        for arch in self._archs():
+            selection_of(supernet).activate(arch)
+            with torch.no_grad():
+                assert self.space.build(arch).eval()(x).shape == (2, *self.space.output_shape)
+                assert supernet(x).shape == (2, *self.space.output_shape)
+
+    def test_initial_weights_follow_torch_s_seed(self) -> None:
+        """The same seed, the same bits."""
+        arch = self._archs(1)[0]
+        for build in (self.space.supernet, lambda: self.space.build(arch)):
+            one, again = (_state(_seeded(build)) for _ in range(2))
+            assert one.keys() == again.keys()
+            assert all(torch.equal(one[name], again[name]) for name in one)
+
+    def test_three_executions_give_the_same_logits(self) -> None:
+        """Supernet with the arch active, extracted network, freshly built network with the same weights."""
+        for arch in self._archs():
+            supernet, x = self._prepared(arch)
+            extracted, rebuilt = self.space.extract(supernet, arch), self.space.build(arch)
+            rebuilt.load_state_dict(extracted.state_dict(), strict=True)
+            with torch.no_grad():
+                logits = supernet(x)
+                assert logits.std() > 1e-3, "all logits are the same: nothing can be compared"
+                assert is_equal(logits, extracted(x)), f"supernet and extracted network differ for {arch.key}"
+                assert is_equal(logits, rebuilt.eval()(x)), f"supernet and built network differ for {arch.key}"
+
+    def test_perturbing_an_active_weight_breaks_equality(self) -> None:
+        """Each active layer's, one at a time; as before, the logits are equal again: the comparison is not blind."""
+        arch = self._archs(1)[0]
+        supernet, x = self._prepared(arch)
+        with torch.no_grad():
+            expected = self.space.extract(supernet, arch)(x)
+            breaks = {}
+            for path, layer in _layers(supernet):
+                with _perturbed(layer):
+                    breaks[path] = not is_equal(supernet(x), expected)
+            assert is_equal(supernet(x), expected)
+        silent = [path for path, is_broken in breaks.items() if not is_broken]
+        assert len(silent) < len(breaks)
+        assert not (silent and self.every_weight_matters), f"weights that change nothing: {silent}"
+
+    def test_inactive_weights_do_not_matter(self) -> None:
+        """Every parameter of a module off the path may be anything, and learns nothing from the path."""
+        supernet, x = self._prepared(self._archs(1)[0])
+        active = {id(p) for _, part in active_modules(supernet) for p in part._parameters.values()}
+        inactive = [parameter for parameter in supernet.parameters() if id(parameter) not in active]
+        before = supernet(x)
+        torch.autograd.backward(before.sum())
+        assert all(parameter.grad is None for parameter in inactive)
+        with torch.no_grad():
+            for parameter in inactive:
+                parameter.fill_(torch.nan)
+            assert torch.equal(supernet(x), before)
+
+    def test_states_load_strictly_both_ways(self) -> None:
+        """From the extracted into the built network and back: the same names, the same shapes."""
+        supernet = self.space.supernet()
+        for arch in self._archs():
+            extracted, built = self.space.extract(supernet, arch), self.space.build(arch)
+            built.load_state_dict(extracted.state_dict(), strict=True)
+            extracted.load_state_dict(self.space.build(arch).state_dict(), strict=True)
+
+    def test_no_search_module_is_left(self) -> None:
+        """Neither choice nor elastic layer, lazy size or selection, in extracted and built networks."""
+        supernet = self.space.supernet()
+        for arch in self._archs():
+            for network in (self.space.extract(supernet, arch), self.space.build(arch)):
+                assert search_parts(network) == []
+
+    def test_extraction_copies(self) -> None:
+        """The supernet keeps its bits, whatever happens to the extracted network."""
+        arch = self._archs(1)[0]
+        supernet = self.space.supernet()
+        before = {name: tensor.clone() for name, tensor in _state(supernet).items()}
+        with torch.no_grad():
+            for tensor in self.space.extract(supernet, arch).state_dict().values():
+                tensor.zero_()
+        assert all(torch.equal(tensor, before[name]) for name, tensor in _state(supernet).items())
+
+    def test_relaxed_execution(self) -> None:
+        """One value at weight 1 is the single path, numbers at the arch's values; else refused by a decision's name."""
+        supernet, x = _seeded(self.space.supernet).double().eval(), self.inputs(2)
+        x = x.double() if x.is_floating_point() else x
+        selection = selection_of(supernet)
+        for arch in self._archs():
+            selection.activate(arch)
+            with torch.no_grad():
+                path = supernet(x)
+                weights, values = self._as_mixture(selection.index, arch)
+                selection.relax(weights, values)
+                if self.can_be_relaxed:
+                    assert is_equal(path, supernet(x), 1e-9)
+                else:
+                    message = error_of(SpaceError, lambda: supernet(x))
+                    assert "cannot be relaxed" in message
+                    assert any(repr(name) in message for name in self.space.decisions.names)
+
+    # ── costs ─────────────────────────────────────────────────────────────────────────────────────
+
+    def test_costs_of_rows_are_those_of_built_networks(self) -> None:
+        """Parameters and multiply-accumulates of random archs, to the unit."""
+        rows = self._rows(self.n_costed)
+        found = np.stack([cost.cost_rows(self.space, rows) for cost in (Params(), Macs())], axis=1)
+        for arch, costs in zip(self.space.decisions.archs(rows), found.tolist(), strict=True):
+            with torch.device("meta"):
+                counted = count(self.space.build(arch), self.space.input_shape)
+            assert costs == [counted.params, counted.macs], arch.key
+
+    # ── helpers ───────────────────────────────────────────────────────────────────────────────────
+
+    def _rows(self, n: int, *, seed: int = 1) -> Rows:
+        return self.space.decisions.sample(n, np.random.default_rng(seed))
+
+    def _archs(self, n: int | None = None) -> list[Arch]:
+        return self.space.decisions.archs(self._rows(self.n_archs if n is None else n))
+
+    def _as_mixture(self, index: Mapping[str, int], arch: Arch) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The single path of an arch as weights of 1, and the values of its numbers."""
+        decisions = self.space.decisions
+        weights = {n: [(index[n], 1.0)] for n in arch if decisions[n].kind != "number"}
+        return weights, {name: arch[name] for name in arch if name not in weights}
+
+    def _prepared(self, arch: Arch) -> tuple[nn.Module, Tensor]:
+        """A supernet with the arch active, random affine parameters, statistics of one cumulative pass; and inputs."""
+        network, x = _seeded(self.space.supernet), self.inputs(self.n_images)
+        selection_of(network).activate(arch)
+        generator = torch.Generator().manual_seed(2)
+        for part in network.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.momentum = None
+                if part.affine:
+                    nn.init.normal_(part.weight, 1.0, 0.2, generator=generator)
+                    nn.init.normal_(part.bias, 0.0, 0.2, generator=generator)
+        with torch.no_grad():
+            network.train()(x)
+        return network.eval(), x
+
+
+def search_parts(network: nn.Module) -> list[str]:
+    """Paths of the modules of a network that a search has left: choices, elastic layers, holders of lazy sizes."""
+    return [
+        path
+        for path, module in network.named_modules()
+        if isinstance(module, ChoiceModule | Elastic) or lazies_in(module) or hasattr(module, "selection")
+    ]
+
+
+def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return build()
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = network.state_dict()
+    return state
+
+
+def _layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Active modules with a weight of two axes or more: convolutions, linear layers, embeddings."""
+    for path, part in active_modules(network):
+        weight = part._parameters.get("weight")
+        if weight is not None and weight.dim() > 1:
+            yield path, part
+
+
+@contextmanager
+def _perturbed(layer: nn.Module) -> Iterator[None]:
+    """Inside, the layer's weight is larger by 1; a convolution's at the centre of its kernels, always active."""
+    weight = layer.get_parameter("weight")
+    before = weight.clone()
+    centre: Any = (..., *(side // 2 for side in weight.shape[2:]))
+    weight[centre] += 1.0
+    try:
+        yield
+    finally:
+        weight.copy_(before)

@@ -1,0 +1,32 @@
+"""Costs that follow from counting keep the contract of costs."""
+
+from __future__ import annotations
+
+from archwright.costs import Cost, Flops, Macs, Params
+from archwright.spaces import Space
+from archwright.testing import CostContract, StrideSpace
+
+
+class TestParams(CostContract):
+    def make(self) -> Cost:
+        return Params()
+
+
+class TestMacs(CostContract):
+    def make(self) -> Cost:
+        return Macs()
+
+
+class TestMacsWithoutTables(CostContract):
+    """In a space that is not additive, every row is counted."""
+
+    def make(self) -> Cost:
+        return Macs()
+
+    def make_space(self) -> Space:
+        return StrideSpace()
+
+
+class TestFlops(CostContract):
+    def make(self) -> Cost:
+        return Flops()

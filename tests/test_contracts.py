@@ -1,0 +1,174 @@
+"""Every registered member has a test that inherits its family's contract, and plug-ins can have one too."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archwright.core import catalog
+from archwright.testing import CostContract, EvaluatorContract, SpaceContract, StrategyContract
+from archwright.testing.contracts.base import Contract
+
+CONTRACTS: dict[catalog.Kind, type[Contract]] = {
+    "space": SpaceContract,
+    "strategy": StrategyContract,
+    "evaluator": EvaluatorContract,
+    "cost": CostContract,
+}
+
+PLUG_IN = """
+from functools import partial
+
+import numpy as np
+from torch import nn
+
+from archwright.costs import Cost
+from archwright.nn.choice import Chooser
+from archwright.spaces import Space
+from archwright.strategies import Strategy
+
+
+class Ladder(Space):
+    input_shape, n_classes = (1, 6, 6), 3
+
+    def network(self, choose: Chooser) -> nn.Module:
+        ops = {f"conv{k}": partial(nn.Conv2d, 4, 4, k, padding=k // 2) for k in (1, 3, 5)}
+        body = [choose.op(f"rung{i}", ops) for i in range(3)]
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, self.n_classes))
+        return nn.Sequential(nn.Conv2d(self.input_shape[0], 4, 3, padding=1), *body, nn.ReLU(), head)
+
+
+class Listed(Strategy):
+    '''Every arch in the order of the list.'''
+
+    def __init__(self, space, seed=0):
+        super().__init__(space, n_trials=space.size(), seed=seed)
+        self.rows = iter(self.decisions.enumerate_rows())
+
+    def ask(self, n):
+        found = []
+        while len(found) < n and (row := next(self.rows, None)) is not None:
+            if self.feasible(row[None])[0]:
+                found.append(self.candidate(row, origin="list"))
+        if n and not found and not self.n_asked:
+            from archwright.core.errors import InfeasibleError
+            raise InfeasibleError("no arch meets the limits; raise a limit")
+        return found
+
+    def tell(self, trials):
+        pass
+
+
+class Weights(Cost):
+    name, unit = "weights_bytes", "bytes"
+
+    def cost_module(self, module, input_shape):
+        return float(sum(4 * p.numel() for p in module.parameters()))
+
+    def cost_rows(self, space, rows):
+        return np.array([self.cost_module(space.build(a), ()) for a in space.decisions.archs(rows)], dtype=np.float64)
+
+
+class Forgetful(Weights):
+    def cost_rows(self, space, rows):
+        return super().cost_rows(space, rows) - 4
+"""
+
+PLUG_IN_TEST = """
+import ladder
+
+from archwright.testing import CostContract, SpaceContract, StrategyContract
+
+
+class TestLadder(SpaceContract):
+    def make(self):
+        return ladder.Ladder()
+
+
+class TestListed(StrategyContract):
+    has_random_asks = False
+
+    def make(self, space, seed):
+        return ladder.Listed(space, seed)
+
+    def make_space(self):
+        return ladder.Ladder()
+
+
+class TestWeights(CostContract):
+    def make(self):
+        return ladder.Weights()
+
+    def make_space(self):
+        return ladder.Ladder()
+
+
+class TestForgetful(TestWeights):
+    def make(self):
+        return ladder.Forgetful()
+"""
+
+
+def _made(contract: type[Contract]) -> type:
+    """The class of the member that a contract's inheritor tests."""
+    test: Any = contract()
+    if isinstance(test, StrategyContract):
+        return type(test.make(test.make_space(), 0))
+    return type(test.make(test.make_space()) if isinstance(test, EvaluatorContract) else test.make())
+
+
+@pytest.fixture(scope="module")
+def tested() -> set[type]:
+    """Members that the contract classes in the files of this folder make."""
+    modules = []  # a class knows its subclasses only as long as something else holds them
+    for number, path in enumerate(sorted(Path(__file__).parent.rglob("test_*.py"))):
+        text = path.read_text("utf-8")
+        if any(f"({contract.__name__})" in text for contract in CONTRACTS.values()) and path != Path(__file__):
+            spec = importlib.util.spec_from_file_location(f"contracts_of_{number}", path)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            modules.append(module)
+    inheritors = [found for contract in CONTRACTS.values() for found in contract.inheritors()]
+    return {_made(found) for found in inheritors if found.__name__.startswith("Test")}
+
+
+@pytest.mark.parametrize("kind", CONTRACTS)
+def test_every_registered_member_has_a_contract_test(tested: set[type], kind: catalog.Kind) -> None:
+    """What the catalogue names is made by a class that inherits the contract of its family."""
+    members = {entry.name: catalog.load(kind, entry.name) for entry in catalog.entries(kind)}
+    assert members
+    missing = [name for name, member in members.items() if member not in tested]
+    assert not missing, f"no test inherits {CONTRACTS[kind].__name__} for the {kind} {', '.join(missing)}"
+
+
+@pytest.fixture
+def plug_in_run(tmp_path: Path, run_python: Callable[..., Any]) -> subprocess.CompletedProcess[str]:
+    """pytest in a process of its own, on a plug-in and its test that lie beside each other."""
+    (tmp_path / "ladder.py").write_text(PLUG_IN, "utf-8")
+    (tmp_path / "test_ladder.py").write_text(PLUG_IN_TEST, "utf-8")
+    options = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "error", "--rootdir", str(tmp_path))
+    done: subprocess.CompletedProcess[str] = run_python("-m", "pytest", *options, "test_ladder.py")
+    return done
+
+
+def test_plug_in_inherits_the_contracts(plug_in_run: subprocess.CompletedProcess[str]) -> None:
+    """A package of its own with a space, a strategy and costs: every test passes but one, which says what is wrong."""
+    out = plug_in_run.stdout
+    assert plug_in_run.returncode == 1, out[-3000:] + plug_in_run.stderr[-500:]
+    failed = re.findall(r"^FAILED (\S+)", out, re.MULTILINE)
+    assert failed == ["test_ladder.py::TestForgetful::test_a_row_costs_what_its_network_costs"]
+    assert "Mismatched elements" in out
+
+
+def test_contracts_need_no_pytest(run_python: Callable[..., Any]) -> None:
+    """Importing them does not; it is an extra of development."""
+    script = "import sys, archwright.testing; print('pytest' in sys.modules)"
+    assert run_python("-c", script).stdout == "False\n"

@@ -261,7 +261,10 @@ def _add_memory(result: Count, account: MemoryAccount) -> None:
 def _tracked(module: nn.Module, counting: _Counting) -> Iterator[None]:
     """Tells which module is running."""
     handles = []
-    for name, part in module.named_modules():
+    paths: dict[nn.Module, str] = {}
+    for name, part in active_modules(module):
+        paths.setdefault(part, name)
+    for part, name in paths.items():
         handles.append(part.register_forward_pre_hook(lambda *_, name=name: counting.enter(name)))
         handles.append(
             part.register_forward_hook(lambda _module, _args, result: counting.leave(result), always_call=True)

@@ -73,6 +73,13 @@ class ScopeTables:
             entry[:] = values
         return agrees
 
+    def keys(self, scope: Scope) -> dict[str, NDArray[np.float64]]:
+        """Each term (n_columns,) of a scope by its name (see `entry_key`); what is written there is kept."""
+        closed = closed_scope(self.decisions, scope)
+        places = [closed.index(column) for column in scope]
+        values = np.unique(_combinations(self.decisions, closed)[:, places], axis=0)
+        return {entry_key(self.decisions, scope, row): self._tables[scope][tuple(row)] for row in values}
+
     def corner_rows(self) -> Rows:
         """Archs in which every decision takes its v-th value, for each v: they hold all terms of one decision."""
         n_values = self.decisions.n_values
@@ -87,8 +94,8 @@ class ScopeTables:
         """
         found = [self.corner_rows()]
         for scope in self._tables:
-            closed = self._closed(scope)
-            part = self._combinations(closed)
+            closed = closed_scope(self.decisions, scope)
+            part = _combinations(self.decisions, closed)
             full = np.zeros((len(part), len(self.decisions)), dtype=np.int16)
             full[:, list(closed)] = np.maximum(part, 0)
             found.append(self.decisions.canonical(full))
@@ -111,12 +118,13 @@ class ScopeTables:
         """
         total = torch.zeros((), dtype=torch.float64)
         for scope, table in self._tables.items():
-            closed = self._closed(scope)
-            part = self._combinations(closed)
+            closed = closed_scope(self.decisions, scope)
+            part = _combinations(self.decisions, closed)
             terms = table[tuple(part[:, closed.index(c)] for c in scope)].reshape(len(part), -1)[:, column]
             if np.isnan(terms).any():
                 row = part[int(np.isnan(terms).argmax())]
-                raise InvalidValueError(f"the cost of {self._text(closed, row)} is not known; measure it first")
+                text = entry_key(self.decisions, closed, row) or "the fixed part"
+                raise InvalidValueError(f"the cost of {text} is not known; measure it first")
             chances = torch.ones(len(part), dtype=torch.float64)
             for place, decision_column in enumerate(closed):
                 given = self._given(probabilities, decision_column)
@@ -137,32 +145,36 @@ class ScopeTables:
             )
         return given
 
-    def _closed(self, scope: Scope) -> Scope:
-        """The scope with all decisions that decide whether its own are active."""
-        found, waiting = set(scope), list(scope)
-        while waiting:
-            decision = self.decisions.decisions[waiting.pop()]
-            above = {self.decisions.position(c.decision) for context in decision.when for c in context}
-            waiting += above - found
-            found |= above
-        return tuple(sorted(found))
-
-    def _combinations(self, closed: Scope) -> Rows:
-        """All archs (n, len(closed)) of the decisions of a closed scope."""
-        part = DecisionSpace([self.decisions.decisions[column] for column in closed])
-        if part.size() > MAX_COMBINATIONS:
-            names = ", ".join(decision.name for decision in part)
-            raise InvalidValueError(
-                f"one part of the network depends on {len(part)} decisions together ({names}): {part.size():,} "
-                f"combinations, more than the {MAX_COMBINATIONS:,} that are listed"
-            )
-        return part.enumerate_rows() if len(part) else np.empty((1, 0), dtype=np.int16)
-
-    def _text(self, columns: Sequence[int], values: Sequence[int]) -> str:
-        return entry_key(self.decisions, columns, values) or "the fixed part"
-
     def _empty(self, scope: Scope) -> NDArray[np.float64]:
         return np.full([int(self.decisions.n_values[c]) + 1 for c in scope] + [self.n_columns], np.nan)
+
+
+def closed_scope(decisions: DecisionSpace, scope: Iterable[int]) -> Scope:
+    """A scope with all decisions that decide whether its own are active."""
+    found, waiting = set(scope), list(scope)
+    while waiting:
+        decision = decisions.decisions[waiting.pop()]
+        above = {decisions.position(c.decision) for context in decision.when for c in context}
+        waiting += above - found
+        found |= above
+    return tuple(sorted(found))
+
+
+def n_combinations(decisions: DecisionSpace, scope: Iterable[int]) -> int:
+    """How many archs the decisions of a scope, closed, have among themselves."""
+    return DecisionSpace([decisions.decisions[column] for column in closed_scope(decisions, scope)]).size()
+
+
+def _combinations(decisions: DecisionSpace, closed: Scope) -> Rows:
+    """All archs (n, len(closed)) of the decisions of a closed scope."""
+    part = DecisionSpace([decisions.decisions[column] for column in closed])
+    if part.size() > MAX_COMBINATIONS:
+        names = ", ".join(decision.name for decision in part)
+        raise InvalidValueError(
+            f"one part of the network depends on {len(part)} decisions together ({names}): {part.size():,} "
+            f"combinations, more than the {MAX_COMBINATIONS:,} that are listed"
+        )
+    return part.enumerate_rows() if len(part) else np.empty((1, 0), dtype=np.int16)
 
 
 def entry_key(decisions: DecisionSpace, scope: Sequence[int], values: Sequence[int]) -> str:

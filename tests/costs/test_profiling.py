@@ -26,6 +26,12 @@ TORCH = ProfileConfig("torch", warmup=0, repeats=1, n_fitted=3, n_checked=2)
 EMPTY_MS = 0.25
 
 
+class Stage(StagesSpace):
+    """One elastic stage of 2 to 4 blocks."""
+
+    n_stages = 1
+
+
 @pytest.fixture
 def by_macs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """A clock by which a call takes a fixed while and a microsecond a thousand multiply-accumulates; notes calls."""
@@ -71,7 +77,7 @@ def test_blocks_of_a_repeated_stage_depend_on_its_depth() -> None:
 
 @pytest.mark.parametrize(
     "space",
-    [NumberSpace(), ElasticSpace(), LooseEndsSpace(), StagesSpace(), SposSpace(input_shape=(1, 8, 8), n_classes=10)],
+    [NumberSpace(), ElasticSpace(), LooseEndsSpace(), Stage(), SposSpace(input_shape=(1, 8, 8), n_classes=10)],
     ids=lambda space: type(space).__name__,
 )
 def test_parts_add_up(space: Space, by_macs: list[str]) -> None:
@@ -87,14 +93,14 @@ def test_parts_add_up(space: Space, by_macs: list[str]) -> None:
 
 
 def test_equal_parts_are_timed_once(by_macs: list[str]) -> None:
-    """27 forms of the blocks of three like stages are nine; a stem, a head, an empty call and five networks."""
-    profile(StagesSpace(), TORCH)
+    """What the four blocks of a stage can be is the same nine forms; a stem, a head, an empty call and five networks."""
+    profile(Stage(), TORCH)
     assert len(by_macs) == 9 + 2 + 1 + 5
 
 
 def test_a_stopped_profile_goes_on(by_macs: list[str]) -> None:
     """What was timed is not timed again; the table is the same; progress tells each measurement."""
-    space, timed, told = StagesSpace(), {}, []
+    space, timed, told = Stage(), {}, []
     first = profile(space, TORCH, timed=timed, advance=lambda done, total: told.append((done, total)))
     assert told == [(i, 17) for i in [*range(1, 17), 17]]
     n = len(by_macs)
@@ -102,6 +108,16 @@ def test_a_stopped_profile_goes_on(by_macs: list[str]) -> None:
         del timed[key]
     assert profile(space, TORCH, timed=timed).to_json() == first.to_json()
     assert len(by_macs) == n + 3
+
+
+class Pair(Space):
+    """Two archs."""
+
+    input_shape, n_classes = (1, 4, 4), 2
+
+    def network(self, choose: Chooser) -> nn.Module:
+        body = choose.op("body", {"plain": nn.Identity, "relu": nn.ReLU})
+        return nn.Sequential(body, nn.Flatten(), nn.Linear(16, 2))
 
 
 class Halves(Space):
@@ -136,7 +152,7 @@ def test_edges_are_parts_and_what_moves_nothing_is_free(by_macs: list[str]) -> N
 
 def test_a_file_gives_the_table_again(by_macs: list[str], tmp_path: Path) -> None:
     """Every figure; the document has the documented keys."""
-    space = StagesSpace()
+    space = Stage()
     table = profile(space, TORCH)
     table.save(tmp_path / "table.json")
     again = LookupTable.open(tmp_path / "table.json")
@@ -160,8 +176,8 @@ def test_expected_latency_is_the_mean(by_macs: list[str]) -> None:
 def test_a_table_of_another_space_is_refused(by_macs: list[str]) -> None:
     """Other decisions, or another input: one line with the command that measures the right one."""
     table = profile(NumberSpace(), TORCH)
-    with pytest.raises(InvalidValueError, match=r"NumberSpace' with other decisions than .*StagesSpace' has; measure"):
-        table.cost_rows(StagesSpace(), np.zeros((1, 21), np.int16))
+    with pytest.raises(InvalidValueError, match=r"NumberSpace' with other decisions than .*Stage' has; measure"):
+        table.cost_rows(Stage(), np.zeros((1, 9), np.int16))
     with pytest.raises(InvalidValueError, match=r"input_shape \[3, 6, 6\] instead of \[3, 9, 9\].*--input 3x9x9"):
         table.check_fits(NumberSpace(input_shape=(3, 9, 9)))
 
@@ -221,9 +237,10 @@ def test_numbers_out_of_range(change: dict[str, Any], message: str) -> None:
 
 def test_really_measured() -> None:
     """Both backends on a tiny space, no clock of ours: predictions are positive and finite."""
-    space = NumberSpace()
+    space = Pair()
     rows = space.decisions.enumerate_rows()
-    for config in (TORCH, ProfileConfig(warmup=1, repeats=2, n_fitted=1, n_checked=0)):
+    small = ProfileConfig(warmup=1, repeats=2, n_fitted=1, n_checked=0)
+    for config in (TORCH, small):
         found = profile(space, config).cost_rows(space, rows)
         assert np.isfinite(found).all()
         assert found.max() > 0

@@ -154,18 +154,30 @@ def _decisions_of(module: nn.Module) -> frozenset[str]:
 
 @dataclass
 class _Form:
-    """One form of a part, ready to run on a flat input."""
+    """One form of a part, ready to run on one tensor."""
 
     module: nn.Module
-    n_inputs: tuple[int, ...]
+    input_shape: tuple[int, ...]
 
 
 @dataclass
 class _Plan:
-    """What is to be timed: forms by signature, and which of them each term is the sum of."""
+    """What is to be timed: forms by signature, and which of them each term is the sum of.
+
+    Attributes:
+        forms: To be timed.
+        known: Signatures that were met, also of forms that only pass on or reshape what they get.
+        terms: Of each arch that was built, the forms of its parts by scope.
+    """
 
     forms: dict[str, _Form] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
     terms: list[tuple[Rows, dict[Scope, list[str]]]] = field(default_factory=list)
+
+    def add(self, signature: str, form: _Form) -> None:
+        self.known.add(signature)
+        if count(form.module, form.input_shape).memory_access_bytes:
+            self.forms[signature] = form
 
 
 class _Profiler:
@@ -226,14 +238,11 @@ class _Profiler:
             network(torch.zeros(1, *self.space.input_shape))
         for part in present:
             for arguments in calls.get(part.path, ()):
-                form = _Fed(modules[part.path], arguments)
-                if count(form, (form.n_numbers,)).memory_access_bytes == 0:
-                    continue  # passes on or reshapes
                 signature = _signature(modules[part.path], arguments)
-                plain = len(form.shapes) == 1 and arguments == (form.only,)
-                made = _Form(modules[part.path], form.shapes[0]) if plain else _Form(form, (form.n_numbers,))
-                plan.forms.setdefault(signature, made)
-                terms.setdefault(part.scope, []).append(signature)
+                if signature not in plan.known:
+                    plan.add(signature, _form(modules[part.path], arguments))
+                if signature in plan.forms:
+                    terms.setdefault(part.scope, []).append(signature)
         return terms
 
     def _whole_rows(self, tables: ScopeTables) -> Iterator[tuple[Rows, bool]]:
@@ -258,7 +267,7 @@ class _Profiler:
             config = self.config
             self.timed[signature] = measure_latency(
                 form.module,
-                form.n_inputs,
+                form.input_shape,
                 backend=config.backend,
                 threads=config.threads,
                 warmup=config.warmup,
@@ -306,15 +315,21 @@ def _spread(n: int, k: int) -> list[int]:
     return sorted(set(np.linspace(0, n - 1, min(n, k)).round().astype(int).tolist()))
 
 
+def _form(module: nn.Module, arguments: tuple[Any, ...]) -> _Form:
+    """A part as it was called, to be run on one tensor."""
+    if len(arguments) == 1 and isinstance(arguments[0], Tensor):
+        return _Form(module, tuple(arguments[0].shape[1:]))
+    fed = _Fed(module, arguments)
+    return _Form(fed, (fed.n_numbers,))
+
+
 class _Fed(nn.Module):
     """A module that takes its arguments, tensors in any nesting, from one flat input (N, numbers)."""
 
     def __init__(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         super().__init__()
         self.module, self.arguments = module, arguments
-        tensors = list(tensors_in(arguments))
-        self.only = tensors[0] if len(tensors) == 1 else None
-        self.shapes = [tuple(tensor.shape[1:]) for tensor in tensors]
+        self.shapes = [tuple(tensor.shape[1:]) for tensor in tensors_in(arguments)]
         self.n_numbers = sum(int(np.prod(shape)) for shape in self.shapes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -19,10 +19,19 @@ from torch import Tensor, nn
 
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError, RunFolderError
-from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
-from archwright.costs.count import Count, count
+from archwright.costs.count import count
 from archwright.costs.limits import Watch, open_costs
+from archwright.costs.measuring import (
+    Choice,
+    Latencies,
+    choose_measured,
+    latency_lines,
+    limit_line,
+    limit_values,
+    measure_winner,
+    satisfaction,
+)
 from archwright.evaluators.from_scratch import train_network
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.preprocessing import input_metadata
@@ -96,7 +105,10 @@ def finish(
     device: torch.device,
     curves: Mapping[str, Any] | None = None,
 ) -> Result:
-    """Retrain, compare, test once, export, report.
+    """Measure, retrain, compare, test once, export, report.
+
+    The winner is the best trial within the limits; where a latency is limited, the best whose network keeps it when
+    it is measured.
 
     Args:
         run: Where it happens; done phases are not repeated.
@@ -110,18 +122,22 @@ def finish(
         curves: Loss curves of earlier trainings, for the page.
     """
     baseline = _random_baseline(run, space, found)
-    finalists = [Finalist("winner", found.best.arch), Finalist("baseline", baseline.best.arch)]
-    finalists += [Finalist(f"draw{i}", arch) for i, arch in enumerate(_draws(run, space, found.objective, n_draws))]
+    choice = choose_measured(run, space, found.ranked, found.objective.constraints, found.costs)
+    finalists = [Finalist("winner", choice.trial.arch), Finalist("baseline", baseline.best.arch)]
+    finalists += [Finalist(f"draw{i}", arch) for i, arch in enumerate(_draws(run, space, found, n_draws))]
     networks, losses = _retrain(run, space, finalists, task, retrain, device)
+    winner = networks["winner"]
     tested = _test_once(run, networks, task, device)
-    record = _record(run, space, found, baseline, finalists, tested, task, recipe, networks["winner"])
+    exported = None if run.folder is None else _export(run, space, choice.trial.arch, winner, task)
+    latency_ms = measure_winner(run, winner, space.input_shape, choice.latency_ms, exported)
+    selected = _selected(space, found, choice, winner, latency_ms, tested["winner"], task.metric)
+    record = _record(run, space, found, baseline, finalists, tested, task, recipe, selected)
     if run.folder is not None:
-        _export(run, space, found.best.arch, networks["winner"], task)
         record["ledger"] = run.ledger
         _write_page(run, space, record, found, baseline, {**(curves or {}), "retrained winner": losses})
     record["ledger"] = run.ledger
     run.finish(record)
-    return Result(record, space, networks["winner"], found.trials, run.folder)
+    return Result(record, space, winner, found.trials, run.folder)
 
 
 def _random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResult:
@@ -129,17 +145,25 @@ def _random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResul
     n_trials = len(found.trials)
     strategy = Random(space, n_trials=n_trials, seed=derive_seed(run.seed, "baseline"))
     with run.phase("baseline", total=n_trials) as phase:
-        result = search(space, strategy, found.evaluator, found.objective, store=run.store("baseline"), phase=phase)
+        result = search(
+            space,
+            strategy,
+            found.evaluator,
+            found.objective,
+            costs=found.costs,
+            store=run.store("baseline"),
+            phase=phase,
+        )
         if not phase.is_done:
             phase.finish()
     return result
 
 
-def _draws(run: Run, space: Space, objective: Objective, n: int) -> list[Arch]:
+def _draws(run: Run, space: Space, found: SearchResult, n: int) -> list[Arch]:
     """Random feasible archs."""
     if n == 0:
         return []
-    feasible = Watch(space, open_costs(objective.costs)).feasible(objective)
+    feasible = Watch(space, found.costs).feasible(found.objective)
     rng = np.random.default_rng(derive_seed(run.seed, "draws"))
     return space.decisions.archs(draw_feasible(space.decisions, feasible, n, rng))
 
@@ -178,6 +202,31 @@ def _test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: 
     return {role: float(score) for role, score in tested.items()}
 
 
+def _selected(
+    space: Space,
+    found: SearchResult,
+    choice: Choice,
+    winner: nn.Module,
+    latency_ms: Latencies,
+    test: float,
+    metric: str,
+) -> dict[str, Any]:
+    """What is said of the network that was taken."""
+    counted = count(winner, space.input_shape)
+    values = limit_values(found.objective, found.costs, winner, space.input_shape, latency_ms)
+    return {
+        "arch": choice.trial.arch.to_json(),
+        "test": test,
+        "validation": float(choice.trial.metrics[metric]),
+        "params": counted.params,
+        "macs": counted.macs,
+        "memory_access_bytes": counted.memory_access_bytes,
+        "latency_ms": latency_ms,
+        "constraints": satisfaction(found.objective, choice.trial, values),
+        "passed_over": choice.passed_over,
+    }
+
+
 def _record(
     run: Run,
     space: Space,
@@ -187,23 +236,14 @@ def _record(
     tested: Mapping[str, float],
     task: Task,
     recipe: str,
-    winner: nn.Module,
+    selected: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What result.json holds, but for the ledger."""
-    best, counted = found.best, count(winner, space.input_shape)
     draws = [
         {"arch": finalist.arch.to_json(), "test": tested[finalist.role], "macs": _macs(space, finalist.arch)}
         for finalist in finalists
         if finalist.role.startswith("draw")
     ]
-    selected = {
-        "arch": best.arch.to_json(),
-        "test": tested["winner"],
-        "validation": float(best.metrics[task.metric]),
-        "params": counted.params,
-        "macs": counted.macs,
-        "constraints": [_satisfaction(c, best, counted, winner, space) for c in found.objective.constraints],
-    }
     return {
         "format": RESULT_FORMAT,
         "recipe": recipe,
@@ -213,7 +253,7 @@ def _record(
         "metric": task.metric,
         "direction": task.direction,
         **selected,
-        "code": space.code(best.arch),
+        "code": space.code(finalists[0].arch),
         "n_evaluated": len(found.trials),
         "random_baseline": {
             "arch": baseline.best.arch.to_json(),
@@ -223,20 +263,7 @@ def _record(
             "n_evaluated": len(baseline.trials),
             "draws": draws,
         },
-        "selected": [selected],
-    }
-
-
-def _satisfaction(
-    constraint: Constraint, best: Trial, counted: Count, winner: nn.Module, space: Space
-) -> dict[str, Any]:
-    value = open_costs([constraint.cost])[0].cost_module(winner, space.input_shape)
-    return {
-        "cost": constraint.cost,
-        "limit": float(constraint.limit),
-        "predicted": float(best.costs[constraint.cost]),
-        "value": value,
-        "satisfied": bool(value <= constraint.limit),
+        "selected": [dict(selected)],
     }
 
 
@@ -247,22 +274,23 @@ def _macs(space: Space, arch: Arch) -> int:
 # ── files ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> None:
-    """best/: arch.json, model.safetensors, and model.onnx checked against torch."""
+def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> Path:
+    """best/: arch.json, model.safetensors, and model.onnx checked against torch, whose path is returned."""
+    path = run.path("best/model.onnx")
     with run.phase("export", total=3) as phase:
         if phase.is_done:
-            return
+            return path
         run.path("best").mkdir(exist_ok=True)
         metadata = input_metadata(task.class_names, task.preprocessing)
         run.write_json("best/arch.json", arch_document(space, arch))
         phase.advance(1)
         save_weights(network, run.path("best/model.safetensors"), metadata=metadata)
         phase.advance(2)
-        path = run.path("best/model.onnx")
         export_onnx(network, space.input_shape, path, metadata=metadata)
         difference = verify_onnx(path, network, space.input_shape)
         phase.advance(3)
         phase.finish(state={"onnx_difference": difference})
+    return path
 
 
 def _write_page(
@@ -363,8 +391,8 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
         f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
     ]
     for limit in record["constraints"]:
-        word = "kept" if limit["satisfied"] else "MISSED"
-        lines.append(f"limit      {limit['cost']} <= {limit['limit']:,.10g}: {word} with {limit['value']:,.10g}")
+        lines.append(limit_line(limit))
+    lines += latency_lines(record)
     lines.append(
         f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({baseline['n_evaluated']})"
     )

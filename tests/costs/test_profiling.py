@@ -93,7 +93,7 @@ def test_parts_add_up(space: Space, by_macs: list[str]) -> None:
 
 
 def test_equal_parts_are_timed_once(by_macs: list[str]) -> None:
-    """What the four blocks of a stage can be is the same nine forms; a stem, a head, an empty call and five networks."""
+    """Four blocks of the same nine forms, a stem, a head, an empty call and five networks."""
     profile(Stage(), TORCH)
     assert len(by_macs) == 9 + 2 + 1 + 5
 

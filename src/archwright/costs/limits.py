@@ -22,13 +22,18 @@ MAX_LISTED = 1000
 """Archs up to which the smallest value is looked for among all of them."""
 
 
-def open_costs(names: Sequence[str]) -> list[Cost]:
+def open_costs(names: Sequence[str], known: Sequence[Cost] = ()) -> list[Cost]:
     """Costs by catalogue name, each once.
+
+    Args:
+        names: Which.
+        known: Costs that are open already, taken where a name is theirs.
 
     Raises:
         UnknownNameError: If there is no such cost; offers the nearest.
     """
-    return [catalog.load("cost", name)() for name in dict.fromkeys(names)]
+    by_name = {cost.name: cost for cost in known}
+    return [by_name.get(name) or catalog.load("cost", name)() for name in dict.fromkeys(names)]
 
 
 class Watch:

@@ -17,7 +17,7 @@ from archwright.costs import LookupTable, OnnxLatency, ProfileConfig, SpaceTable
 from archwright.costs.count import count
 from archwright.costs.latency import Latency
 from archwright.costs.lookup import fitted
-from archwright.costs.profiling import parts_of
+from archwright.costs.parts import parts_of, signature_of
 from archwright.nn.choice import Chooser, Supernet
 from archwright.spaces import Space, SposSpace
 from archwright.testing import ElasticSpace, LooseEndsSpace, MBConvSpace, NumberSpace, StagesSpace
@@ -131,6 +131,15 @@ class Halves(Space):
         return _Halves(node, choose.op("last", {"plain": nn.Identity, "relu": nn.ReLU}))
 
 
+class _Scaled(nn.Module):
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor, self.fn = factor, lambda x: x + 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * self.fn(x)
+
+
 class _Halves(nn.Module):
     def __init__(self, node: nn.Module, last: nn.Module) -> None:
         super().__init__()
@@ -139,6 +148,23 @@ class _Halves(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self.linear(self.flat(self.last(self.node([x, -x]))))
         return result
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (nn.Conv2d(2, 4, 3), nn.Conv2d(2, 4, 3), True),
+        (nn.Conv2d(2, 4, 3), nn.Conv2d(2, 4, 3, stride=2), False),
+        (nn.Sequential(nn.ReLU()), nn.Sequential(nn.SiLU()), False),
+        (_Scaled(2), _Scaled(2), True),
+        (_Scaled(2), _Scaled(3), False),
+    ],
+)
+def test_forms_are_told_apart(one: nn.Module, other: nn.Module, is_same: bool) -> None:
+    """By structure and by the plain attributes that a module does not print; weights do not matter."""
+    x = (torch.zeros(1, 2, 4, 4),)
+    assert (signature_of(one, x) == signature_of(other, x)) is is_same
+    assert signature_of(one, x) != signature_of(one, (torch.zeros(1, 2, 5, 5),))
 
 
 def test_edges_are_parts_and_what_moves_nothing_is_free(by_macs: list[str]) -> None:

@@ -187,8 +187,6 @@ def latency_lines(record: Mapping[str, Any]) -> list[str]:
     lines = [f"latency    {', '.join(taken)} (one image, one thread, median)"] if taken else []
     n = len({json.dumps(one["arch"]) for one in record.get("passed_over", ())})
     if n:
-        plural = ("networks", "were") if n > 1 else ("network", "was")
-        lines.append(
-            f"           {n} better-scored {plural[0]} missed a limit when measured and {plural[1]} passed over"
-        )
+        plural = "s" if n > 1 else ""
+        lines.append(f"           passed over: {n} better-scored network{plural} that missed a limit when measured")
     return lines

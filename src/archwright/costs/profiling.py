@@ -9,34 +9,27 @@ is fitted from sums to the times of some whole networks; others show how good it
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.costs.count import count
 from archwright.costs.latency import BACKENDS, REPEATS, WARMUP, Backend, measure_latency
 from archwright.costs.lookup import SpaceTable, fitted
-from archwright.costs.memory import tensors_in
-from archwright.costs.scopes import Scope, ScopeTables, n_combinations
+from archwright.costs.parts import Form, calls_of, form_of, parts_of, signature_of
+from archwright.costs.scopes import Scope, ScopeTables
 from archwright.nn.choice import Supernet
-from archwright.nn.choice.modules import ChoiceModule, OpChoice
-from archwright.nn.sizes import lazies_in
 from archwright.spaces.base import Space
-
-MAX_FORMS = 64
-"""Combinations of decisions up to which a module is one part."""
 
 N_RANKED = 64
 """Random archs among which those to measure as a whole are chosen."""
@@ -100,66 +93,6 @@ def profile(
     return profiler.table()
 
 
-@dataclass(frozen=True)
-class Part:
-    """A module of the supernet that is timed on its own.
-
-    Attributes:
-        path: Of its counterpart in a stand-alone network.
-        scope: Columns of all decisions it depends on.
-        keys: Candidates that must be chosen for it to exist: (column, position) pairs.
-    """
-
-    path: str
-    scope: Scope
-    keys: tuple[tuple[int, int], ...] = ()
-
-
-def parts_of(network: nn.Module, decisions: DecisionSpace, max_forms: int = MAX_FORMS) -> list[Part]:
-    """The parts of a supernet: as few and as large as `max_forms` forms each allow.
-
-    Raises:
-        InvalidValueError: If a module that cannot be cut has more forms.
-    """
-    found: list[Part] = []
-
-    def visit(module: nn.Module, path: str, above: frozenset[int], keys: tuple[tuple[int, int], ...]) -> None:
-        names = {name for part in module.modules() for name in _decisions_of(part)}
-        scope = tuple(sorted(above | {decisions.position(name) for name in names}))
-        if n_combinations(decisions, scope) <= max_forms:
-            found.append(Part(path, scope, keys))
-            return
-        children = list(module.named_children())
-        if not children:
-            raise InvalidValueError(
-                f"{type(module).__name__} at {path or 'the top'} depends on {len(scope)} decisions with more than "
-                f"{max_forms} combinations; no table of its latency can be measured"
-            )
-        below = above | {decisions.position(module.decision)} if isinstance(module, ChoiceModule) else above
-        for name, child in children:
-            if isinstance(module, OpChoice):
-                key = (decisions.position(module.decision), module.keys.index(name))
-                visit(child, path, below, (*keys, key))
-            else:
-                visit(child, f"{path}.{name}" if path else name, below, keys)
-
-    visit(network, "", frozenset(), ())
-    return found
-
-
-def _decisions_of(module: nn.Module) -> frozenset[str]:
-    own = frozenset({module.decision}) if isinstance(module, ChoiceModule) else frozenset()
-    return own.union(*(size.decisions for size in lazies_in(module)))
-
-
-@dataclass
-class _Form:
-    """One form of a part, ready to run on one tensor."""
-
-    module: nn.Module
-    input_shape: tuple[int, ...]
-
-
 @dataclass
 class _Plan:
     """What is to be timed: forms by signature, and which of them each term is the sum of.
@@ -170,11 +103,11 @@ class _Plan:
         terms: Of each arch that was built, the forms of its parts by scope.
     """
 
-    forms: dict[str, _Form] = field(default_factory=dict)
+    forms: dict[str, Form] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     terms: list[tuple[Rows, dict[Scope, list[str]]]] = field(default_factory=list)
 
-    def add(self, signature: str, form: _Form) -> None:
+    def add(self, signature: str, form: Form) -> None:
         self.known.add(signature)
         if count(form.module, form.input_shape).memory_access_bytes:
             self.forms[signature] = form
@@ -198,7 +131,7 @@ class _Profiler:
         plan = self._plan()
         whole = min(self.config.n_fitted + self.config.n_checked, self.decisions.size())
         done, total = 0, 1 + len(plan.forms) + whole
-        empty = self._time(EMPTY, _Form(nn.ReLU(), (1,)))
+        empty = self._time(EMPTY, Form(nn.ReLU(), (1,)))
         for signature, form in plan.forms.items():
             done += 1
             self._tell(done, total)
@@ -234,13 +167,13 @@ class _Profiler:
         modules: dict[str, nn.Module] = dict(network.named_modules(remove_duplicate=False))
         present = [p for p in self.parts if p.path in modules and all(row[c] == k for c, k in p.keys)]
         terms: dict[Scope, list[str]] = {}
-        with _calls(network, {part.path: modules[part.path] for part in present}) as calls, torch.inference_mode():
+        with calls_of(network, {part.path: modules[part.path] for part in present}) as calls, torch.inference_mode():
             network(torch.zeros(1, *self.space.input_shape))
         for part in present:
             for arguments in calls.get(part.path, ()):
-                signature = _signature(modules[part.path], arguments)
+                signature = signature_of(modules[part.path], arguments)
                 if signature not in plan.known:
-                    plan.add(signature, _form(modules[part.path], arguments))
+                    plan.add(signature, form_of(modules[part.path], arguments))
                 if signature in plan.forms:
                     terms.setdefault(part.scope, []).append(signature)
         return terms
@@ -254,15 +187,15 @@ class _Profiler:
         others = np.setdiff1d(np.arange(len(rows)), _spread(len(rows), self.config.n_fitted))
         yield from ((rows[others[i]], False) for i in _spread(len(others), self.config.n_checked))
 
-    def _whole(self, row: Rows) -> tuple[str, _Form]:
-        return f"network {self.space.code(self.decisions.arch(row))}", _Form(self._build(row), self.space.input_shape)
+    def _whole(self, row: Rows) -> tuple[str, Form]:
+        return f"network {self.space.code(self.decisions.arch(row))}", Form(self._build(row), self.space.input_shape)
 
     def _build(self, row: Rows) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
             return self.space.build(self.decisions.arch(row)).eval()
 
-    def _time(self, signature: str, form: _Form) -> float:
+    def _time(self, signature: str, form: Form) -> float:
         if signature not in self.timed:
             config = self.config
             self.timed[signature] = measure_latency(
@@ -313,77 +246,6 @@ class _Profiler:
 def _spread(n: int, k: int) -> list[int]:
     """At most k of the numbers from 0 to n - 1, evenly spread, both ends among them."""
     return sorted(set(np.linspace(0, n - 1, min(n, k)).round().astype(int).tolist()))
-
-
-def _form(module: nn.Module, arguments: tuple[Any, ...]) -> _Form:
-    """A part as it was called, to be run on one tensor."""
-    if len(arguments) == 1 and isinstance(arguments[0], Tensor):
-        return _Form(module, tuple(arguments[0].shape[1:]))
-    fed = _Fed(module, arguments)
-    return _Form(fed, (fed.n_numbers,))
-
-
-class _Fed(nn.Module):
-    """A module that takes its arguments, tensors in any nesting, from one flat input (N, numbers)."""
-
-    def __init__(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        super().__init__()
-        self.module, self.arguments = module, arguments
-        self.shapes = [tuple(tensor.shape[1:]) for tensor in tensors_in(arguments)]
-        self.n_numbers = sum(int(np.prod(shape)) for shape in self.shapes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        pieces = torch.split(x, [int(np.prod(shape)) for shape in self.shapes], dim=1)
-        fed = iter([torch.unflatten(piece, 1, shape) for piece, shape in zip(pieces, self.shapes, strict=True)])
-        results = list(tensors_in(self.module(*_replaced(self.arguments, fed))))
-        return results[0] if len(results) == 1 else torch.cat([result.flatten(1) for result in results], dim=1)
-
-
-def _replaced(thing: Any, tensors: Iterator[Tensor]) -> Any:
-    if isinstance(thing, Tensor):
-        return next(tensors)
-    if isinstance(thing, list | tuple):
-        return type(thing)([_replaced(item, tensors) for item in thing])
-    return thing
-
-
-@contextmanager
-def _calls(network: nn.Module, modules: dict[str, nn.Module]) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
-    """Arguments of each call of some modules of a network, by path."""
-    found: dict[str, list[tuple[Any, ...]]] = {}
-    handles = [
-        module.register_forward_pre_hook(lambda _module, args, path=path: found.setdefault(path, []).append(args))
-        for path, module in modules.items()
-    ]
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _signature(module: nn.Module, arguments: tuple[Any, ...]) -> str:
-    """A text that two modules share only if they do the same to inputs of the same shape, weights aside."""
-    described = [
-        (
-            name,
-            f"{type(part).__module__}.{type(part).__qualname__}",
-            part.extra_repr(),
-            sorted((key, str(value)) for key, value in vars(part).items() if _is_plain(key, value)),
-            [(key, list(tensor.shape)) for key, tensor in part.state_dict().items()],
-        )
-        for name, part in module.named_modules()
-    ]
-    shapes = [list(tensor.shape) for tensor in tensors_in(arguments)]
-    return hashlib.sha256(json.dumps([described, shapes]).encode()).hexdigest()
-
-
-def _is_plain(key: str, value: object) -> bool:
-    """Whether an attribute may say what a module does: a number, a text, a function, or several."""
-    if key.startswith("_") or key == "training":
-        return False
-    items = value if isinstance(value, tuple | list) else (value,)
-    return all(isinstance(item, bool | int | float | str) or item is None or callable(item) for item in items)
 
 
 def machine() -> dict[str, Any]:

@@ -270,9 +270,7 @@ def estimate(config: SposConfig, task: Task) -> list[str]:
     }
     lines = [f"  {_duration(seconds):>9}  {what}" for what, seconds in parts.items()]
     if n_unmeasured(costs):
-        lines.append(
-            f"  {'not known':>9}  measuring {n_unmeasured(costs)} latency table(s) first; --set latency_table=FILE"
-        )
+        lines.append(f"  {'unknown':>9}  measuring a latency table first, unless --set latency_table=FILE gives one")
     return [f"estimated time {_duration(sum(parts.values()))} on {config.threads} threads of {device.type}", *lines]
 
 

@@ -171,7 +171,5 @@ def test_lines_for_people() -> None:
         "           passed over: 1 better-scored network that missed a limit when measured",
     ]
     record["passed_over"] = [{"arch": {"a": 1}}, {"arch": {"a": 2}}]
-    assert (
-        latency_lines(record)[1] == "           2 better-scored networks missed a limit when measured, were passed over"
-    )
+    assert "2 better-scored networks that missed" in latency_lines(record)[1]
     assert latency_lines({}) == []

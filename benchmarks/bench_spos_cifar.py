@@ -2,8 +2,9 @@
 
 usage: bench_spos_cifar.py IMAGES.npz      (20,000 training and 4,000 test images as `--data npz:PATH` reads them)
 
-Every network is trained from scratch with the same configuration, seed and data; each meets the test part once. The
-limit is the cost of the dearest all-same network, so that all of them keep it. Skips where the file is not given.
+Every network of a seed is trained from scratch with the same configuration, seed and data; each meets the test part
+once. The limit is the cost of the dearest all-same network, so that all of them keep it. Runs are kept under
+runs/bench-spos-cifar and continued where they were stopped. Skips where the file is not given.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from archwright.runs.progress import make_progress
 from archwright.spaces.spos import CANDIDATES, SposSpace
 from archwright.tasks import open_task
 from archwright.training.evaluate import evaluate
-from common import machine, report
+from common import machine, mean_interval, report
 
-SEED = 0
+SEEDS = range(3)
+Row = tuple[float, float]
+"""Test accuracy, multiply-accumulates."""
 
 
 def main() -> None:
@@ -32,24 +35,37 @@ def main() -> None:
         print("skipped: give an npz with CIFAR-10 images")
         return
     print(machine())
-    task = open_task(f"npz:{sys.argv[1]}", seed=SEED)
+    found = [networks(seed, Path(sys.argv[1])) for seed in SEEDS]
+    for name in found[0]:
+        rows = [row for seed in found for row in seed[name]]
+        macs = sorted({round(macs / 1e6, 2) for _, macs in rows})
+        tests = ", ".join(f"{test:.4f}" for test, _ in rows)
+        report(name, f"{mean_interval([test for test, _ in rows])}: {tests}; {macs[0]} to {macs[-1]} M")
+
+
+def networks(seed: int, images: Path) -> dict[str, list[Row]]:
+    """What each way to choose a network gives."""
+    task = open_task(f"npz:{images}", seed=seed)
     space = SposSpace(input_shape=task.input_shape, n_classes=task.n_classes)
     same = {key: Arch(dict.fromkeys(space.decisions.names, key)) for key in CANDIDATES}
     macs = {key: float(Macs().cost_rows(space, space.row(arch)[None])[0]) for key, arch in same.items()}
-    limit = max(macs.values())
     preset = SposConfig.preset("quick", task.input_shape)
-    config = SposConfig(**{**vars(preset), "limits": (("macs", limit),), "seed": SEED})
-    result = spos(config, task, out="runs/bench-spos-cifar", resume=True, progress=make_progress(sys.stderr))
-    record, baseline = result.record, result.record["random_baseline"]
-    report("limit", f"{limit / 1e6:.2f} M multiply-accumulates")
-    report("evolved", f"{record['test']:.4f}, {record['macs'] / 1e6:.2f} M")
-    report("random search, equal budget", f"{baseline['test']:.4f}, {baseline['macs'] / 1e6:.2f} M")
-    for draw in baseline["draws"]:
-        report("random draw", f"{draw['test']:.4f}, {draw['macs'] / 1e6:.2f} M")
-    seed, device = derive_seed(SEED, "retrain"), torch.device("cpu")
+    config = SposConfig(**{**vars(preset), "limits": (("macs", max(macs.values())),), "seed": seed})
+    out = Path("runs/bench-spos-cifar") / str(seed)
+    record = spos(config, task, out=out, resume=True, progress=make_progress(sys.stderr)).record
+    baseline = record["random_baseline"]
+    rows: dict[str, list[Row]] = {
+        "evolved": [(record["test"], record["macs"])],
+        "random search, equal budget": [(baseline["test"], baseline["macs"])],
+        "random draws": [(draw["test"], draw["macs"]) for draw in baseline["draws"]],
+    }
+    seed_used, device = derive_seed(seed, "retrain"), torch.device("cpu")
     for key, arch in same.items():
-        network, _ = train_network(space, arch, task, config.retrain, part="train+validation", seed=seed, device=device)
-        report(f"all {key}", f"{evaluate(network, task, 'test')[task.metric]:.4f}, {macs[key] / 1e6:.2f} M")
+        network, _ = train_network(
+            space, arch, task, config.retrain, part="train+validation", seed=seed_used, device=device
+        )
+        rows[f"all {key}"] = [(evaluate(network, task, "test")[task.metric], macs[key])]
+    return rows
 
 
 if __name__ == "__main__":

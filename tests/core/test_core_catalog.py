@@ -62,3 +62,10 @@ def test_the_file_is_sorted_by_kind_and_name() -> None:
     """Two entries the wrong way round come out in order."""
     one, other = (catalog.Entry(name, kind, "", "", "m:a") for name, kind in (("b", "space"), ("z", "recipe")))  # type: ignore[arg-type]
     assert [entry["name"] for entry in json.loads(catalog.dump([one, other]))] == ["z", "b"]
+
+
+def test_known_names_are_told_from_others() -> None:
+    """In any spelling, of that kind only."""
+    assert catalog.is_known("space", "SPOS")
+    assert not catalog.is_known("cost", "spos")
+    assert not catalog.is_known("space", "spo")

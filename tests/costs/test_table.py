@@ -16,7 +16,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.costs.count import count
 from archwright.costs.counted import ActivationPeak, Flops, Macs, MemoryAccess, ModelSize, Params
 from archwright.costs.table import CostTables, tables_of
-from archwright.spaces import Space, SposSpace
+from archwright.spaces import NasBench201, Space, SposSpace
 from archwright.testing import (
     BranchSpace,
     ElasticSpace,
@@ -86,6 +86,17 @@ def test_a_contradiction_found_late_ends_the_tables() -> None:
     rows = space.decisions.enumerate_rows()
     assert (tables.cost_rows(rows) == built_and_counted(space, rows)).all()
     assert not tables.is_additive
+
+
+def test_a_cell_that_leaves_out_zeros_is_counted() -> None:
+    """What its sums read depends on all edges together: memory access of NAS-Bench-201 is exact, but no sum."""
+    space = NasBench201(channels=4, cells=1, input_shape=(3, 8, 8))
+    rows = space.decisions.sample(6, np.random.default_rng(1))
+    expected = built_and_counted(space, rows, ["memory_access_bytes"])[:, 0]
+    assert MemoryAccess().cost_rows(space, rows).tolist() == expected.tolist()
+    assert [cost.is_summed(space) for cost in (Macs(), ModelSize(), MemoryAccess(), ActivationPeak())] == [
+        *(True, True, False, False)
+    ]
 
 
 def test_no_rows_cost_nothing() -> None:

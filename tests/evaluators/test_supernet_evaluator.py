@@ -17,7 +17,7 @@ from archwright.evaluators import CalibrationConfig, SupernetEvaluator
 from archwright.nn.choice import Chooser, selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.nn.sizes import lazies_in
-from archwright.spaces import Space, SposSpace
+from archwright.spaces import NasBench201, NasBench201Size, Space, SposSpace
 from archwright.tasks import ImageTask
 from archwright.testing import BranchSpace, ElasticSpace, NumberSpace, StagesSpace
 from archwright.training.evaluate import evaluate
@@ -100,6 +100,8 @@ SPACES: dict[str, Callable[[], Space]] = {
     "one operation a node": BranchSpace,
     "widths": NumberSpace,
     "depths": OneStage,
+    "cells": lambda: NasBench201(input_shape=(3, 8, 8), n_classes=4, channels=4, cells=2).search_form(),
+    "widths of cells": lambda: NasBench201Size(input_shape=(3, 8, 8), n_classes=4),
 }
 
 
@@ -135,6 +137,17 @@ def test_equals_a_plain_loop(
         accuracy, loss = scored_plainly(space, supernet_of(space), task_for(space), candidate.arch, SEED)
         assert metrics["top1_accuracy"] == accuracy
         assert metrics["loss"] == pytest.approx(loss, abs=1e-5)
+
+
+def test_bfloat16_is_close_to_float32(
+    space: Space, make: Callable[..., SupernetEvaluator], population: Callable[..., list[Candidate]]
+) -> None:
+    """Losses of four archs within a twentieth; eight bits of mantissa, some ten layers."""
+    candidates = population(space, 4)
+    exact, short = make(space).evaluate(candidates), make(space, precision="bfloat16").evaluate(candidates)
+    for one, other in zip(exact, short, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=0.05)
+        assert other["loss"] != one["loss"]
 
 
 def test_sharing_changes_no_bit(

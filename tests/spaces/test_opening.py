@@ -115,6 +115,26 @@ def test_a_space_in_a_file(file: Path) -> None:
     assert open_architecture(f"{file}:MySpace:010").arch == {"width": 4, "kernel": 3, "act": "relu"}
 
 
+@pytest.mark.parametrize(
+    ("spec", "space"),
+    [
+        ("nasbench201-size:8:16:8:8:64", "nasbench201-size"),
+        ("NASBENCH201_SIZE:8:16:8:8:64", "nasbench201-size"),
+        ("archwright.spaces:NasBench201Size:8:16:8:8:64", "archwright.spaces:NasBench201Size"),
+    ],
+)
+def test_a_code_may_hold_colons(spec: str, space: str) -> None:
+    """Behind a catalogue name all is code; behind a module comes the class first."""
+    opened = open_architecture(spec)
+    assert (opened.space.name, opened.space.code(opened.arch)) == (space, "8:16:8:8:64")
+
+
+def test_the_path_of_a_file_may_hold_colons(file: Path) -> None:
+    """The class stands behind `.py`."""
+    moved = file.rename(file.parent / "a:b.py")
+    assert open_architecture(f"{moved}:MySpace:010").space.size() == 8
+
+
 def test_a_space_in_a_module() -> None:
     """Imported because the user names it."""
     assert open_space("archwright.testing:BranchSpace", n_classes=7).n_classes == 7

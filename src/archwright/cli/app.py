@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from archwright import __version__
-from archwright.cli import cost, describe, export, listing, profile, search, status
+from archwright.cli import cost, describe, export, listing, profile, rank, search, status
 from archwright.cli.boundary import guarded
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -19,6 +19,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "describe": describe.describe,
     "cost": cost.cost,
     "profile": profile.profile,
+    "rank": rank.rank,
     "export": export.export,
 }
 """In the order of the help page."""

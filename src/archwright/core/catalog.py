@@ -82,6 +82,11 @@ def find(kind: Kind, name: str) -> Entry:
         raise UnknownNameError(kind, name, by_name) from None
 
 
+def is_known(kind: Kind, name: str) -> bool:
+    """Whether there is an entry of that kind and name."""
+    return any(entry.name == canonical_name(name) for entry in entries(kind))
+
+
 def load(kind: Kind, name: str) -> Any:
     """The object behind a name; only its own module is imported."""
     module, _, attribute = find(kind, name).target.partition(":")

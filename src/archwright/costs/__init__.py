@@ -7,6 +7,7 @@ from archwright.costs.describe import cost, describe
 from archwright.costs.latency import Latency, OnnxLatency, TorchLatency, measure_latency
 from archwright.costs.limits import Watch, open_costs
 from archwright.costs.lookup import LookupTable, SpaceTable
+from archwright.costs.nasbench201 import NasBench201Flops
 from archwright.costs.profiling import ProfileConfig, profile
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Macs",
     "MemoryAccess",
     "ModelSize",
+    "NasBench201Flops",
     "OnnxLatency",
     "Params",
     "ProfileConfig",

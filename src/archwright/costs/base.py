@@ -35,6 +35,10 @@ class Cost(ABC):
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
         """The cost (n,) of the stand-alone network of each row (n, n_decisions) of a space."""
 
+    def is_summed(self, space: Space) -> bool:
+        """Whether rows of that space are looked up in sums, in microseconds, rather than each found out on its own."""
+        return True
+
     def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
         """The mean cost when every decision of a space is drawn on its own; only additive costs have it.
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -15,8 +14,7 @@ from archwright.core.decisions import Rows
 from archwright.costs.base import Cost
 from archwright.costs.count import count
 from archwright.costs.scopes import Probabilities
-from archwright.costs.table import COLUMNS, MEMORY_ACCESS, tables_of
-from archwright.nn.choice import Supernet, selection_of
+from archwright.costs.table import ACTIVATION_PEAK, COLUMNS, MEMORY_ACCESS, RowCounts, tables_of
 from archwright.spaces.base import Space
 
 
@@ -35,6 +33,9 @@ class _Counted(Cost):
 
     def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
         return self.factor * tables_of(space, self.group).expected(probabilities, self.column)
+
+    def is_summed(self, space: Space) -> bool:
+        return tables_of(space, self.group).is_additive
 
 
 @listed("cost", "params", summary="learnable parameters")
@@ -93,7 +94,7 @@ class ActivationPeak(Cost):
     take microseconds).
     """
 
-    name = "activation_peak_bytes"
+    name = ACTIVATION_PEAK
     unit = "bytes"
 
     def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
@@ -101,24 +102,9 @@ class ActivationPeak(Cost):
 
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
         if "_peaks" not in vars(space):
-            vars(space)["_peaks"] = _Peaks(space)
-        peaks: _Peaks = vars(space)["_peaks"]
-        return np.array([peaks.of(row) for row in rows], dtype=np.float64)
+            vars(space)["_peaks"] = RowCounts(space, (self.name,))
+        peaks: RowCounts = vars(space)["_peaks"]
+        return peaks.cost_rows(rows)[:, 0]
 
-
-class _Peaks:
-    """Activation peaks of the archs of a space that were asked for."""
-
-    def __init__(self, space: Space) -> None:
-        with torch.device("meta"):
-            self._network = space.network(Supernet())
-        self._input_shape = space.input_shape
-        self._selection = selection_of(self._network)
-        self._known: dict[bytes, float] = {}
-
-    def of(self, row: Rows) -> float:
-        key = row.tobytes()
-        if key not in self._known:
-            self._selection.activate_row(row)
-            self._known[key] = float(count(self._network, self._input_shape).activation_peak_bytes)
-        return self._known[key]
+    def is_summed(self, space: Space) -> bool:
+        return False

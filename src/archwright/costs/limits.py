@@ -15,7 +15,7 @@ from archwright.costs.base import Cost
 from archwright.spaces.base import Space
 
 RowValues = Callable[[Rows], NDArray[np.float64]]
-N_STARTS = 32
+N_STARTS, N_SLOW_STARTS = 32, 3
 MAX_SWEEPS = 50
 N_DRAWS, N_DRAWN = 4, 8
 MAX_LISTED = 1000
@@ -92,24 +92,28 @@ class Watch:
         def values(rows: Rows) -> NDArray[np.float64]:
             return self.costs[name].cost_rows(self.space, rows)
 
-        return float(values(lowest_row(self.space.decisions, values, np.random.default_rng(0))[None])[0])
+        n_starts = N_STARTS if self.costs[name].is_summed(self.space) else N_SLOW_STARTS
+        lowest = lowest_row(self.space.decisions, values, np.random.default_rng(0), n_starts=n_starts)
+        return float(values(lowest[None])[0])
 
 
-def lowest_row(decisions: DecisionSpace, values: RowValues, rng: np.random.Generator) -> Rows:
+def lowest_row(
+    decisions: DecisionSpace, values: RowValues, rng: np.random.Generator, *, n_starts: int = N_STARTS
+) -> Rows:
     """A row (n_decisions,) of smallest value: all are looked at in a small space, elsewhere coordinate descent.
 
     Exact for up to `MAX_LISTED` archs, and where the value is a sum of one term a decision; a very good arch
     elsewhere.
     """
     is_small = decisions.size() <= MAX_LISTED
-    rows = decisions.enumerate_rows() if is_small else _descend(decisions, values, rng)
+    rows = decisions.enumerate_rows() if is_small else _descend(decisions, values, rng, n_starts)
     best: Rows = rows[int(values(rows).argmin())]
     return best
 
 
-def _descend(decisions: DecisionSpace, values: RowValues, rng: np.random.Generator) -> Rows:
-    """Rows (N_STARTS, n_decisions), begun at random, that no change of one decision improves."""
-    rows = decisions.sample(N_STARTS, rng)
+def _descend(decisions: DecisionSpace, values: RowValues, rng: np.random.Generator, n_starts: int) -> Rows:
+    """Rows (n_starts, n_decisions), begun at random, that no change of one decision improves."""
+    rows = decisions.sample(n_starts, rng)
     for _ in range(MAX_SWEEPS):
         before = rows
         for column in range(len(decisions)):

@@ -26,17 +26,54 @@ from archwright.spaces.base import Space
 COLUMNS = ("params", "macs")
 """What tables hold unless told otherwise."""
 
-MEMORY_ACCESS = "memory_access_bytes"
+MEMORY_ACCESS, ACTIVATION_PEAK = "memory_access_bytes", "activation_peak_bytes"
 N_CHECKED = 4
 MAX_CELLS = 1_000_000
+
+
+class RowCounts:
+    """Figures of single archs, each counted once on the meta device.
+
+    Args:
+        space: The space.
+        columns: Attributes of `Count`.
+
+    Attributes:
+        network: The supernet that is counted.
+        memory: Whether one of the columns needs tensors to be followed.
+    """
+
+    def __init__(self, space: Space, columns: tuple[str, ...]) -> None:
+        with torch.device("meta"):
+            self.network = space.network(Supernet())
+        self.memory = not {MEMORY_ACCESS, ACTIVATION_PEAK}.isdisjoint(columns)
+        self._columns, self._input_shape = columns, space.input_shape
+        self._selection = selection_of(self.network)
+        self._known: dict[bytes, list[float]] = {}
+
+    def count(self, row: NDArray[Any]) -> Count:
+        """All about one arch (n_decisions,)."""
+        self._selection.activate_row(row)
+        return count(self.network, self._input_shape, memory=self.memory)
+
+    def cost_rows(self, rows: Rows) -> NDArray[np.float64]:
+        """Costs (n, n_columns), in the order of the columns."""
+        return np.array([self._of(row) for row in rows], dtype=np.float64).reshape(len(rows), len(self._columns))
+
+    def _of(self, row: NDArray[Any]) -> list[float]:
+        key = row.tobytes()
+        if key not in self._known:
+            counted = self.count(row)
+            self._known[key] = [float(getattr(counted, column)) for column in self._columns]
+        return self._known[key]
 
 
 class CostTables:
     """Counted figures of any rows of one space.
 
     Whether the space is additive in its scopes is checked against networks built and counted one by one when
-    the tables are made, and at every later measurement; where it is not, every row is counted that way (exact,
-    but slow).
+    the tables are made, and at every later measurement; where it is not, every arch is counted, once (exact, but
+    slow: tens of milliseconds). That is so for the memory access of a cell whose sums leave out what is zero.
 
     A module without sizes of its own, such as a ReLU, moves as much memory as the module it reads from gives it:
     for that column its scope also holds what the shape of its inputs depends on, as seen whenever it runs.
@@ -52,9 +89,8 @@ class CostTables:
     def __init__(self, space: Space, columns: tuple[str, ...] = COLUMNS) -> None:
         self.space, self.columns = space, columns
         self.decisions = space.decisions
-        with torch.device("meta"):
-            self._network = space.network(Supernet())
-        self._selection = selection_of(self._network)
+        self._counts = RowCounts(space, columns)
+        self._network = self._counts.network
         # which edges are summed changes no shape
         sized = ((path, m) for path, m in self._network.named_modules() if not isinstance(m, ChoiceModule))
         self._sizes = {path: _sizes_read(module) for path, module in sized}
@@ -70,7 +106,7 @@ class CostTables:
             if missing is None:
                 return total
             self._measure(rows[missing])
-        return np.array([self._count_one(row) for row in rows]).reshape(len(rows), len(self.columns))
+        return self._counts.cost_rows(rows)
 
     def expected(self, probabilities: Probabilities, column: str) -> Tensor:
         """The mean of a column when every decision is drawn on its own; see `ScopeTables.expected`.
@@ -88,8 +124,7 @@ class CostTables:
 
     def _measure(self, row: NDArray[Any]) -> None:
         """Fill the term of every scope that this row reads; one that was known and now differs ends the tables."""
-        self._selection.activate_row(row)
-        counted = self._count(self._network)
+        counted = self._counts.count(row)
         if self._widen(counted.leaves):
             self.is_additive = self._terms.n_cells <= MAX_CELLS
         terms = {scope: np.zeros(len(self.columns)) for scope in self._terms.scopes}
@@ -124,13 +159,10 @@ class CostTables:
     def _scope(self, names: frozenset[str] | set[str], more: Scope = ()) -> Scope:
         return tuple(sorted({*more, *(self.decisions.position(name) for name in names)}))
 
-    def _count(self, network: nn.Module) -> Count:
-        return count(network, self.space.input_shape, memory=MEMORY_ACCESS in self.columns)
-
-    def _count_one(self, row: NDArray[Any]) -> list[float]:
+    def _count_built(self, row: NDArray[Any]) -> list[float]:
         with torch.device("meta"):
             network = self.space.build(self.decisions.arch(row))
-        counted = self._count(network)
+        counted = count(network, self.space.input_shape, memory=self._counts.memory)
         return [float(getattr(counted, column)) for column in self.columns]
 
     def _check(self) -> bool:
@@ -140,7 +172,7 @@ class CostTables:
             return False
         self.cost_rows(self._terms.corner_rows())
         rows = self.decisions.sample(N_CHECKED, rng)
-        return bool((self.cost_rows(rows) == [self._count_one(row) for row in rows]).all())
+        return bool((self.cost_rows(rows) == [self._count_built(row) for row in rows]).all())
 
     def _values(self, leaf: Leaf) -> NDArray[np.float64]:
         return np.array([float(getattr(leaf, column)) for column in self.columns])

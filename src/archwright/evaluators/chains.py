@@ -64,7 +64,7 @@ class Chain:
                 if not step.relu and following is not None and _takes_affine(following.conv):
                     pending = scale, shift
                 else:
-                    x = torch.addcmul(shift[:, None, None], x, scale[:, None, None], out=x)
+                    x = _mapped(x, scale, shift)
             if step.relu:
                 x = x.relu_()
         return x
@@ -167,6 +167,15 @@ def _takes_affine(conv: nn.Conv2d | None) -> bool:
 
 def _convolve(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _mapped(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """x * scale + shift, in place where that is exact."""
+    if x.dtype == scale.dtype:
+        return torch.addcmul(shift[:, None, None], x, scale[:, None, None], out=x)
+    # lower precision: one pass that multiplies in float32; mixed types in addcmul go through a copy of x
+    nothing, one = torch.zeros_like(shift), torch.ones_like(scale)
+    return F.batch_norm(x, nothing, one, scale, shift, False, 0.0, 0.0)
 
 
 def _batch_affine(norm: nn.BatchNorm2d, x: Tensor) -> Affine:

@@ -23,7 +23,8 @@ from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.nn.sizes import lazies_in
 from archwright.spaces.base import Space
 from archwright.tasks.base import Part, Task
-from archwright.training.device import place_inputs, use_layout
+from archwright.training.config import Precision
+from archwright.training.device import compute_dtype, mixed_precision, place_inputs, use_layout
 
 MAX_CACHED_BYTES = 2 * 1024**3
 
@@ -74,6 +75,8 @@ class SupernetEvaluator(Evaluator):
         device: Where the supernet is.
         part: What is scored on.
         batch_size: Images a validation pass.
+        precision: Of the forward passes. "bfloat16" is about twice as fast on CPUs that compute in it; batch-norm
+            statistics stay float32, and the ranking may differ a little from that of "float32".
         max_cached_bytes: Memory for shared stages; where they need more, nothing is shared.
     """
 
@@ -90,12 +93,14 @@ class SupernetEvaluator(Evaluator):
         device: str | torch.device = "cpu",
         part: Part = "validation",
         batch_size: int = 256,
+        precision: Precision = "float32",
         max_cached_bytes: int = MAX_CACHED_BYTES,
     ) -> None:
         self.space, self.supernet, self.task = space, supernet, task
         self.calibration = calibration or CalibrationConfig()
         self.seed, self.device, self.part, self.batch_size = seed, torch.device(device), part, batch_size
         self.max_cached_bytes = max_cached_bytes
+        self._dtype = compute_dtype(precision, self.device)
         use_layout(supernet.to(self.device), True)
         self._selection = selection_of(supernet)
         self._stages: list[nn.Module] = list(supernet.children()) if type(supernet) is nn.Sequential else [supernet]
@@ -108,11 +113,15 @@ class SupernetEvaluator(Evaluator):
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
         results: dict[int, Metrics] = {}
-        with _scoring_mode(self.supernet, self._norms), torch.inference_mode():
+        with (
+            _scoring_mode(self.supernet, self._norms),
+            torch.inference_mode(),
+            mixed_precision(self.device, self._dtype),
+        ):
             for i, outputs in self._walk(rows):
                 meter = self.task.meter()
                 for (_, targets), logits in zip(self._validation(), outputs, strict=True):
-                    meter.update(logits, targets)
+                    meter.update(logits.float(), targets)
                 results[i] = meter.result()
         return [results[i] for i in range(len(candidates))]
 

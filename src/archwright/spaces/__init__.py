@@ -1,7 +1,17 @@
 """Search spaces: decisions, a network, an input."""
 
 from archwright.spaces.base import Space
+from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.spos import SposSpace
 
-__all__ = ["Architecture", "Space", "SposSpace", "arch_document", "open_architecture", "open_space"]
+__all__ = [
+    "Architecture",
+    "NasBench201",
+    "NasBench201Size",
+    "Space",
+    "SposSpace",
+    "arch_document",
+    "open_architecture",
+    "open_space",
+]

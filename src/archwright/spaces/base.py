@@ -168,6 +168,13 @@ class Space(ABC):
         space.row(values)
         return Arch(values)
 
+    def equivalence_key(self, arch: Mapping[str, Value]) -> str | None:
+        """A text that archs share which are the same function written differently; None where only `key` is known.
+
+        A space with isomorphic archs overrides it, so that a search can leave out what it has tried in another form.
+        """
+        return None
+
     @property
     def _has_digits(self) -> bool:
         return bool((self.decisions.n_values <= 10).all())

@@ -79,8 +79,8 @@ def open_architecture(spec: str, **args: Any) -> Architecture:
         return _from_document(name, published[name], args)
     if spec.endswith(".json") or _is_file(spec):
         return _from_document(spec, _read_document(Path(spec)), args)
-    space_name, colon, code = spec.rpartition(":") if spec.count(":") > 1 else spec.partition(":")
-    if colon:
+    space_name, code = _split_code(spec)
+    if code is not None:
         space = open_space(space_name, **args)
         return Architecture(spec, space, space.parse(code))
     raise UnknownNameError("architecture (a published name, a path to an arch.json, or SPACE:CODE)", spec, published)
@@ -130,6 +130,20 @@ def _from_document(name: str, document: Any, args: Mapping[str, Any]) -> Archite
             f"{name}: space {document['space']!r} has changed since this file was written; search again"
         )
     return Architecture(name, space, arch)
+
+
+def _split_code(spec: str) -> tuple[str, str | None]:
+    """`SPACE:CODE` in two; a code may hold colons, as may the path of a file. None where there is no code."""
+    name, colon, code = spec.partition(":")
+    if ".py:" in spec:
+        path, _, rest = spec.partition(".py:")
+        attribute, second, rest = rest.partition(":")
+        if second:
+            return f"{path}.py:{attribute}", rest
+    elif ":" in code and not catalog.is_known("space", name):
+        attribute, _, code = code.partition(":")
+        return f"{name}:{attribute}", code
+    return name, code if colon else None
 
 
 def _is_file(spec: str) -> bool:

@@ -125,7 +125,7 @@ class SposSpace(Space):
         form = FORMS[self.form]
         strides = stage_strides(min(self.input_shape[1:]), len(form.stages) + 1)
         stages: OrderedDict[str, nn.Module] = OrderedDict()
-        stages["stem"] = conv_bn(self.input_shape[0], form.stem, 3, stride=strides[0], affine=self.affine)
+        stages["stem"] = conv_bn(self.input_shape[0], form.stem, 3, stride=strides[0], affine=self.affine, std=0.01)
         width, i = form.stem, 0
         for (channels, n_blocks), first_stride in zip(form.stages, strides[1:], strict=True):
             for b in range(n_blocks):
@@ -134,15 +134,13 @@ class SposSpace(Space):
                     f"block{i}", {key: partial(block, **kind) for key, kind in CANDIDATES.items()}
                 )
                 width, i = channels, i + 1
+        classifier = nn.Linear(form.last, self.n_classes, bias=False)
         stages["head"] = nn.Sequential(
-            conv_bn(width, form.last, affine=self.affine),
-            GlobalAvgPool2d(),
-            nn.Dropout(self.dropout),
-            nn.Linear(form.last, self.n_classes, bias=False),
+            conv_bn(width, form.last, affine=self.affine), GlobalAvgPool2d(), nn.Dropout(self.dropout), classifier
         )
-        network = nn.Sequential(stages)
-        initialize(network)
-        return network
+        if not classifier.weight.is_meta:
+            nn.init.normal_(classifier.weight, 0.0, 0.01)
+        return nn.Sequential(stages)
 
 
 def stage_strides(side: int, n_places: int) -> list[int]:
@@ -157,23 +155,3 @@ def stage_strides(side: int, n_places: int) -> list[int]:
     if n_halvings == n_places:
         return [2] * n_places
     return [1] + [2] * n_halvings + [1] * (n_places - 1 - n_halvings)
-
-
-def initialize(network: nn.Module) -> None:
-    """Initial weights of the released code.
-
-    First convolution and classifier N(0, 0.01); other convolutions N(0, 1/n) with n the second axis of the
-    weight; batch norms scale 1, shift 0.0001.
-    """
-    if next(network.parameters()).is_meta:
-        return  # nothing to fill in, and the first normal draw on the meta device takes torch a second
-    first = True
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.normal_(module.weight, 0.0, 0.01 if first else 1.0 / module.weight.shape[1])
-            first = False
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0.0, 0.01)
-        elif isinstance(module, nn.BatchNorm2d) and module.affine:
-            nn.init.ones_(module.weight)
-            nn.init.constant_(module.bias, 0.0001)

@@ -11,7 +11,7 @@ from archwright.core.arch import Arch
 from archwright.core.errors import InvalidArchError, SpaceError
 from archwright.nn import Chooser, Fixed, Supernet, extract, selection_of
 from archwright.nn.choice.modules import active_modules
-from archwright.spaces import SposSpace
+from archwright.spaces import NasBench201, NasBench201Size, SposSpace
 from archwright.spaces.base import Space
 from archwright.testing.spaces import (
     BranchSpace,
@@ -23,7 +23,11 @@ from archwright.testing.spaces import (
 )
 
 SPOS = SposSpace(input_shape=(1, 16, 16), n_classes=5)
-SPACES = [SPOS, ElasticSpace(), BranchSpace(), NumberSpace(), StagesSpace(), MBConvSpace(), LooseEndsSpace()]
+CELLS = NasBench201(input_shape=(3, 8, 8), n_classes=5, channels=4, cells=1)
+SPACES = [
+    *(SPOS, ElasticSpace(), BranchSpace(), NumberSpace(), StagesSpace(), MBConvSpace(), LooseEndsSpace()),
+    *(CELLS, CELLS.search_form(), NasBench201Size(input_shape=(3, 8, 8), n_classes=5)),
+]
 
 
 def prepared(space: Space, arch: Arch, seed: int = 0) -> tuple[nn.Module, Tensor]:

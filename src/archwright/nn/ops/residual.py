@@ -1,4 +1,4 @@
-"""The basic residual block (He et al., CVPR 2016)."""
+"""Residual blocks (He et al., CVPR 2016)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.nn.elastic import BatchNorm2d, Conv2d
+from archwright.nn.ops.edges import relu_conv_bn
 from archwright.nn.sizes import Size
 
 
@@ -33,3 +34,25 @@ class ResidualBlock(nn.Module):
 
     def extra_repr(self) -> str:
         return self.name
+
+
+class DownsamplingBlock(nn.Module):
+    """A residual block that halves the image: (N, C, H, W) → (N, C', ⌈H/2⌉, ⌈W/2⌉), as between NAS-Bench-201's stages.
+
+    ReLU comes before each convolution and nothing behind the sum; the shortcut is an average over 2 x 2 pixels
+    and a 1x1 convolution. Odd sides are rounded up in both branches, where the released code fails.
+
+    Args:
+        n_in: Input channels; may be a decision, as `n_out`.
+        n_out: Output channels.
+    """
+
+    def __init__(self, n_in: Size, n_out: Size) -> None:
+        super().__init__()
+        self.main = nn.Sequential(relu_conv_bn(n_in, n_out, 3, stride=2), relu_conv_bn(n_out, n_out, 3))
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2, 2, ceil_mode=True), Conv2d(n_in, n_out, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        main: Tensor = self.main(x)
+        shortcut: Tensor = self.shortcut(x)
+        return main + shortcut

@@ -1,0 +1,207 @@
+"""How well a run's supernet ranks architectures: its scores beside the truth, from a table or from training."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archwright.core.arch import Arch
+from archwright.core.correlation import correlations, kendall
+from archwright.core.errors import DataError, InvalidArchError, InvalidValueError, RunError
+from archwright.core.objective import Goal, Objective
+from archwright.core.trial import Candidate, derive_seed
+from archwright.costs.counted import Macs
+from archwright.evaluators.from_scratch import FromScratch
+from archwright.recipes.spos import TrainedSupernet, open_supernet
+from archwright.runs.progress import Progress
+from archwright.runs.run import Run, open_run
+from archwright.search import search
+from archwright.spaces.base import Space
+from archwright.stores.opening import open_store
+from archwright.strategies.random import Random
+from archwright.tasks.base import Part
+
+STORE = "rank.sqlite"
+"""Where a run's folder keeps the networks that were trained as truth."""
+
+TRAIN = "train"
+COLUMNS = ("test200_c10", "accuracy", "test", "top1_accuracy")
+"""Columns of a table that are taken for the truth, in this order, where none is named."""
+
+N_NAMED = 3
+
+
+def rank_run(
+    folder: Path | str,
+    *,
+    truth: Path | str = TRAIN,
+    column: str | None = None,
+    n: int = 20,
+    seed: int = 0,
+    part: Part = "validation",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Correlations of a supernet's scores with the true quality of random architectures.
+
+    Args:
+        folder: A run of `spos` whose supernet is trained.
+        truth: "train" trains each architecture from scratch with the run's `retrain` configuration (kept in
+            `rank.sqlite`, so that an interrupted ranking goes on), else a CSV file, may be gzipped, with the column
+            `arch`.
+        column: Column of the table; the first of `COLUMNS` by default. Where more is better for the run's metric, it
+            has to be for the column.
+        n: How many distinct architectures, uniform over the space; all of them where it has fewer.
+        seed: Draws them, and what is random in their training and in the intervals.
+        part: What the supernet scores on; the test part is for reproducing published figures only.
+        progress: Where to show how far it is.
+
+    Returns:
+        `correlations`, and: "baselines" (Kendall's τ of multiply–accumulates alone), "metric", "truth", "archs" (code,
+        score, truth and multiply–accumulates of each).
+
+    Raises:
+        UsageError: If the folder holds no trained supernet, or the table cannot be used.
+        RunError: If training fails for many architectures in a row.
+    """
+    if n < 2:
+        raise InvalidValueError(f"--n is {n}; a ranking needs at least 2 architectures")
+    opened = open_supernet(folder, part=part)
+    space, metric = opened.space, opened.task.metric
+    candidates = _random(space, n, seed).ask(n)
+    table: dict[Arch, float] = {}
+    if truth != TRAIN:
+        table, column = read_truth(Path(truth), space, column)
+        _check_all_there(Path(truth), space, candidates, table, column)
+    with open_run(None, {"recipe": "rank"}, seed=seed, progress=progress) as run:
+        if truth == TRAIN:
+            table = _trained(run, opened, Path(folder), len(candidates), seed)
+        kept = [candidate for candidate in candidates if candidate.arch in table]
+        if len(kept) < 2:
+            raise RunError(f"only {len(kept)} of {len(candidates)} architectures could be trained; see {STORE}")
+        scores = _scores(run, opened, kept)
+    archs = [candidate.arch for candidate in kept]
+    true = [table[arch] for arch in archs]
+    macs = Macs().cost_rows(space, space.decisions.rows(archs))
+    found = correlations(scores, true, np.random.default_rng(derive_seed(seed, "bootstrap")))
+    lines = [
+        {"arch": space.code(arch), "score": score, "truth": right, "macs": int(cost)}
+        for arch, score, right, cost in zip(archs, scores, true, macs, strict=True)
+    ]
+    described = {"metric": metric, "part": part, "truth": str(truth), "column": column, "seed": seed}
+    return {**found, "baselines": {"macs": kendall(macs, true)}, **described, "archs": lines}
+
+
+def read_truth(path: Path, space: Space, column: str | None = None) -> tuple[dict[Arch, float], str]:
+    """The values of a table's column by architecture, and the column's name.
+
+    Lines of architectures that are no members of the space are passed over, as are empty cells: the table may be that
+    of a larger space, or not complete.
+
+    Args:
+        path: CSV with a header, gzipped where its name ends in .gz.
+        space: Reads the column `arch`, as `space.parse` does.
+        column: Which column; the first of `COLUMNS` that is there by default.
+
+    Raises:
+        DataError: If the file cannot be used; says where and why.
+    """
+    lines = _lines(path)
+    header = next(lines, (0, []))[1]
+    if "arch" not in header:
+        raise DataError(f"{path} has no column 'arch'; its columns: {', '.join(header) or 'none'}")
+    name = column or next((known for known in COLUMNS if known in header), None)
+    if name is None or name not in header:
+        asked = f"no column {name!r}" if name else f"none of the columns {', '.join(COLUMNS)}"
+        raise DataError(f"{path} has {asked}; name one with --column: {', '.join(header)}")
+    found: dict[Arch, float] = {}
+    refused: InvalidArchError | None = None
+    for number, line in lines:
+        cells = dict(zip(header, line, strict=False))
+        text, value = cells.get("arch", ""), cells.get(name, "").strip()
+        try:
+            arch = space.parse(text)
+        except InvalidArchError as error:
+            refused = refused or error
+            continue
+        if value:
+            if arch in found:
+                raise DataError(f"{path}, line {number}: {text} stands there twice; keep one line")
+            found[arch] = _number(value, f"{path}, line {number}: {name}")
+    if not found:
+        why = f"; the first line that is none: {refused}" if refused else ""
+        raise DataError(f"{path} has no architecture of space {space.name!r} with a value{why}")
+    return found, name
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each line that is not empty, with its number."""
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; give a CSV file, or train")
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream)
+            for line in reader:
+                if line:
+                    yield reader.line_num, line
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as CSV ({type(error).__name__}: {reason})") from None
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{where} is {text!r}; give a finite number, or nothing where there is none")
+    return value
+
+
+def _random(space: Space, n: int, seed: int) -> Random:
+    return Random(space, n_trials=n, seed=derive_seed(seed, "rank"))
+
+
+def _check_all_there(
+    path: Path, space: Space, candidates: Sequence[Candidate], table: Mapping[Arch, float], column: str
+) -> None:
+    missing = [space.code(candidate.arch) for candidate in candidates if candidate.arch not in table]
+    if missing:
+        more = ", …" if len(missing) > N_NAMED else ""
+        raise DataError(
+            f"{path} has no {column} for {len(missing)} of {len(candidates)} drawn architectures: "
+            f"{', '.join(missing[:N_NAMED])}{more}; complete it, or choose another --seed or a smaller --n"
+        )
+
+
+def _trained(run: Run, opened: TrainedSupernet, folder: Path, n: int, seed: int) -> dict[Arch, float]:
+    """The metric of each architecture trained from scratch; those that fail are left out."""
+    task, space = opened.task, opened.space
+    evaluator = FromScratch(space, task, opened.config.retrain, device=opened.device)
+    objective = Objective((Goal(task.metric, task.direction),))
+    with (
+        run.phase("truth", total=n) as phase,
+        open_store(folder / STORE, study=f"truth-{seed}") as store,
+    ):
+        found = search(space, _random(space, n, seed), evaluator, objective, store=store, phase=phase)
+        phase.finish()
+    return {trial.arch: trial.metrics[task.metric] for trial in found.trials if trial.is_complete}
+
+
+def _scores(run: Run, opened: TrainedSupernet, candidates: Sequence[Candidate]) -> list[float]:
+    """What the supernet gives each candidate."""
+    scores: list[float] = []
+    with run.phase("scores", total=len(candidates)) as phase:
+        for first in range(0, len(candidates), opened.evaluator.chunk):
+            chunk = candidates[first : first + opened.evaluator.chunk]
+            scores += [metrics[opened.task.metric] for metrics in opened.evaluator.evaluate(chunk)]
+            phase.advance(len(scores))
+        phase.finish()
+    return scores

@@ -1,0 +1,176 @@
+"""The cell space of NAS-Bench-201 (Dong & Yang, ICLR 2020, arXiv:2001.00326), the topology space of NATS-Bench."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from archwright.core.arch import Arch, Value
+from archwright.core.catalog import listed
+from archwright.core.decisions import Decision, DecisionSpace
+from archwright.core.errors import InvalidArchError, InvalidValueError
+from archwright.nn.choice import Chooser
+from archwright.nn.ops.cell import EdgeCell
+from archwright.nn.ops.edges import Zero, relu_conv_bn
+from archwright.nn.ops.residual import DownsamplingBlock
+from archwright.spaces.base import Space
+from archwright.spaces.nasbench201.cells import (
+    EDGES,
+    N_NODES,
+    OPS,
+    Cell,
+    cell_index,
+    cell_matrix,
+    cell_of_index,
+    cell_text,
+    parse_cell,
+    unique_text,
+)
+from archwright.spaces.nasbench201.skeleton import MIN_SIDE, check_images, head, stem
+
+Reduce = Literal[0, 1, 2, 3]
+LEFT_OUT: dict[Reduce, tuple[str, ...]] = {
+    0: (),
+    1: ("nor_conv_1x1",),
+    2: ("avg_pool_3x3",),
+    3: ("nor_conv_1x1", "avg_pool_3x3"),
+}
+DECISIONS = tuple(f"edge{source}{target}" for source, target in EDGES)
+
+
+@listed(
+    "space",
+    "nasbench201",
+    summary="NAS-Bench-201 (NATS-Bench topology): a cell of 6 edges, one of 5 operations each; 15,625 cells",
+    source="Dong & Yang, ICLR 2020, arXiv:2001.00326",
+)
+class NasBench201(Space):
+    """Six edges x 5 operations, the same in every cell: 15,625 archs.
+
+    The benchmark's skeleton: a 3x3 stem, three stages of cells at 1, 2 and 4 times the width, a residual block
+    between two stages that halves the image, batch norm, ReLU, pooling and a linear classifier.
+
+    A code is the benchmark's text or index (of the full space also where `reduce` takes operations away).
+
+    Args:
+        input_shape: (channels, height, width); at least 8 pixels a side.
+        n_classes: Number of classes.
+        channels: Width of the first stage; the benchmark has 16.
+        cells: Cells a stage; the benchmark has 5.
+        reduce: The smaller spaces of the ranking study of SPOS (Guo et al., 2020): 0 is the full space, 1 goes without
+            the 1x1 convolution, 2 without average pooling, 3 without both.
+        affine: Whether the batch norms of the operations scale and shift. Those of stem, residual blocks and
+            head always do.
+    """
+
+    input_shape = (3, 32, 32)
+    n_classes = 10
+
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int] | None = None,
+        n_classes: int | None = None,
+        channels: int = 16,
+        cells: int = 5,
+        reduce: Reduce = 0,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(input_shape=input_shape, n_classes=n_classes)
+        check_images("nasbench201", self.input_shape)
+        for name, value in (("channels", channels), ("cells", cells)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidValueError(f"{name} is {value!r}; give a whole number, at least 1")
+        if isinstance(reduce, bool) or reduce not in get_args(Reduce):
+            raise InvalidValueError(
+                f"reduce is {reduce!r}; choose 0 (full space), 1 (no 1x1 convolution), 2 (no pooling) or 3 (neither)"
+            )
+        self.channels, self.cells, self.affine = channels, cells, bool(affine)
+        self.reduce: Reduce = reduce
+        self.ops = tuple(op for op in OPS if op not in LEFT_OUT[reduce])
+
+    def args(self) -> dict[str, Any]:
+        own = {"channels": self.channels, "cells": self.cells, "reduce": self.reduce, "affine": self.affine}
+        return super().args() | own
+
+    def input_forms(self) -> list[str]:
+        return [f"{MIN_SIDE} pixels a side and more: halved twice, sides rounded up"]
+
+    def search_form(self) -> NasBench201:
+        """Without affine batch norms in the operations, as the benchmark's own weight-sharing baselines are trained.
+
+        Their convolutions have a bias instead, as there.
+        """
+        return self.with_args(affine=False)
+
+    def declare(self) -> DecisionSpace:
+        return DecisionSpace([Decision(name, self.ops) for name in DECISIONS])
+
+    def network(self, choose: Chooser) -> nn.Module:
+        stages: OrderedDict[str, nn.Module] = OrderedDict(stem=stem(self.input_shape[0], self.channels))
+        width = self.channels
+        for stage in range(3):
+            if stage:
+                stages[f"down{stage}"] = DownsamplingBlock(width, 2 * width)
+                width *= 2
+            for cell in range(self.cells):
+                stages[f"cell{stage}_{cell}"] = EdgeCell(N_NODES, partial(self._edge, choose, width))
+        stages["head"] = head(width, self.n_classes)
+        return nn.Sequential(stages)
+
+    def _edge(self, choose: Chooser, width: int, source: int, target: int) -> nn.Module:
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "none": Zero,
+            "skip_connect": nn.Identity,
+            "nor_conv_1x1": partial(relu_conv_bn, width, width, 1, affine=self.affine),
+            "nor_conv_3x3": partial(relu_conv_bn, width, width, 3, affine=self.affine),
+            "avg_pool_3x3": partial(nn.AvgPool2d, 3, 1, 1, count_include_pad=False),
+        }
+        return choose.op(f"edge{source}{target}", {op: makers[op] for op in self.ops})
+
+    # ── names of cells ────────────────────────────────────────────────────────────────────────────
+
+    def code(self, arch: Mapping[str, Value]) -> str:
+        """The benchmark's text, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`."""
+        return cell_text(self.cell(arch))
+
+    def parse(self, code: str) -> Arch:
+        """The arch of the benchmark's text, or of its index in the full space, e.g. "6111".
+
+        Raises:
+            InvalidArchError: If it is no cell, or has an operation that `reduce` takes away.
+        """
+        text = code.strip()
+        is_index = text.isascii() and text.isdigit() and len(text) < 10
+        cell = cell_of_index(int(text)) if is_index else parse_cell(text)
+        for edge, op in zip(EDGES, cell, strict=True):
+            if op not in self.ops:
+                named = code if text == cell_text(cell) else f"{code} ({cell_text(cell)})"
+                raise InvalidArchError(
+                    f"cell {named} has {op} on edge {edge[0]}→{edge[1]}, which the space leaves out "
+                    f"(reduce={self.reduce}); use reduce=0 or another cell"
+                )
+        return Arch(dict(zip(DECISIONS, cell, strict=True)))
+
+    def cell(self, arch: Mapping[str, Value]) -> Cell:
+        """The operations in the order of the benchmark's edges."""
+        self.row(arch)
+        return tuple(str(arch[name]) for name in DECISIONS)
+
+    def index(self, arch: Mapping[str, Value]) -> int:
+        """The arch's index in the benchmark's list of the full space."""
+        return cell_index(self.cell(arch))
+
+    def matrix(self, arch: Mapping[str, Value]) -> NDArray[np.int64]:
+        """The adjacency matrix (4, 4): [target, source] is the operation's number, 0 (none) to 4 (avg_pool_3x3)."""
+        return cell_matrix(self.cell(arch))
+
+    def equivalence_key(self, arch: Mapping[str, Value], *, consider_zero: bool = True) -> str:
+        """A text equal for isomorphic cells; see `cells.unique_text`."""
+        return unique_text(self.cell(arch), consider_zero=consider_zero)

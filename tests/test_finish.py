@@ -18,7 +18,7 @@ from archwright.core.arch import Arch
 from archwright.core.errors import RunFolderError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import Candidate, Metrics, derive_seed
-from archwright.costs import Macs, count
+from archwright.costs import Latency, Macs, SpaceTable, TorchLatency, count
 from archwright.evaluators import Evaluator
 from archwright.evaluators.from_scratch import train_network
 from archwright.finish import Result, effective_config, finish, open_winner, reopen, summary_lines
@@ -196,10 +196,66 @@ def test_in_memory_nothing_is_written(done: Done, tmp_path: Path, monkeypatch: p
     assert again.result.folder is None
     strict = json.loads(json.dumps(again.result.record, allow_nan=False))
     assert strict == again.result.record
-    assert {k: v for k, v in strict.items() if k != "ledger"} == {
-        k: v for k, v in done.result.record.items() if k != "ledger"
-    }
+    assert _timeless(strict) == _timeless(done.result.record)
     assert list(strict["ledger"])[:2] == ["baseline", "retrain-winner"]
+
+
+def _timeless(document: Any) -> Any:
+    """A record without what the clock says."""
+    if isinstance(document, dict):
+        return {key: _timeless(value) for key, value in document.items() if key not in ("ledger", "latency_ms")}
+    return [_timeless(item) for item in document] if isinstance(document, list) else document
+
+
+def test_memory_and_latency_are_told(done: Done, on_disk: Done) -> None:
+    """Memory access as counted; torch's latency always, ONNX Runtime's where a file was exported."""
+    for run, backends in ((done, {"torch"}), (on_disk, {"onnxruntime", "torch"})):
+        record = run.result.record
+        counted = count(run.result.network, SPACE.input_shape)
+        assert record["memory_access_bytes"] == record["selected"][0]["memory_access_bytes"]
+        assert record["memory_access_bytes"] == counted.memory_access_bytes
+        assert record["latency_ms"].keys() == backends
+        assert all(0 < one["median"] <= one["p90"] for one in record["latency_ms"].values())
+        assert record["passed_over"] == []
+
+
+def test_the_next_trial_is_taken_where_the_winner_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predicted alike, measured as their multiply-accumulates say: retrained and tested is the best that keeps it."""
+    macs = {arch: float(Macs().cost_rows(SPACE, SPACE.row(arch)[None])[0]) for arch in _every_arch()}
+    limit = sorted(macs.values())[3]
+
+    def measure(network: nn.Module, input_shape: Sequence[int], **how: Any) -> Latency:
+        milliseconds = float(count(network, input_shape).macs)
+        return Latency(milliseconds, milliseconds, 1, 1, how["backend"])
+
+    monkeypatch.setattr("archwright.costs.measuring.measure_latency", measure)
+    table = SpaceTable(
+        "t",
+        {},
+        limit / 2,
+        space_args=SPACE.args(),
+        decisions=SPACE.decisions.fingerprint,
+        backend="torch",
+    )
+    objective = Objective((Goal("top1_accuracy"),), (Constraint("latency_ms.torch", limit),))
+    with open_run(None, {"recipe": "toy"}, seed=4, threads=1) as run:
+        costs = [Macs(), TorchLatency(table)]
+        found = search(SPACE, Random(SPACE, n_trials=8, seed=1), Table(), objective, costs=costs)
+        result = finish(run, SPACE, found, WatchedTask(), RETRAIN, recipe="toy", n_draws=1, device=CPU)
+    by_score = sorted(macs, key=_score, reverse=True)
+    taken = next(arch for arch in by_score if macs[arch] <= limit)
+    assert result.arch == taken
+    assert by_score.index(taken) > 0  # else this test shows nothing
+    record = result.record
+    assert [Arch.from_json(one["arch"]) for one in record["passed_over"]] == by_score[: by_score.index(taken)]
+    (kept,) = record["constraints"]
+    assert (kept["predicted"], kept["value"], kept["satisfied"]) == (limit / 2, macs[taken], True)
+    assert count(result.network, SPACE.input_shape).macs == macs[taken]
+    assert any("passed over" in line for line in result.summary())
+
+
+def _every_arch() -> list[Arch]:
+    return SPACE.decisions.archs(SPACE.decisions.enumerate_rows())
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,18 @@ from torch import Tensor, nn
 
 from archwright.core.arch import Arch
 from archwright.core.errors import RunFolderError
-from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
-from archwright.costs.count import Count, count
+from archwright.costs.count import count
 from archwright.costs.limits import Watch, open_costs
+from archwright.costs.measuring import (
+    Latencies,
+    choose_measured,
+    latency_lines,
+    limit_line,
+    limit_values,
+    measure_winner,
+    satisfaction,
+)
 from archwright.evaluators.from_scratch import train_network
 from archwright.export.files import EXPORT_FORMATS, attempt_export, check_format, write_export
 from archwright.export.preprocessing import input_metadata
@@ -95,7 +103,10 @@ def finish(
     device: torch.device,
     curves: Mapping[str, Any] | None = None,
 ) -> Result:
-    """Retrain, compare, test once, export, report.
+    """Measure, retrain, compare, test once, export, report.
+
+    The winner is the best trial within the limits; where a latency is limited, the best whose network keeps it when
+    it is measured.
 
     Args:
         run: Where it happens; done phases are not repeated.
@@ -109,14 +120,34 @@ def finish(
         curves: Loss curves of earlier trainings, for the page.
     """
     baseline = _random_baseline(run, space, found)
-    finalists = [Finalist("winner", found.best.arch), Finalist("baseline", baseline.best.arch)]
-    finalists += [Finalist(f"draw{i}", arch) for i, arch in enumerate(_draws(run, space, found.objective, n_draws))]
+    choice = choose_measured(run, space, found.ranked, found.objective.constraints, found.costs)
+    finalists = [Finalist("winner", choice.trial.arch), Finalist("baseline", baseline.best.arch)]
+    finalists += [Finalist(f"draw{i}", arch) for i, arch in enumerate(_draws(run, space, found, n_draws))]
     networks, losses = _retrain(run, space, finalists, task, retrain, device)
+    winner = networks["winner"]
     tested = _test_once(run, networks, task, device)
-    record = _record(run, space, found, baseline, finalists, tested, task, recipe, networks["winner"])
+    figures, missing = _export_and_measure(run, space, choice.trial.arch, winner, task, choice.latency_ms)
+    values = limit_values(found.objective, found.costs, winner, space.input_shape, figures["latency_ms"])
+    selected = {
+        "arch": choice.trial.arch.to_json(),
+        "test": tested["winner"],
+        "validation": float(choice.trial.metrics[task.metric]),
+        **figures,
+        "constraints": satisfaction(found.objective, choice.trial, values),
+        "passed_over": choice.passed_over,
+    }
+    record = {
+        **_heading(run, space, task, recipe),
+        **selected,
+        "code": space.code(choice.trial.arch),
+        "n_evaluated": len(found.trials),
+        "random_baseline": _comparison(space, baseline, finalists, tested, task.metric),
+        "selected": [dict(selected)],
+        "not_exported": missing,
+    }
     trials = {"search": found.trials, "baseline": baseline.trials}
-    losses_by_name = {**(curves or {}), "retrained winner": losses}
-    return _conclude(run, space, networks["winner"], task, record, trials, losses_by_name)
+    _conclude(run, record, trials, {**(curves or {}), "retrained winner": losses})
+    return Result(record, space, winner, found.trials, run.folder)
 
 
 def finish_fixed(
@@ -143,36 +174,28 @@ def finish_fixed(
         curves: Loss curves, for the page.
     """
     tested = _test_once(run, {"winner": network}, task, device)
-    counted = count(network, space.input_shape)
-    figures = {"test": tested["winner"], "params": counted.params, "macs": counted.macs, "constraints": []}
-    selected = {"arch": arch.to_json(), **figures}
+    figures, missing = _export_and_measure(run, space, arch, network, task, {})
+    selected = {"arch": arch.to_json(), "test": tested["winner"], **figures, "constraints": []}
     record = {
         **_heading(run, space, task, recipe),
         **selected,
         "code": space.code(arch),
-        "selected": [selected],
-        "not_exported": {},
+        "selected": [dict(selected)],
+        "not_exported": missing,
     }
-    return _conclude(run, space, network, task, record, {}, curves)
+    _conclude(run, record, {}, curves)
+    return Result(record, space, network, (), run.folder)
 
 
 def _conclude(
-    run: Run,
-    space: Space,
-    network: nn.Module,
-    task: Task,
-    record: dict[str, Any],
-    trials: Mapping[str, Sequence[Trial]],
-    curves: Mapping[str, Any],
-) -> Result:
-    """Write the files of the network the record is about, the page, and the record itself."""
+    run: Run, record: dict[str, Any], trials: Mapping[str, Sequence[Trial]], curves: Mapping[str, Any]
+) -> None:
+    """Write the page and the record."""
+    record["ledger"] = run.ledger
     if run.folder is not None:
-        record["not_exported"] = _export(run, space, Arch.from_json(record["arch"]), network, task)
-        record["ledger"] = run.ledger
         _write_page(run, record, trials, curves)
     record["ledger"] = run.ledger
     run.finish(record)
-    return Result(record, space, network, tuple(trials.get("search", ())), run.folder)
 
 
 def _random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResult:
@@ -180,17 +203,25 @@ def _random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResul
     n_trials = len(found.trials)
     strategy = Random(space, n_trials=n_trials, seed=derive_seed(run.seed, "baseline"))
     with run.phase("baseline", total=n_trials) as phase:
-        result = search(space, strategy, found.evaluator, found.objective, store=run.store("baseline"), phase=phase)
+        result = search(
+            space,
+            strategy,
+            found.evaluator,
+            found.objective,
+            costs=found.costs,
+            store=run.store("baseline"),
+            phase=phase,
+        )
         if not phase.is_done:
             phase.finish()
     return result
 
 
-def _draws(run: Run, space: Space, objective: Objective, n: int) -> list[Arch]:
+def _draws(run: Run, space: Space, found: SearchResult, n: int) -> list[Arch]:
     """Random feasible archs."""
     if n == 0:
         return []
-    feasible = Watch(space, open_costs(objective.costs)).feasible(objective)
+    feasible = Watch(space, found.costs).feasible(found.objective)
     rng = np.random.default_rng(derive_seed(run.seed, "draws"))
     return space.decisions.archs(draw_feasible(space.decisions, feasible, n, rng))
 
@@ -229,47 +260,23 @@ def _test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: 
     return {role: float(score) for role, score in tested.items()}
 
 
-def _record(
-    run: Run,
-    space: Space,
-    found: SearchResult,
-    baseline: SearchResult,
-    finalists: Sequence[Finalist],
-    tested: Mapping[str, float],
-    task: Task,
-    recipe: str,
-    winner: nn.Module,
+def _comparison(
+    space: Space, baseline: SearchResult, finalists: Sequence[Finalist], tested: Mapping[str, float], metric: str
 ) -> dict[str, Any]:
-    """What result.json holds, but for the ledger."""
-    best, counted = found.best, count(winner, space.input_shape)
+    """What the random baseline came to."""
     draws = [
         {"arch": finalist.arch.to_json(), "test": tested[finalist.role], "macs": _macs(space, finalist.arch)}
         for finalist in finalists
         if finalist.role.startswith("draw")
     ]
-    selected = {
-        "arch": best.arch.to_json(),
-        "test": tested["winner"],
-        "validation": float(best.metrics[task.metric]),
-        "params": counted.params,
-        "macs": counted.macs,
-        "constraints": [_satisfaction(c, best, counted, winner, space) for c in found.objective.constraints],
-    }
+    best = baseline.best
     return {
-        **_heading(run, space, task, recipe),
-        **selected,
-        "code": space.code(best.arch),
-        "n_evaluated": len(found.trials),
-        "random_baseline": {
-            "arch": baseline.best.arch.to_json(),
-            "test": tested["baseline"],
-            "validation": float(baseline.best.metrics[task.metric]),
-            "macs": _macs(space, baseline.best.arch),
-            "n_evaluated": len(baseline.trials),
-            "draws": draws,
-        },
-        "selected": [selected],
-        "not_exported": {},
+        "arch": best.arch.to_json(),
+        "test": tested["baseline"],
+        "validation": float(best.metrics[metric]),
+        "macs": _macs(space, best.arch),
+        "n_evaluated": len(baseline.trials),
+        "draws": draws,
     }
 
 
@@ -286,24 +293,28 @@ def _heading(run: Run, space: Space, task: Task, recipe: str) -> dict[str, Any]:
     }
 
 
-def _satisfaction(
-    constraint: Constraint, best: Trial, counted: Count, winner: nn.Module, space: Space
-) -> dict[str, Any]:
-    value = open_costs([constraint.cost])[0].cost_module(winner, space.input_shape)
-    return {
-        "cost": constraint.cost,
-        "limit": float(constraint.limit),
-        "predicted": float(best.costs[constraint.cost]),
-        "value": value,
-        "satisfied": bool(value <= constraint.limit),
-    }
-
-
 def _macs(space: Space, arch: Arch) -> int:
     return int(open_costs(["macs"])[0].cost_rows(space, space.row(arch)[None])[0])
 
 
 # ── files ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _export_and_measure(
+    run: Run, space: Space, arch: Arch, network: nn.Module, task: Task, known: Latencies
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The figures of a finished network, and why files of it are missing, by name; `known` was measured already."""
+    missing = {} if run.folder is None else _export(run, space, arch, network, task)
+    onnx = EXPORT_FORMATS["onnx"]
+    exported = None if run.folder is None or onnx in missing else run.path(f"best/{onnx}")
+    counted = count(network, space.input_shape)
+    figures = {
+        "params": counted.params,
+        "macs": counted.macs,
+        "memory_access_bytes": counted.memory_access_bytes,
+        "latency_ms": measure_winner(run, network, space.input_shape, known, exported),
+    }
+    return figures, missing
 
 
 def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> dict[str, str]:
@@ -417,9 +428,8 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
         f"(seen once){searched}",
         f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
     ]
-    for limit in record["constraints"]:
-        word = "kept" if limit["satisfied"] else "MISSED"
-        lines.append(f"limit      {limit['cost']} <= {limit['limit']:,.10g}: {word} with {limit['value']:,.10g}")
+    lines += [limit_line(limit) for limit in record["constraints"]]
+    lines += latency_lines(record)
     if "random_baseline" in record:
         lines += _baseline_lines(record["random_baseline"])
     if folder is not None:

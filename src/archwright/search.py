@@ -30,11 +30,12 @@ MAX_FAILURES = 20
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All trials of a search, in ask order, and how to read them."""
+    """All trials of a search, in ask order, and how to read them; `costs` were noted with each trial."""
 
     trials: tuple[Trial, ...]
     objective: Objective
     evaluator: Evaluator
+    costs: tuple[Cost, ...] = ()
 
     @property
     def best(self) -> Trial:
@@ -43,12 +44,21 @@ class SearchResult:
         Raises:
             RunError: If there is none.
         """
-        best = self.objective.best(self.trials)
-        if best is None:
+        return self.ranked[0]
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """Complete trials within the limits, best first.
+
+        Raises:
+            RunError: If there is none.
+        """
+        ranked = self.objective.ranked(self.trials)
+        if not ranked:
             failed = [trial for trial in self.trials if not trial.is_complete]
             reason = f"; the last failure: {failed[-1].failure}" if failed else ""
             raise RunError(f"none of {len(self.trials)} trials is complete and within the limits{reason}")
-        return best
+        return ranked
 
     def pareto(self) -> list[Trial]:
         """Trials no other trial is better than in every goal and every watched cost; best first."""
@@ -86,6 +96,7 @@ def search(
         evaluator: What it is worth.
         objective: What is better, and which limits hold.
         costs: Costs to note with each trial beside the limited ones; parameters and multiply–accumulates by default.
+            A limited cost that has to be told something (latency its table) is given here.
         n_trials: Most trials; the strategy's own number by default.
         store: Where trials live: a `Store`, a folder, file or URL for `open_store`; None keeps them in memory.
         phase: Where progress is shown.
@@ -98,7 +109,8 @@ def search(
     limit = strategy.n_trials if n_trials is None else n_trials
     if limit < 1:
         raise InvalidValueError(f"n_trials is {limit}; give at least 1")
-    watch = Watch(space, [*(costs if costs is not None else (Params(), Macs())), *open_costs(objective.costs)])
+    noted = costs if costs is not None else (Params(), Macs())
+    watch = Watch(space, [*noted, *open_costs(objective.costs, noted)])
     watch.check_reachable(objective)
     strategy.bind(objective, watch.feasible(objective))
     opened = open_store(store)
@@ -112,7 +124,7 @@ def search(
     finally:
         if opened is not store:
             opened.close()
-    return SearchResult(tuple(loop.trials), objective, evaluator)
+    return SearchResult(tuple(loop.trials), objective, evaluator, tuple(watch.costs.values()))
 
 
 class _Loop:

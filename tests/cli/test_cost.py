@@ -37,15 +37,20 @@ def toy(tmp_path: Any) -> str:
 def test_text_of_a_published_network(cli: Cli) -> None:
     """The paper's network to the digit; the zero-cost convention is said."""
     lines = cli("cost", "spos-block").out.splitlines()
-    assert lines[:6] == [
+    assert lines[:5] == [
         "spos-block",
-        "  input               3x224x224",
-        "  params              3,345,088 (3.3 M)",
-        "  macs                318,729,024 (318.7 M)",
-        "  flops               637,458,048 (637.5 M)",
-        "  not counted         nothing",
+        "  input                  3x224x224",
+        "  params                 3,345,088 (3.3 M)",
+        "  macs                   318,729,024 (318.7 M)",
+        "  flops                  637,458,048 (637.5 M)",
     ]
-    assert lines[6].startswith("  zero by convention  batch and layer norms, activations")
+    assert [line.split()[0] for line in lines[5:8]] == [
+        "memory_access_bytes",
+        "activation_peak_bytes",
+        "model_size_bytes",
+    ]
+    assert lines[8] == "  not counted            nothing"
+    assert lines[9].startswith("  zero by convention     batch and layer norms, activations")
 
 
 def test_what_was_not_counted_is_named(cli: Cli, toy: str) -> None:
@@ -68,7 +73,8 @@ def test_another_input_and_class_number(cli: Cli) -> None:
 def test_json_has_the_documented_keys(cli: Cli) -> None:
     """One document on stdout; flops are twice the macs."""
     document = json.loads(cli("cost", "spos:" + "0" * 20, "--json").out)
-    assert set(document) >= {"arch", "input", "params", "macs", "flops", "uncounted"}
+    memory = {"memory_access_bytes", "activation_peak_bytes", "model_size_bytes"}
+    assert set(document) >= {"arch", "input", "params", "macs", "flops", "uncounted", *memory}
     assert document["flops"] == 2 * document["macs"] == 2 * 295_842_496
 
 

@@ -14,7 +14,10 @@ from archwright.nn.choice import Chooser
 from archwright.spaces import Space, SposSpace, open_architecture
 from archwright.testing import ElasticSpace, NumberSpace
 
-COST_KEYS = {"arch", "input", "params", "macs", "flops", "uncounted"}
+COST_KEYS = {
+    *("arch", "input", "params", "macs", "flops", "uncounted"),
+    *("memory_access_bytes", "activation_peak_bytes", "model_size_bytes"),
+}
 DESCRIBE_KEYS = {"space", "size", "n_decisions", "decisions", "smallest", "largest", "inputs"}
 
 
@@ -67,6 +70,14 @@ def test_cost_at_another_input_and_class_number() -> None:
     assert document["params"] == 27 * 4 + 2 * 4 + 9 * 4 + 4 * 7 + 7
     assert document["input"] == [3, 10, 10]
     assert cost(space, {"width": 4, "kernel": 3})["macs"] == 27 * 4 * 36 + 9 * 4 * 36 + 4 * 3
+
+
+def test_memory_of_a_network_by_hand() -> None:
+    """OddSpace's plain form on 2x4x4: a convolution of 32 + 64 numbers and 8 weights, nothing else that moves."""
+    document = cost(OddSpace(), {"last": "plain"})
+    assert document["memory_access_bytes"] == 4 * (32 + 64 + 8)
+    assert document["activation_peak_bytes"] == 4 * (32 + 64)
+    assert document["model_size_bytes"] == 4 * 8
 
 
 def test_what_is_not_counted_is_named() -> None:

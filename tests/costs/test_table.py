@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,11 +12,20 @@ import torch
 from numpy.typing import NDArray
 
 from archwright.core.decisions import Rows
+from archwright.core.errors import InvalidValueError
 from archwright.costs.count import count
-from archwright.costs.counted import Flops, Macs, Params
+from archwright.costs.counted import ActivationPeak, Flops, Macs, MemoryAccess, ModelSize, Params
 from archwright.costs.table import CostTables, tables_of
-from archwright.spaces import Space, SposSpace
-from archwright.testing import BranchSpace, ElasticSpace, NumberSpace, StagesSpace, StrideSpace
+from archwright.spaces import NasBench201, Space, SposSpace
+from archwright.testing import (
+    BranchSpace,
+    ElasticSpace,
+    LooseEndsSpace,
+    MBConvSpace,
+    NumberSpace,
+    StagesSpace,
+    StrideSpace,
+)
 
 ADDITIVE = [
     SposSpace(input_shape=(1, 16, 16), n_classes=10),
@@ -26,13 +36,13 @@ ADDITIVE = [
 ]
 
 
-def built_and_counted(space: Space, rows: Rows) -> NDArray[np.float64]:
-    """Parameters and multiply-accumulates of each row's stand-alone network."""
+def built_and_counted(space: Space, rows: Rows, columns: Sequence[str] = ("params", "macs")) -> NDArray[np.float64]:
+    """Figures of each row's stand-alone network, parameters and multiply-accumulates unless told otherwise."""
     found = []
     for arch in space.decisions.archs(rows):
         with torch.device("meta"):
             counted = count(space.build(arch), space.input_shape)
-        found.append([counted.params, counted.macs])
+        found.append([getattr(counted, column) for column in columns])
     return np.array(found, dtype=np.float64)
 
 
@@ -43,6 +53,16 @@ def test_tables_equal_building_and_counting(space: Space) -> None:
     rows = space.decisions.sample(12, np.random.default_rng(7))
     assert tables.is_additive
     assert (tables.cost_rows(rows) == built_and_counted(space, rows)).all()
+
+
+@pytest.mark.parametrize("column", ["memory_access_bytes", "model_size_bytes"])
+@pytest.mark.parametrize("space", [*ADDITIVE, MBConvSpace(), LooseEndsSpace()], ids=lambda space: type(space).__name__)
+def test_memory_is_additive_too(space: Space, column: str) -> None:
+    """A ReLU has no size of its own; what it moves follows the layer it reads from."""
+    tables = CostTables(space, (column,))
+    rows = space.decisions.sample(8, np.random.default_rng(7))
+    assert tables.is_additive
+    assert (tables.cost_rows(rows) == built_and_counted(space, rows, [column])).all()
 
 
 @pytest.mark.parametrize("space", [BranchSpace(), NumberSpace(), StrideSpace()], ids=lambda space: type(space).__name__)
@@ -61,11 +81,22 @@ def test_a_contradiction_found_late_ends_the_tables() -> None:
     """Tables that passed their check by luck give exact figures from the first contradicting measurement on."""
     space = StrideSpace()
     tables = CostTables(space)
-    tables._tables = {scope: tables._empty(scope) for scope in tables._tables}
+    tables._terms = tables._empty_terms()
     tables.is_additive = True
     rows = space.decisions.enumerate_rows()
     assert (tables.cost_rows(rows) == built_and_counted(space, rows)).all()
     assert not tables.is_additive
+
+
+def test_a_cell_that_leaves_out_zeros_is_counted() -> None:
+    """What its sums read depends on all edges together: memory access of NAS-Bench-201 is exact, but no sum."""
+    space = NasBench201(channels=4, cells=1, input_shape=(3, 8, 8))
+    rows = space.decisions.sample(6, np.random.default_rng(1))
+    expected = built_and_counted(space, rows, ["memory_access_bytes"])[:, 0]
+    assert MemoryAccess().cost_rows(space, rows).tolist() == expected.tolist()
+    assert [cost.is_summed(space) for cost in (Macs(), ModelSize(), MemoryAccess(), ActivationPeak())] == [
+        *(True, True, False, False)
+    ]
 
 
 def test_no_rows_cost_nothing() -> None:
@@ -102,3 +133,32 @@ def test_counted_costs_by_name_and_factor() -> None:
     network = space.build(space.decisions.arch(rows[0]))
     figures = [cost.cost_module(network, space.input_shape) for cost in (Params(), Macs(), Flops())]
     assert figures == [expected[0, 0], expected[0, 1], 2 * expected[0, 1]]
+
+
+@pytest.mark.parametrize("cost", [MemoryAccess(), ModelSize(), ActivationPeak()], ids=lambda cost: cost.name)
+def test_memory_costs_of_every_arch_of_small_spaces(cost: MemoryAccess | ModelSize | ActivationPeak) -> None:
+    """Looked up, counted one by one where the space is not additive, and of the module itself."""
+    for space in (BranchSpace(), NumberSpace(), StrideSpace()):
+        rows = space.decisions.enumerate_rows()
+        expected = built_and_counted(space, rows, [cost.name])[:, 0]
+        assert (cost.cost_rows(space, rows) == expected).all()
+        network = space.build(space.decisions.arch(rows[-1]))
+        assert cost.cost_module(network, space.input_shape) == expected[-1]
+
+
+def test_expected_cost_is_the_mean_over_all_archs() -> None:
+    """Uniform decisions of three spaces without conditions: the mean of the enumeration."""
+    for space in (BranchSpace(), NumberSpace()):
+        uniform = {d.name: [1 / len(d.values)] * len(d.values) for d in space.decisions}
+        for cost in (Params(), Flops(), MemoryAccess()):
+            mean = cost.cost_rows(space, space.decisions.enumerate_rows()).mean()
+            assert cost.expected(space, uniform).item() == pytest.approx(mean)
+
+
+def test_expected_cost_needs_a_sum() -> None:
+    """A stride that changes what follows, or a maximum, has none."""
+    space = StrideSpace()
+    uniform = {d.name: [1 / len(d.values)] * len(d.values) for d in space.decisions}
+    for cost in (Macs(), ActivationPeak()):
+        with pytest.raises(InvalidValueError, match="it has no expected value"):
+            cost.expected(space, uniform)

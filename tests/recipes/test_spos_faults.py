@@ -23,7 +23,10 @@ from archwright.runs.run import open_run
 from archwright.tasks import digits
 from archwright.testing.faults import Stop, differences, stop_at
 
-PHASES = ("supernet", "search", "baseline", "retrain-winner", "retrain-baseline", "retrain-draw0", "test", "export")
+PHASES = (
+    *("supernet", "search", "baseline", "retrain-winner", "retrain-baseline", "retrain-draw0"),
+    *("test", "export", "latency"),
+)
 TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
 
 
@@ -83,10 +86,10 @@ def _tiny(arguments: tuple[str, ...]) -> tuple[str, ...]:
 def test_dying_at_every_stage_changes_nothing(
     tmp_path: Path, calm: Path, tiny_config: SposConfig, at: Callable[..., None]
 ) -> None:
-    """One run, ended nine times within and between its phases; a user's tiny space on the digits."""
+    """One run, ended ten times within and between its phases; a user's tiny space on the digits."""
     moments = [("supernet", 1), ("supernet", 40), ("search", 4), ("baseline", 8)]
     moments += [("retrain-winner", 3), ("retrain-winner", 60), ("retrain-draw0", 2), ("test", 1)]
-    moments += [("export", 2)]
+    moments += [("export", 2), ("latency", 1)]
     for phase, done in moments:
         at(phase, done, _die)
         with pytest.raises(Killed):
@@ -121,7 +124,7 @@ def test_status_of_a_running_dead_and_finished_run(
     at("none", 0, _die)
     spos(config, digits(), out=folder, resume=True)
     done = json.loads(cli("status", folder, "--json").out)
-    assert (done["state"], done["done"], done["total"], done["time_left_s"]) == ("finished", 4, 4, 0.0)
+    assert (done["state"], done["done"], done["total"], done["time_left_s"]) == ("finished", 2, 2, 0.0)
 
 
 def _resumed(arguments: Sequence[str], folder: Path) -> int:

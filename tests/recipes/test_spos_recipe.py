@@ -15,7 +15,7 @@ import torch
 
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError, UnknownNameError
-from archwright.costs import count
+from archwright.costs import SpaceTable, count
 from archwright.evaluators import CalibrationConfig
 from archwright.export.onnx import onnx_metadata, onnx_session
 from archwright.export.preprocessing import preprocess
@@ -31,13 +31,31 @@ from archwright.training.evaluate import evaluate
 
 RESULT_KEYS = {
     *("format", "recipe", "space", "dataset", "seed", "arch", "metric", "direction", "test", "validation", "params"),
-    *("macs", "n_evaluated", "constraints", "random_baseline", "selected", "ledger"),
+    *(
+        "macs",
+        "memory_access_bytes",
+        "latency_ms",
+        "n_evaluated",
+        "constraints",
+        "random_baseline",
+        "selected",
+        "ledger",
+    ),
 }
-PHASES = ["supernet", "search", "baseline", "retrain-winner", "retrain-baseline", "retrain-draw0", "test", "export"]
+PHASES = [
+    *("supernet", "search", "baseline", "retrain-winner", "retrain-baseline", "retrain-draw0"),
+    *("test", "export", "latency"),
+]
+
+
+TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
 
 
 def _without_clocks(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key != "ledger"}
+    clocks = ("ledger", "latency_ms")
+    kept = {key: value for key, value in record.items() if key not in clocks}
+    selected = [{key: value for key, value in one.items() if key not in clocks} for one in record["selected"]]
+    return {**kept, "selected": selected}
 
 
 # ── the result ────────────────────────────────────────────────────────────────────────────────────
@@ -186,17 +204,50 @@ def test_same_seed_same_result_on_disk_and_in_memory(finished: Any, in_memory: A
     )
     assert all(name == other and torch.equal(a, b) for (name, a), (other, b) in pairs)
     assert in_memory.result.folder is None
-    assert list(in_memory.result.record["ledger"]) == PHASES[:-1]
+    assert list(in_memory.result.record["ledger"]) == [phase for phase in PHASES if phase != "export"]
 
 
 def test_other_seed_other_result(smoke_config: Callable[[int], SposConfig]) -> None:
     """Archs, scores and weights, here on a tiny space; the data's split is the task's own affair."""
-    tiny = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
-    one, other = (spos(replace(smoke_config(seed), space=tiny, limits=()), digits()) for seed in (0, 1))
+    one, other = (spos(replace(smoke_config(seed), space=TINY, limits=()), digits()) for seed in (0, 1))
     assert (one.record["seed"], other.record["seed"]) == (0, 1)
     assert [trial.arch for trial in one.trials] != [trial.arch for trial in other.trials]
     last = [result.network.state_dict()["5.3.bias"] for result in (one, other)]
     assert not torch.equal(*last)
+
+
+# ── latency ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_latency_limit_needs_only_data(tmp_path: Path, smoke_config: Callable[[int], SposConfig]) -> None:
+    """The table is measured at the start and kept in the folder; predicted stands beside measured."""
+    config = replace(smoke_config(0), space=TINY, limits=(("latency_ms.torch", 1e3), ("memory_access_bytes", 1e9)))
+    result = spos(config, digits(), out=tmp_path / "run")
+    record = result.record
+    assert list(record["ledger"])[:2] == ["profile-torch", "supernet"]
+    latency, memory = record["constraints"]
+    assert latency["value"] == record["latency_ms"]["torch"]["median"]
+    assert memory["predicted"] == memory["value"] == record["memory_access_bytes"]
+    assert latency["satisfied"] is memory["satisfied"] is True
+    assert spos(config, digits(), out=tmp_path / "run", resume=True).record == record
+    again = replace(config, latency_table=str(tmp_path / "run" / "latency_ms_torch.json"))
+    lines = [estimate(one, digits())[-1] for one in (config, again)]
+    assert ["measuring a latency table first" in line for line in lines] == [True, False]
+    repeated = spos(again, digits())
+    assert "profile-torch" not in repeated.record["ledger"]
+    assert [t.costs for t in repeated.trials] == [t.costs for t in result.trials]
+
+
+def test_a_table_of_another_space_stops_nothing_halfway(
+    tmp_path: Path, smoke_config: Callable[[int], SposConfig]
+) -> None:
+    """It is refused before the folder is made."""
+    space = SposSpace(input_shape=(1, 8, 8), n_classes=10)
+    SpaceTable("t", {}, space="spos", space_args=space.args(), decisions="other").save(tmp_path / "t.json")
+    config = replace(smoke_config(0), limits=(("latency_ms", 1.0),), latency_table=str(tmp_path / "t.json"))
+    with pytest.raises(InvalidValueError, match="is a latency table of space 'spos' with other decisions"):
+        spos(config, digits(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 # ── numbers ───────────────────────────────────────────────────────────────────────────────────────

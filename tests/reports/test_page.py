@@ -150,6 +150,17 @@ def test_missing_figures_are_not_measured() -> None:
     assert "svg" not in outline.tags
 
 
+def test_who_was_passed_over_is_said() -> None:
+    """With what was predicted and what was measured, as a limit's row has both."""
+    document = copy.deepcopy(DOCUMENT)
+    document["result"]["passed_over"] = [{"cost": "latency_ms", "predicted": 1.9, "value": 2.25, "limit": 2.0}]
+    row = {"cost": "latency_ms", "limit": 2.0, "predicted": 1.875, "value": 1.75, "satisfied": True}
+    document["result"]["constraints"] = [row]
+    text = Outline(render_page(document)).text
+    assert "were passed over: latency_ms 2.25 where 1.9 was predicted." in text
+    assert "latency_ms 2 1.875 1.75 met" in text
+
+
 def test_worse_than_random_is_said() -> None:
     """The page is not kinder to the method than its figures."""
     document = copy.deepcopy(DOCUMENT)

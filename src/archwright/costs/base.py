@@ -8,9 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from archwright.core.decisions import Rows
+from archwright.core.errors import InvalidValueError
+from archwright.costs.scopes import Probabilities
 from archwright.spaces.base import Space
 
 
@@ -32,3 +34,24 @@ class Cost(ABC):
     @abstractmethod
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
         """The cost (n,) of the stand-alone network of each row (n, n_decisions) of a space."""
+
+    def is_summed(self, space: Space) -> bool:
+        """Whether rows of that space are looked up in sums, in microseconds, rather than each found out on its own."""
+        return True
+
+    def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
+        """The mean cost when every decision of a space is drawn on its own; only additive costs have it.
+
+        Differentiable in probabilities that are tensors.
+
+        Args:
+            space: The space.
+            probabilities: By decision, the probability of each of its values where it is active.
+
+        Returns:
+            A float64 scalar.
+
+        Raises:
+            InvalidValueError: If the cost is not additive there, or probabilities do not fit.
+        """
+        raise InvalidValueError(f"{self.name} is no sum over the parts of a network; it has no expected value")

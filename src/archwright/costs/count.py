@@ -1,4 +1,4 @@
-"""Parameters and multiply–accumulates of any module, counted by running it on meta tensors.
+"""Parameters, multiply–accumulates and memory of any module, counted by running it on meta tensors.
 
 Every tensor operation the module really performs is seen, whether it comes from a layer or from plain
 functional code. Each is counted by a rule, free by the stated convention, or named as uncounted: nothing is
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archwright.costs.memory import MemoryAccount
 from archwright.nn.choice.extract import active_state
 from archwright.nn.choice.modules import active_modules
 from archwright.nn.meta import described, shape_only
@@ -34,10 +35,21 @@ FREE_BY_CONVENTION = (
 
 @dataclass
 class Leaf:
-    """What one module does itself, without its children."""
+    """What one module does itself, without its children.
+
+    Attributes:
+        macs: Multiply–accumulates.
+        params: Learnable parameters.
+        model_size_bytes: Parameters and buffers.
+        memory_access_bytes: What its own operations move (see `costs.memory`).
+        reads_from: Paths of the modules whose results they read.
+    """
 
     macs: int = 0
     params: int = 0
+    model_size_bytes: int = 0
+    memory_access_bytes: int = 0
+    reads_from: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -47,10 +59,13 @@ class Count:
     Attributes:
         leaves: By module path; only modules with a cost of their own.
         uncounted: Operations without a rule, each with how often it ran, e.g. "fft_fft2 (2 times)".
+        activation_peak_bytes: Largest sum of the tensors alive at one operation (see `costs.memory`); 0 where
+            memory was not asked for.
     """
 
     leaves: dict[str, Leaf] = field(default_factory=lambda: defaultdict(Leaf))
     uncounted: list[str] = field(default_factory=list)
+    activation_peak_bytes: int = 0
 
     @property
     def macs(self) -> int:
@@ -62,8 +77,20 @@ class Count:
         """Learnable parameters; one that is used twice counts once."""
         return sum(leaf.params for leaf in self.leaves.values())
 
+    @property
+    def model_size_bytes(self) -> int:
+        """Parameters and buffers that are saved with the weights, each at the width of its type."""
+        return sum(leaf.model_size_bytes for leaf in self.leaves.values())
 
-def count(module: nn.Module, input_shape: Sequence[int], *, transposed_by_input: bool = False) -> Count:
+    @property
+    def memory_access_bytes(self) -> int:
+        """Inputs, outputs and weights of every leaf, four bytes a number (see `costs.memory`)."""
+        return sum(leaf.memory_access_bytes for leaf in self.leaves.values())
+
+
+def count(
+    module: nn.Module, input_shape: Sequence[int], *, transposed_by_input: bool = False, memory: bool = True
+) -> Count:
     """Count one forward pass of a module in eval mode; the module stays as it is.
 
     A supernet is counted as its active arch.
@@ -73,17 +100,23 @@ def count(module: nn.Module, input_shape: Sequence[int], *, transposed_by_input:
         input_shape: Shape of one input without the batch.
         transposed_by_input: Count transposed convolutions once an input pixel (the multiplications really
             needed) instead of once an output pixel (the usual convention).
+        memory: Whether to follow tensors as well, for memory access and activation peak.
     """
     result = Count()
-    for path, leaf_params in _parameters(module):
-        result.leaves[path].params += leaf_params
-    counting = _Counting(result, transposed_by_input)
-    with _eval_mode(module), torch.no_grad(), _tracked(module, counting.path):
-        tensors = (*module.named_parameters(), *module.named_buffers())
-        state = {name: described(tensor) for name, tensor in tensors if not tensor.is_meta}
-        images = torch.empty((1, *input_shape), device="meta")
-        with counting:
-            functional_call(module, state, (images,))
+    _count_state(module, result)
+    parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+    replaced = {name: described(t) for name, t in (parameters | buffers).items() if not t.is_meta}
+    images = torch.empty((1, *input_shape), device="meta")
+    account: MemoryAccount | None = None
+    if memory:
+        weights, others = ([replaced.get(name, t) for name, t in named.items()] for named in (parameters, buffers))
+        account = MemoryAccount(images, weights, others)
+    counting = _Counting(result, transposed_by_input, account)
+    with _eval_mode(module), torch.no_grad(), _tracked(module, counting), counting:
+        outputs = functional_call(module, replaced, (images,))
+    if account is not None:
+        account.finish(outputs)
+        _add_memory(result, account)
     result.uncounted = [f"{name} ({times} times)" for name, times in sorted(counting.unknown.items())]
     return result
 
@@ -91,10 +124,11 @@ def count(module: nn.Module, input_shape: Sequence[int], *, transposed_by_input:
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """Adds every operation to the leaf whose module is running."""
 
-    def __init__(self, result: Count, transposed_by_input: bool) -> None:
+    def __init__(self, result: Count, transposed_by_input: bool, account: MemoryAccount | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.result = result
         self.transposed_by_input = transposed_by_input
+        self.account = account
         self.path: list[str] = [""]
         self.unknown: Counter[str] = Counter()
 
@@ -107,16 +141,32 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
     ) -> Any:
         name = func.overloadpacket.__name__
         out = shape_only(name, args)
-        if out is not None:  # free by convention
-            return out
-        out = func(*args, **(kwargs or {}))
+        if out is None:
+            out = func(*args, **(kwargs or {}))
+            self._count(func, name, args, out)  # what only its shape is taken of is free by convention
+        if self.account is not None:
+            self.account.note(func, args, kwargs or {}, out)
+        return out
+
+    def enter(self, path: str) -> None:
+        """A module is called."""
+        self.path.append(path)
+        if self.account is not None:
+            self.account.enter(path)
+
+    def leave(self, result: Any) -> None:
+        """The module called last returns."""
+        self.path.pop()
+        if self.account is not None:
+            self.account.leave(result)
+
+    def _count(self, func: Any, name: str, args: tuple[Any, ...], out: Any) -> None:
         if name == "convolution" and args[6]:
             self._add(_transposed_macs(args, out, self.transposed_by_input))
         elif name in MACS:
             self._add(MACS[name](args, out))
         elif not is_free(func):
             self.unknown[name] += 1
-        return out
 
     def _add(self, macs: int) -> None:
         self.result.leaves[self.path[-1]].macs += macs
@@ -184,26 +234,41 @@ def is_free(func: Any) -> bool:
     return func.is_view or torch.Tag.pointwise in func.tags or name in _FREE_NAMES or name.rstrip("_") in _FREE_NAMES
 
 
-def _parameters(module: nn.Module) -> Iterator[tuple[str, int]]:
-    """Learnable parameters by module path, each tensor once."""
+def _count_state(module: nn.Module, result: Count) -> None:
+    """Parameters and saved buffers by module path, each tensor once."""
     seen: set[int] = set()
     for path, part in active_modules(module):
-        if not part._parameters:
+        own = {**part._parameters, **part._buffers}
+        if not own:
             continue
-        sizes = active_state(part)
-        for name, parameter in part._parameters.items():
-            if parameter is not None and id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield path, sizes[name].numel()
+        for name, tensor in active_state(part).items():
+            if name in own and id(own[name]) not in seen:
+                seen.add(id(own[name]))
+                leaf = result.leaves[path]
+                leaf.params += tensor.numel() if name in part._parameters else 0
+                leaf.model_size_bytes += tensor.numel() * tensor.element_size()
+
+
+def _add_memory(result: Count, account: MemoryAccount) -> None:
+    result.activation_peak_bytes = account.peak_bytes()
+    for path, n_bytes, makers in account.accesses():
+        leaf = result.leaves[path]
+        leaf.memory_access_bytes += n_bytes
+        leaf.reads_from |= makers
 
 
 @contextmanager
-def _tracked(module: nn.Module, path: list[str]) -> Iterator[None]:
-    """Keeps the path of the module that is running on top of `path`."""
+def _tracked(module: nn.Module, counting: _Counting) -> Iterator[None]:
+    """Tells which module is running."""
     handles = []
-    for name, part in module.named_modules():
-        handles.append(part.register_forward_pre_hook(lambda *_, name=name: path.append(name)))
-        handles.append(part.register_forward_hook(lambda *_: path.pop() and None, always_call=True))
+    paths: dict[nn.Module, str] = {}
+    for name, part in active_modules(module):
+        paths.setdefault(part, name)
+    for part, name in paths.items():
+        handles.append(part.register_forward_pre_hook(lambda *_, name=name: counting.enter(name)))
+        handles.append(
+            part.register_forward_hook(lambda _module, _args, result: counting.leave(result), always_call=True)
+        )
     try:
         yield
     finally:

@@ -1,32 +1,41 @@
-"""Costs that follow from counting: parameters, multiply–accumulates, floating-point operations."""
+"""Costs that follow from counting: parameters, multiply–accumulates, floating-point operations, memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
 from archwright.costs.base import Cost
 from archwright.costs.count import count
-from archwright.costs.table import COLUMNS, tables_of
+from archwright.costs.scopes import Probabilities
+from archwright.costs.table import ACTIVATION_PEAK, COLUMNS, MEMORY_ACCESS, RowCounts, tables_of
 from archwright.spaces.base import Space
 
 
 class _Counted(Cost):
-    """`factor` times a column of the count."""
+    """`factor` times a column of the count, which is kept in the tables with the columns of `group`."""
 
-    column: str
-    factor: int = 1
+    column: ClassVar[str]
+    group: ClassVar[tuple[str, ...]] = COLUMNS
+    factor: ClassVar[int] = 1
 
     def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
         return float(self.factor * getattr(count(module, input_shape), self.column))
 
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
-        return self.factor * tables_of(space).cost_rows(rows)[:, COLUMNS.index(self.column)]
+        return self.factor * tables_of(space, self.group).cost_rows(rows)[:, self.group.index(self.column)]
+
+    def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
+        return self.factor * tables_of(space, self.group).expected(probabilities, self.column)
+
+    def is_summed(self, space: Space) -> bool:
+        return tables_of(space, self.group).is_additive
 
 
 @listed("cost", "params", summary="learnable parameters")
@@ -52,3 +61,50 @@ class Flops(_Counted):
     name = "flops"
     column = "macs"
     factor = 2
+
+
+@listed(
+    "cost", "memory-access-bytes", summary="inputs, outputs and weights of every leaf, four bytes a number, batch 1"
+)
+class MemoryAccess(_Counted):
+    """What a forward pass reads and writes: inputs, outputs and weights of every leaf (see `costs.memory`)."""
+
+    name = MEMORY_ACCESS
+    unit = "bytes"
+    column = MEMORY_ACCESS
+    # tables of its own: it is additive in more decisions than the others, if at all
+    group = (MEMORY_ACCESS,)
+
+
+@listed("cost", "model-size-bytes", summary="parameters and buffers at the width of their types")
+class ModelSize(_Counted):
+    """Parameters and saved buffers, each at the width of its type."""
+
+    name = "model_size_bytes"
+    unit = "bytes"
+    column = "model_size_bytes"
+    group = ("model_size_bytes",)
+
+
+@listed("cost", "activation-peak-bytes", summary="largest sum of tensors alive at one time, batch 1, nothing in place")
+class ActivationPeak(Cost):
+    """The largest sum of activations alive at one operation (see `costs.memory`).
+
+    A maximum is no sum over parts: each arch is counted on its own, once a space object (some 20 ms, where sums
+    take microseconds).
+    """
+
+    name = ACTIVATION_PEAK
+    unit = "bytes"
+
+    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+        return float(count(module, input_shape).activation_peak_bytes)
+
+    def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
+        if "_peaks" not in vars(space):
+            vars(space)["_peaks"] = RowCounts(space, (self.name,))
+        peaks: RowCounts = vars(space)["_peaks"]
+        return peaks.cost_rows(rows)[:, 0]
+
+    def is_summed(self, space: Space) -> bool:
+        return False

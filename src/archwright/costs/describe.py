@@ -46,6 +46,9 @@ def cost(
         "params": counted.params,
         "macs": counted.macs,
         "flops": 2 * counted.macs,
+        "memory_access_bytes": counted.memory_access_bytes,
+        "activation_peak_bytes": counted.activation_peak_bytes,
+        "model_size_bytes": counted.model_size_bytes,
         "uncounted": counted.uncounted,
     }
 

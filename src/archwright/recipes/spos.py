@@ -17,8 +17,10 @@ from archwright.core.config import from_json, to_json
 from archwright.core.errors import InvalidValueError, RunFolderError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import derive_seed
-from archwright.costs.counted import Macs
-from archwright.costs.limits import Watch, open_costs
+from archwright.costs.base import Cost
+from archwright.costs.counted import Macs, Params
+from archwright.costs.limited import limited_costs, n_unmeasured, table_digest, with_tables
+from archwright.costs.profiling import ProfileConfig
 from archwright.evaluators.from_scratch import build_seeded
 from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
 from archwright.finish import Result, effective_config, finish, reopen
@@ -62,6 +64,8 @@ class SposConfig:
         evolution: The search.
         retrain: Training of the winner and of what it is compared with.
         n_draws: Random feasible architectures retrained beside the winner.
+        latency_table: File of `archwright profile` for a limit on latency; without it the run measures one.
+        profile: How it does so.
         seed: Of everything random.
         threads: Threads of one evaluation.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -76,6 +80,8 @@ class SposConfig:
     evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
     retrain: TrainingConfig = field(default_factory=lambda: spos_training(300_000))
     n_draws: int = 0
+    latency_table: str | None = None
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
     seed: int = 0
     threads: int = field(default_factory=default_threads)
     device: str = "auto"
@@ -123,6 +129,7 @@ class SposConfig:
                 evolution=EvolutionConfig(population=4, top=2, mutations=2, crossovers=2, generations=1),
                 retrain=small_training(steps=8, batch_size=32),
                 n_draws=1,
+                profile=ProfileConfig(warmup=1, repeats=5, n_fitted=3, n_checked=1),
             )
         raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
 
@@ -164,16 +171,17 @@ def spos(
     device = pick_device(config.device)
     space = open_space(config.space, input_shape=task.input_shape, n_classes=task.n_classes)
     objective = config.objective(task.metric, task.direction)
-    _check_limits(space, objective)
+    costs = limited_costs(space, objective, config.latency_table)
     identity = {"recipe": "spos", "decisions_sha256": space.decisions.fingerprint}
-    effective = effective_config({**identity, **to_json(config)}, task)
+    effective = effective_config({**identity, **to_json(config), **table_digest(config.latency_table)}, task)
     with open_run(
         out, effective, seed=config.seed, resume=resume, progress=progress, threads=config.threads, recipe="spos"
     ) as run:
         if run.result is not None:
             return reopen(run, space)
+        costs = with_tables(run, space, objective, costs, config.profile)
         evaluator, curve = _train_supernet(run, config, space, task, device)
-        found = _search(run, config, space, evaluator, objective)
+        found = _search(run, config, space, evaluator, objective, costs)
         return finish(
             run,
             space,
@@ -205,11 +213,17 @@ def _train_supernet(
 
 
 def _search(
-    run: Run, config: SposConfig, space: Space, evaluator: SupernetEvaluator, objective: Objective
+    run: Run,
+    config: SposConfig,
+    space: Space,
+    evaluator: SupernetEvaluator,
+    objective: Objective,
+    costs: Sequence[Cost],
 ) -> SearchResult:
     strategy = Evolution(space, config.evolution, seed=derive_seed(run.seed, "search"))
     with run.phase("search", total=strategy.n_trials) as phase:
-        found = search(space, strategy, evaluator, objective, store=run.store("search"), phase=phase)
+        noted = [Params(), Macs(), *costs]
+        found = search(space, strategy, evaluator, objective, costs=noted, store=run.store("search"), phase=phase)
         if not phase.is_done:
             phase.finish()
     return found
@@ -271,16 +285,12 @@ def open_supernet(folder: Path | str, *, part: Part = "validation") -> TrainedSu
     return TrainedSupernet(config, task, space, evaluator, device)
 
 
-def _check_limits(space: Space, objective: Objective) -> None:
-    Watch(space, open_costs(objective.costs)).check_reachable(objective)
-
-
 def estimate(config: SposConfig, task: Task) -> list[str]:
     """Lines that say how long a run will take on this machine, from a few steps measured now."""
     set_threads(config.threads)
     device = pick_device(config.device)
     space = open_space(config.space, input_shape=task.input_shape, n_classes=task.n_classes)
-    _check_limits(space, config.objective(task.metric, task.direction))
+    costs = limited_costs(space, config.objective(task.metric, task.direction), config.latency_table)
     step_s, forward_s = _measure(space.search_form(), task, device, min(config.supernet.batch_size, 64))
     n_supernet = config.supernet.n_steps(task.split("train").n)
     n_retrain = config.retrain.n_steps(task.split("train+validation").n)
@@ -295,6 +305,8 @@ def estimate(config: SposConfig, task: Task) -> list[str]:
         f"retraining, {n_networks} networks of {n_retrain:,} steps": retrain_s,
     }
     lines = [f"  {duration(seconds):>9}  {what}" for what, seconds in parts.items()]
+    if n_unmeasured(costs):
+        lines.append(f"  {'unknown':>9}  measuring a latency table first, unless --set latency_table=FILE gives one")
     return [f"estimated time {duration(sum(parts.values()))} on {config.threads} threads of {device.type}", *lines]
 
 

@@ -106,7 +106,7 @@ def _comparison(result: Document, measure: Measure) -> list[str]:
     """What the limits and the networks beside the winner say about it."""
     test, metric = result.get("test"), measure.metric
     random_test = _part(result, "random_baseline").get("test")
-    sentences = [_limits_sentence(result.get("constraints") or ())]
+    sentences = [_limits_sentence(result.get("constraints") or ()), *_passed_over(result.get("passed_over") or ())]
     if is_number(test) and is_number(random_test):
         gain = measure.minimised(random_test) - measure.minimised(test)
         comparison = "better than" if gain > 0 else "worse than" if gain < 0 else "equal to"
@@ -144,6 +144,17 @@ def _limits_sentence(constraints: Sequence[Document]) -> str:
     if unknown:
         return f"Whether the limit on {', '.join(unknown)} is kept was not measured."
     return "The winner keeps every limit." if len(constraints) > 1 else "The winner keeps its limit."
+
+
+def _passed_over(missed: Sequence[Document]) -> list[str]:
+    """Who would have won, had the prediction been right."""
+    if not missed:
+        return []
+    listed = "; ".join(
+        f"{one.get('cost')} {quantity(one.get('value'))} where {quantity(one.get('predicted'))} was predicted"
+        for one in missed
+    )
+    return [f"Architectures that scored better missed a limit when they were measured and were passed over: {listed}."]
 
 
 def _constraint_row(one: Document) -> list[str]:

@@ -31,7 +31,7 @@ from archwright.stores.opening import open_store
 
 POLL_S = 0.005
 PATIENCE_S = 300.0
-CLOCKS = frozenset({"seconds", "ledger", "duration_s"})
+CLOCKS = frozenset({"seconds", "ledger", "duration_s", "latency_ms"})
 """Names of what depends on the clock, in states and results."""
 
 

@@ -1,0 +1,215 @@
+"""Measured latency: the time of one forward pass on this machine's CPU, by ONNX Runtime or torch."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from archwright.core.catalog import listed
+from archwright.core.decisions import Rows
+from archwright.core.errors import InvalidValueError
+from archwright.costs.base import Cost
+from archwright.costs.lookup import SpaceTable
+from archwright.costs.scopes import Probabilities
+from archwright.export.folding import fold_batch_norms
+from archwright.export.onnx import export_onnx, onnx_session
+from archwright.spaces.base import Space
+
+Backend = Literal["onnxruntime", "torch"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+WARMUP, REPEATS = 10, 50
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one forward pass in milliseconds.
+
+    Attributes:
+        median: Of all timed passes.
+        p90: What nine in ten stay below.
+        threads: Inside an operation.
+        repeats: Passes timed.
+        backend: What ran the network.
+    """
+
+    median: float
+    p90: float
+    threads: int
+    repeats: int
+    backend: Backend
+
+    def to_json(self) -> dict[str, Any]:
+        """As in result.json."""
+        return {"median": self.median, "p90": self.p90, "threads": self.threads, "repeats": self.repeats}
+
+
+def measure_latency(
+    network: nn.Module,
+    input_shape: Sequence[int],
+    *,
+    backend: Backend = "onnxruntime",
+    batch: int = 1,
+    threads: int = 1,
+    warmup: int = WARMUP,
+    repeats: int = REPEATS,
+) -> Latency:
+    """Time a network's forward pass in float32 on the CPU, batch norms folded as the ONNX export does.
+
+    The network stays as it is; torch's number of threads is put back.
+
+    Args:
+        network: Takes one tensor and returns one.
+        input_shape: Shape of one input without the batch.
+        backend: "onnxruntime" exports it to a temporary file first.
+        batch: Inputs a pass.
+        threads: Inside an operation.
+        warmup: Passes before the timed ones.
+        repeats: Timed passes.
+
+    Raises:
+        InvalidValueError: If a number is out of range or there is no such backend.
+        RunError: If the network cannot be exported.
+    """
+    _check(backend, batch=batch, threads=threads, repeats=repeats, warmup=warmup + 1)
+    if backend == "onnxruntime":
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            export_onnx(network, input_shape, path)
+            return time_onnx(path, input_shape, batch=batch, threads=threads, warmup=warmup, repeats=repeats)
+    plain = copy.deepcopy(network).eval().requires_grad_(False).to("cpu", torch.float32)
+    plain = plain.to(memory_format=torch.contiguous_format)
+    fold_batch_norms(plain)
+    images = torch.from_numpy(_images(batch, input_shape))
+    with _threads(threads), torch.inference_mode():
+        times = _timed(lambda: plain(images), warmup, repeats)
+    return _latency(times, threads, backend)
+
+
+def time_onnx(
+    path: Path | str,
+    input_shape: Sequence[int],
+    *,
+    batch: int = 1,
+    threads: int = 1,
+    warmup: int = WARMUP,
+    repeats: int = REPEATS,
+) -> Latency:
+    """Time an ONNX file in ONNX Runtime on the CPU; arguments as of `measure_latency`.
+
+    Raises:
+        InvalidValueError: If a number is out of range.
+        RunFolderError: If the file cannot be loaded.
+    """
+    _check("onnxruntime", batch=batch, threads=threads, repeats=repeats, warmup=warmup + 1)
+    session = onnx_session(path, threads)
+    feed = {session.get_inputs()[0].name: _images(batch, input_shape)}
+    return _latency(_timed(lambda: session.run(None, feed), warmup, repeats), threads, "onnxruntime")
+
+
+def _check(backend: str, **numbers: int) -> None:
+    if backend not in BACKENDS:
+        raise InvalidValueError(f"backend is {backend!r}; choose one of {', '.join(BACKENDS)}")
+    for name, number in numbers.items():
+        if number < 1:
+            least = 0 if name == "warmup" else 1
+            raise InvalidValueError(f"{name} is {number - (1 - least)}; give at least {least}")
+
+
+def _images(batch: int, input_shape: Sequence[int]) -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((batch, *input_shape), dtype=np.float32)
+
+
+def _timed(call: Callable[[], object], warmup: int, repeats: int) -> NDArray[np.float64]:
+    """Milliseconds of each of the timed calls."""
+    for _ in range(warmup):
+        call()
+    times = np.empty(repeats)
+    was_enabled = gc.isenabled()
+    gc.disable()  # a collection in between would be taken for the network's time
+    try:
+        for i in range(repeats):
+            started = time.perf_counter()
+            call()
+            times[i] = time.perf_counter() - started
+    finally:
+        if was_enabled:
+            gc.enable()
+    return 1e3 * times
+
+
+def _latency(times: NDArray[np.float64], threads: int, backend: Backend) -> Latency:
+    return Latency(float(np.median(times)), float(np.percentile(times, 90)), threads, len(times), backend)
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class MeasuredLatency(Cost):
+    """Median latency: a network is measured, the archs of a space are looked up.
+
+    Args:
+        table: Of the space that is searched, measured with the same backend; without it `cost_rows` fails.
+    """
+
+    unit = "ms"
+    backend: ClassVar[Backend]
+
+    def __init__(self, table: SpaceTable | None = None) -> None:
+        if table is not None and table.backend != self.backend:
+            raise InvalidValueError(
+                f"{table.name} was measured with {table.backend}, but {self.name} is a latency of {self.backend}; "
+                f"measure another: archwright profile {table.space} --backend {self.backend} -o FILE"
+            )
+        self.table = table
+
+    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+        return measure_latency(module, input_shape, backend=self.backend).median
+
+    def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
+        return self._table(space).cost_rows(space, rows)
+
+    def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
+        return self._table(space).expected(space, probabilities)
+
+    def _table(self, space: Space) -> SpaceTable:
+        if self.table is None:
+            raise InvalidValueError(
+                f"{self.name} of many architectures needs a table: archwright profile {space.name} "
+                f"--backend {self.backend} -o FILE, then --set latency_table=FILE"
+            )
+        return self.table
+
+
+@listed("cost", "latency-ms", summary="milliseconds in ONNX Runtime, batch 1, one thread, median; searched by a table")
+class OnnxLatency(MeasuredLatency):
+    """Median latency in ONNX Runtime on the CPU, batch 1, one thread."""
+
+    name = "latency_ms"
+    backend = "onnxruntime"
+
+
+@listed("cost", "latency-ms.torch", summary="milliseconds in torch, batch 1, one thread, median; searched by a table")
+class TorchLatency(MeasuredLatency):
+    """Median latency in torch on the CPU, batch 1, one thread."""
+
+    name = "latency_ms.torch"
+    backend = "torch"

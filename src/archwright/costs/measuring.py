@@ -1,0 +1,192 @@
+"""Latency of finished networks: which trial keeps its latency limits when it is measured, and what the winner takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from archwright.core.objective import Constraint, Objective
+from archwright.core.trial import Trial, derive_seed
+from archwright.costs.base import Cost
+from archwright.costs.latency import BACKENDS, MeasuredLatency, measure_latency, time_onnx
+from archwright.runs.run import Run
+from archwright.spaces.base import Space
+
+MAX_MEASURED = 20
+"""Architectures measured in search of one that keeps its limits; failing that, the one nearest to them is taken."""
+
+Latencies = dict[str, dict[str, Any]]
+"""As in result.json: `Latency.to_json` by backend."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The trial that is taken.
+
+    Attributes:
+        trial: It.
+        latency_ms: What its network takes, by backend, as far as a limit asked for it.
+        passed_over: Better-scored trials that missed a limit when measured: number, cost, limit, predicted, value.
+    """
+
+    trial: Trial
+    latency_ms: Latencies
+    passed_over: list[dict[str, Any]]
+
+
+def choose_measured(
+    run: Run, space: Space, ranked: Sequence[Trial], constraints: Sequence[Constraint], costs: Sequence[Cost]
+) -> Choice:
+    """The best-scored trial whose network keeps its latency limits when it is measured as a whole.
+
+    Measured is the network before it is trained, since no latency here depends on the values of weights; so a
+    trial that misses its limit costs no training. What is measured is kept with the phase: a resumed run takes the
+    same trial.
+
+    Args:
+        run: Where it happens.
+        space: Of stand-alone networks.
+        ranked: Feasible trials by what was predicted, best first, at least one.
+        constraints: All limits.
+        costs: The limited costs.
+    """
+    measured = {cost.name: cost for cost in costs if isinstance(cost, MeasuredLatency)}
+    limits = [(constraint, measured[constraint.cost]) for constraint in constraints if constraint.cost in measured]
+    if not limits:
+        return Choice(ranked[0], {}, [])
+    first = list({trial.arch: trial for trial in reversed(ranked)}.values())[::-1][:MAX_MEASURED]
+    with run.phase("measure") as phase:
+        _, state = phase.restore() or ({}, {"latency_ms": {}})
+        found: dict[str, Latencies] = state["latency_ms"]
+        taken = next((t for t in first if str(t.number) in found and _keeps(t, found, limits)), None)
+        for trial in () if phase.is_done else first:
+            if taken is not None:
+                break
+            if str(trial.number) not in found:
+                found[str(trial.number)] = _measured(run, space, trial, limits)
+                phase.advance(len(found))
+                phase.checkpoint(state={"latency_ms": found})
+            taken = trial if _keeps(trial, found, limits) else None
+        if not phase.is_done:
+            phase.finish(state={"latency_ms": found})
+    taken = taken or min(first, key=lambda trial: max(ratio for *_, ratio in _ratios(trial, found, limits)))
+    ahead = first[: first.index(taken)]
+    return Choice(taken, found[str(taken.number)], [one for trial in ahead for one in _misses(trial, found, limits)])
+
+
+Limits = Sequence[tuple[Constraint, MeasuredLatency]]
+
+
+def _measured(run: Run, space: Space, trial: Trial, limits: Limits) -> Latencies:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(run.seed, "measured weights"))
+        network = space.build(trial.arch)
+    backends = dict.fromkeys(cost.backend for _, cost in limits)
+    return {b: measure_latency(network, space.input_shape, backend=b).to_json() for b in backends}
+
+
+def _ratios(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> Iterator[tuple[Constraint, float, float]]:
+    """Each limit with the measured value and its ratio to the limit."""
+    for constraint, cost in limits:
+        value = float(found[str(trial.number)][cost.backend]["median"])
+        yield constraint, value, value / constraint.limit
+
+
+def _keeps(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> bool:
+    return all(ratio <= 1 for *_, ratio in _ratios(trial, found, limits))
+
+
+def _misses(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> list[dict[str, Any]]:
+    return [
+        {
+            "arch": trial.arch.to_json(),
+            "cost": constraint.cost,
+            "limit": constraint.limit,
+            "predicted": float(trial.costs[constraint.cost]),
+            "value": value,
+        }
+        for constraint, value, ratio in _ratios(trial, found, limits)
+        if ratio > 1
+    ]
+
+
+def measure_winner(
+    run: Run, network: nn.Module, input_shape: Sequence[int], known: Latencies, onnx_file: Path | None
+) -> Latencies:
+    """Latency of the winner by every backend, each measured once in a run.
+
+    Args:
+        run: Where it happens.
+        network: The winner.
+        input_shape: Shape of one input without the batch.
+        known: What was measured already.
+        onnx_file: Its export; where there is none, ONNX Runtime is left out unless known.
+    """
+    with run.phase("latency", total=len(BACKENDS)) as phase:
+        if not phase.is_done:
+            found = dict(known)
+            if "onnxruntime" not in found and onnx_file is not None:
+                found["onnxruntime"] = time_onnx(onnx_file, input_shape).to_json()
+            phase.advance(1)
+            if "torch" not in found:
+                found["torch"] = measure_latency(network, input_shape, backend="torch").to_json()
+            phase.advance(2)
+            phase.finish(state={"latency_ms": {backend: found[backend] for backend in BACKENDS if backend in found}})
+        result: Latencies = phase.result["latency_ms"]
+    return result
+
+
+# ── what is said of it ────────────────────────────────────────────────────────────────────────────
+
+
+def limit_values(
+    objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Sequence[int], latency_ms: Latencies
+) -> dict[str, float]:
+    """Each limited cost of a finished network: latency as it was measured, anything else counted on the network."""
+    by_name = {cost.name: cost for cost in costs}
+
+    def value(cost: Cost) -> float:
+        if isinstance(cost, MeasuredLatency):
+            return float(latency_ms[cost.backend]["median"])
+        return cost.cost_module(network, input_shape)
+
+    return {name: value(by_name[name]) for name in objective.costs}
+
+
+def satisfaction(objective: Objective, trial: Trial, values: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Each limit with what was predicted of a trial, what its network has, and whether that keeps it."""
+    return [
+        {
+            "cost": constraint.cost,
+            "limit": float(constraint.limit),
+            "predicted": float(trial.costs[constraint.cost]),
+            "value": values[constraint.cost],
+            "satisfied": bool(values[constraint.cost] <= constraint.limit),
+        }
+        for constraint in objective.constraints
+    ]
+
+
+def limit_line(limit: Mapping[str, Any]) -> str:
+    """One limit of a result's record for people; the prediction too where it was not exact."""
+    word = "kept" if limit["satisfied"] else "MISSED"
+    is_exact = limit.get("predicted", limit["value"]) == limit["value"]
+    value = f"{limit['value']:,.10g}" if is_exact else f"{limit['value']:.4g} (predicted {limit['predicted']:.4g})"
+    return f"limit      {limit['cost']} <= {limit['limit']:,.10g}: {word} with {value}"
+
+
+def latency_lines(record: Mapping[str, Any]) -> list[str]:
+    """What the winner of a result's record takes, and who missed a limit on it; nothing where that is not known."""
+    taken = [f"{latency['median']:.4g} ms in {backend}" for backend, latency in record.get("latency_ms", {}).items()]
+    lines = [f"latency    {', '.join(taken)} (one image, one thread, median)"] if taken else []
+    n = len({json.dumps(one["arch"]) for one in record.get("passed_over", ())})
+    if n:
+        plural = "s" if n > 1 else ""
+        lines.append(f"           passed over: {n} better-scored network{plural} that missed a limit when measured")
+    return lines

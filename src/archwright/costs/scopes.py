@@ -1,0 +1,194 @@
+"""Sums of terms, each of which depends on few decisions: looked up for whole populations, or expected.
+
+What one part of a network costs depends on the decisions under which it runs and those its sizes read: its
+*scope*. A term is kept for every combination of a scope's values, "inactive" being one more value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.errors import InvalidValueError
+
+Scope = tuple[int, ...]
+"""Columns of decisions, ascending."""
+
+Terms = Mapping[Scope, NDArray[np.float64]]
+Probabilities = Mapping[str, Any]
+"""By decision: the probability of each of its values where it is active, as a tensor, an array or a list."""
+
+MAX_COMBINATIONS = 100_000
+"""Combinations of values up to which a scope is listed in full."""
+
+
+class ScopeTables:
+    """One array of terms a scope, each indexed by the values of its decisions; terms not yet known are NaN.
+
+    Args:
+        decisions: Of the space.
+        scopes: The scopes; that of what no decision changes is always among them.
+        n_columns: How many sums are kept side by side.
+    """
+
+    def __init__(self, decisions: DecisionSpace, scopes: Iterable[Scope], n_columns: int) -> None:
+        self.decisions, self.n_columns = decisions, n_columns
+        self._tables = {scope: self._empty(scope) for scope in sorted({*scopes, ()})}
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """All scopes."""
+        return tuple(self._tables)
+
+    @property
+    def n_cells(self) -> int:
+        """Numbers kept."""
+        return sum(table.size for table in self._tables.values())
+
+    def look_up(self, rows: Rows) -> tuple[NDArray[np.float64], int | None]:
+        """Sums (n, n_columns) of rows (n, n_decisions), and the first row with a term not yet known."""
+        total = np.zeros((len(rows), self.n_columns))
+        for scope, table in self._tables.items():
+            total += table[tuple(rows[:, column] for column in scope)]
+        missing = np.isnan(total[:, 0])
+        return total, int(missing.argmax()) if missing.any() else None
+
+    def term(self, scope: Scope, row: NDArray[Any]) -> NDArray[np.float64]:
+        """The term (n_columns,) of one scope for one row (n_decisions,)."""
+        found: NDArray[np.float64] = self._tables[scope][tuple(row[list(scope)])]
+        return found
+
+    def put(self, row: NDArray[Any], terms: Terms) -> bool:
+        """Keep the terms of one row; False if one was known and differs, which shows that this is no such sum."""
+        agrees = True
+        for scope, values in terms.items():
+            entry = self.term(scope, row)
+            agrees &= bool(np.isnan(entry[0]) or (entry == values).all())
+            entry[:] = values
+        return agrees
+
+    def keys(self, scope: Scope) -> dict[str, NDArray[np.float64]]:
+        """Each term (n_columns,) of a scope by its name (see `entry_key`); what is written there is kept."""
+        closed = closed_scope(self.decisions, scope)
+        places = [closed.index(column) for column in scope]
+        values = np.unique(_combinations(self.decisions, closed)[:, places], axis=0)
+        return {entry_key(self.decisions, scope, row): self._tables[scope][tuple(row)] for row in values}
+
+    def corner_rows(self) -> Rows:
+        """Archs in which every decision takes its v-th value, for each v: they hold all terms of one decision."""
+        n_values = self.decisions.n_values
+        full = np.stack([np.minimum(v, n_values - 1) for v in range(n_values.max(initial=1))])
+        return self.decisions.canonical(full)
+
+    def covering_rows(self) -> Rows:
+        """Archs that together hold every term, the fewest first.
+
+        Raises:
+            InvalidValueError: If a scope has too many combinations.
+        """
+        found = [self.corner_rows()]
+        for scope in self._tables:
+            closed = closed_scope(self.decisions, scope)
+            part = _combinations(self.decisions, closed)
+            full = np.zeros((len(part), len(self.decisions)), dtype=np.int16)
+            full[:, list(closed)] = np.maximum(part, 0)
+            found.append(self.decisions.canonical(full))
+        return np.concatenate(found)
+
+    def expected(self, probabilities: Probabilities, column: int = 0) -> Tensor:
+        """The mean of a sum when every decision is drawn on its own.
+
+        Differentiable in probabilities that are tensors.
+
+        Args:
+            probabilities: Of each decision that the sum depends on.
+            column: Which sum.
+
+        Returns:
+            A float64 scalar.
+
+        Raises:
+            InvalidValueError: If a decision's probabilities are missing or not one a value, or a term is unknown.
+        """
+        total = torch.zeros((), dtype=torch.float64)
+        for scope, table in self._tables.items():
+            closed = closed_scope(self.decisions, scope)
+            part = _combinations(self.decisions, closed)
+            terms = table[tuple(part[:, closed.index(c)] for c in scope)].reshape(len(part), -1)[:, column]
+            if np.isnan(terms).any():
+                row = part[int(np.isnan(terms).argmax())]
+                text = entry_key(self.decisions, closed, row) or "the fixed part"
+                raise InvalidValueError(f"the cost of {text} is not known; measure it first")
+            chances = torch.ones(len(part), dtype=torch.float64)
+            for place, decision_column in enumerate(closed):
+                given = self._given(probabilities, decision_column)
+                value = torch.from_numpy(part[:, place].astype(np.int64))
+                chances = chances * torch.where(value >= 0, given[value.clamp(min=0)], 1.0)
+            total = total + (chances * torch.from_numpy(np.ascontiguousarray(terms))).sum()
+        return total
+
+    def _given(self, probabilities: Probabilities, column: int) -> Tensor:
+        decision = self.decisions.decisions[column]
+        if decision.name not in probabilities:
+            raise InvalidValueError(f"there are no probabilities of decision {decision.name!r}; give one a value")
+        given = torch.as_tensor(probabilities[decision.name]).to("cpu", torch.float64)
+        if given.shape != (len(decision.values),):
+            raise InvalidValueError(
+                f"probabilities of decision {decision.name!r} have shape {tuple(given.shape)}; "
+                f"give one for each of its {len(decision.values)} values"
+            )
+        return given
+
+    def _empty(self, scope: Scope) -> NDArray[np.float64]:
+        return np.full([int(self.decisions.n_values[c]) + 1 for c in scope] + [self.n_columns], np.nan)
+
+
+def closed_scope(decisions: DecisionSpace, scope: Iterable[int]) -> Scope:
+    """A scope with all decisions that decide whether its own are active."""
+    found, waiting = set(scope), list(scope)
+    while waiting:
+        decision = decisions.decisions[waiting.pop()]
+        above = {decisions.position(c.decision) for context in decision.when for c in context}
+        waiting += above - found
+        found |= above
+    return tuple(sorted(found))
+
+
+def n_combinations(decisions: DecisionSpace, scope: Iterable[int]) -> int:
+    """How many archs the decisions of a scope, closed, have among themselves."""
+    return DecisionSpace([decisions.decisions[column] for column in closed_scope(decisions, scope)]).size()
+
+
+def _combinations(decisions: DecisionSpace, closed: Scope) -> Rows:
+    """All archs (n, len(closed)) of the decisions of a closed scope."""
+    part = DecisionSpace([decisions.decisions[column] for column in closed])
+    if part.size() > MAX_COMBINATIONS:
+        names = ", ".join(decision.name for decision in part)
+        raise InvalidValueError(
+            f"one part of the network depends on {len(part)} decisions together ({names}): {part.size():,} "
+            f"combinations, more than the {MAX_COMBINATIONS:,} that are listed"
+        )
+    return part.enumerate_rows() if len(part) else np.empty((1, 0), dtype=np.int16)
+
+
+def entry_key(decisions: DecisionSpace, scope: Sequence[int], values: Sequence[int]) -> str:
+    """A term's name: `decision=value` of each decision of its scope, `decision=-` where that one is inactive.
+
+    Args:
+        decisions: Of the space.
+        scope: Columns.
+        values: Value indices, one a column of the scope.
+    """
+    pairs = []
+    for column, index in zip(scope, values, strict=True):
+        decision = decisions.decisions[column]
+        value = decision.values[index] if index >= 0 else "-"
+        text = "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        pairs.append(f"{decision.name}={text}")
+    return ",".join(pairs)

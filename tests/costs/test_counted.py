@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archwright.costs import Cost, Flops, Macs, Params
+from archwright.costs import ActivationPeak, Cost, Flops, Macs, MemoryAccess, ModelSize, Params
 from archwright.spaces import Space
 from archwright.testing import CostContract, StrideSpace
 
@@ -30,3 +30,18 @@ class TestMacsWithoutTables(CostContract):
 class TestFlops(CostContract):
     def make(self) -> Cost:
         return Flops()
+
+
+class TestMemoryAccess(CostContract):
+    def make(self) -> Cost:
+        return MemoryAccess()
+
+
+class TestActivationPeak(CostContract):
+    def make(self) -> Cost:
+        return ActivationPeak()
+
+
+class TestModelSize(CostContract):
+    def make(self) -> Cost:
+        return ModelSize()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import time
 from pathlib import Path
@@ -13,11 +14,38 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError, RunFolderError
-from archwright.costs import OnnxLatency, SpaceTable, TorchLatency, measure_latency
+from archwright.costs import Cost, OnnxLatency, ProfileConfig, SpaceTable, TorchLatency, measure_latency, profile
 from archwright.costs.latency import BACKENDS, Backend, time_onnx
-from archwright.testing import NumberSpace
+from archwright.spaces import Space
+from archwright.testing import CostContract, NumberSpace
 
 NETWORK = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
+
+
+@functools.cache
+def table(backend: Backend) -> SpaceTable:
+    """Of the smallest toy space, in a hurry."""
+    return profile(NumberSpace(), ProfileConfig(backend, warmup=1, repeats=3, n_fitted=2, n_checked=1))
+
+
+class TestOnnxLatency(CostContract):
+    is_measured = True
+
+    def make(self) -> Cost:
+        return OnnxLatency(table("onnxruntime"))
+
+    def make_space(self) -> Space:
+        return NumberSpace()
+
+
+class TestTorchLatency(CostContract):
+    is_measured = True
+
+    def make(self) -> Cost:
+        return TorchLatency(table("torch"))
+
+    def make_space(self) -> Space:
+        return NumberSpace()
 
 
 class Sleeper(nn.Module):

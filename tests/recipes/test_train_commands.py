@@ -37,10 +37,11 @@ def test_estimate_comes_first_then_the_result(cli: Cli, tmp_path: Path) -> None:
     assert dry.out.endswith(" on 1 threads of cpu: 40 steps of 32\n")
     assert list(tmp_path.iterdir()) == []
     done = cli(*TRAIN, "--out", tmp_path / "run")
-    first, network, costs, files = done.out.splitlines()
+    first, network, costs, latency, files = done.out.splitlines()
     assert first.startswith("estimated time ")
     assert network.startswith("network    top1_accuracy ")
     assert costs.endswith(" parameters, code 0120")
+    assert latency.endswith(" ms in torch (one image, one thread, median)")
     best = f"{tmp_path}/run/best: arch.json, model.onnx, model.py, model.safetensors"
     assert files == f"files      {best}; {tmp_path}/run/report.html"
 
@@ -61,7 +62,7 @@ def test_finished_run_is_only_opened(cli: Cli, calm: Path) -> None:
     assert again.out.startswith("network    top1_accuracy ")
     assert (calm / "result.json").read_bytes() == before
     status = json.loads(cli("status", calm, "--json").out)
-    assert (status["state"], status["recipe"], status["phase"]) == ("finished", "train", "export")
+    assert (status["state"], status["recipe"], status["phase"]) == ("finished", "train", "latency")
     assert cli("export", calm, "--format", "python", "-o", calm.parent / "x.py").code == 0
     assert (calm.parent / "x.py").read_bytes() == (calm / "best" / "model.py").read_bytes()
 

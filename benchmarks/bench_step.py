@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from archwright.core.arch import Arch
 from archwright.nn.choice import selection_of
 from archwright.spaces.base import Space
 from archwright.spaces.spos import SposSpace
@@ -18,6 +19,8 @@ from common import THREADS, interleaved, machine, ratio, report
 
 BLOCKS, STEPS = 20, 2
 CHOICES, ELASTIC = 1.03, 1.05
+ELASTIC_CODES = ("12002111", "02000000")
+"""Width, depth, then kernel and expansion of each block: a network in between, and the smallest three blocks."""
 
 
 def main() -> None:
@@ -25,12 +28,15 @@ def main() -> None:
     print(machine())
     for shape, batch in (((1, 28, 28), 64), ((3, 32, 32), 128), ((3, 224, 224), 8)):
         measure(SposSpace(input_shape=shape, n_classes=10).search_form(), batch, CHOICES)
-    measure(MBConvSpace(input_shape=(3, 32, 32)), 128, ELASTIC)
+    space = MBConvSpace(input_shape=(3, 32, 32))
+    for code in ELASTIC_CODES:
+        measure(space, 128, ELASTIC, space.parse(code))
 
 
-def measure(space: Space, batch: int, limit: float) -> None:
+def measure(space: Space, batch: int, limit: float, arch: Arch | None = None) -> None:
     shape = space.input_shape
-    arch = space.sample(1, np.random.default_rng(0))[0]
+    if arch is None:
+        arch = space.sample(1, np.random.default_rng(0))[0]
     supernet = space.supernet().to(memory_format=torch.channels_last).train()
     selection_of(supernet).activate(arch)
     alone = space.extract(supernet, arch).to(memory_format=torch.channels_last).train()
@@ -39,7 +45,7 @@ def measure(space: Space, batch: int, limit: float) -> None:
     targets = torch.randint(space.n_classes, (batch,))
     runs = [stepper(network, images, targets) for network in (supernet, alone, again)]
     in_supernet, stand_alone, stand_alone_again = interleaved(runs, BLOCKS)
-    name = f"step, {space.name}, {'x'.join(map(str, shape))}, batch {batch}"
+    name = f"step, {space.name} {space.code(arch)}, {'x'.join(map(str, shape))}, batch {batch}"
     middle, low, high = ratio(in_supernet, stand_alone)
     same, same_low, same_high = ratio(stand_alone_again, stand_alone)
     report(

@@ -21,8 +21,9 @@ from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.costs import Latency, Macs, SpaceTable, TorchLatency, count
 from archwright.evaluators import Evaluator
 from archwright.evaluators.from_scratch import train_network
-from archwright.finish import Result, effective_config, finish, open_winner, reopen, summary_lines
+from archwright.finish import effective_config, finish
 from archwright.nn import Chooser
+from archwright.result import Result, open_winner, reopen
 from archwright.runs.run import Run, open_run
 from archwright.search import SearchResult, search
 from archwright.strategies import Random
@@ -338,39 +339,6 @@ def test_lost_weights_are_missed(on_disk: Done, tmp_path: Path) -> None:
     (tmp_path / "run" / "checkpoints" / "retrain-winner.safetensors").unlink()
     with pytest.raises(RunFolderError, match="the winner's weights are gone"):
         _reopened(tmp_path / "run")
-
-
-def test_summary_says_what_was_found() -> None:
-    """From the record alone; figures by hand."""
-    record: dict[str, Any] = {
-        "metric": "top1_accuracy",
-        "test": 0.98125,
-        "validation": 0.975,
-        "macs": 1_999_000,
-        "params": 51_234,
-        "code": "0123",
-        "constraints": [
-            {"cost": "macs", "limit": 2e6, "value": 1_999_000, "satisfied": True},
-            {"cost": "params", "limit": 5e4, "value": 51_234, "satisfied": False},
-        ],
-        "random_baseline": {"test": 0.97, "n_evaluated": 120, "draws": [{"test": 0.96}, {"test": 0.98}]},
-    }
-    assert summary_lines(record, Path("runs/a")) == [
-        "winner     top1_accuracy 0.9812 on the test part (seen once), 0.9750 in the search",
-        "           1,999,000 multiply-accumulates, 51,234 parameters, code 0123",
-        "limit      macs <= 2,000,000: kept with 1,999,000",
-        "limit      params <= 50,000: MISSED with 51,234",
-        "baseline   0.9700 by random search with as many evaluations (120)",
-        "           0.9700 mean of 2 random networks (0.9600 to 0.9800)",
-        "files      runs/a/best: arch.json, model.onnx, model.py, model.safetensors; runs/a/report.html",
-    ]
-    reason = "body is a Squeeze, which has no source template"
-    assert summary_lines({**record, "not_exported": {"model.py": reason}}, Path("runs/a"))[-2:] == [
-        f"missing    model.py: {reason}",
-        "files      runs/a/best: arch.json, model.onnx, model.safetensors; runs/a/report.html",
-    ]
-    record["random_baseline"]["draws"] = []
-    assert len(summary_lines(record, None)) == 5
 
 
 def test_effective_config_identifies_the_data() -> None:

@@ -29,6 +29,7 @@ ORDER = (
     "runners",
     "reports",
     "search",
+    "result",
     "finish",
     "recipes",
     "ranking",

@@ -7,80 +7,42 @@ every network meets the test part once, after all choices are made; then the win
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import RunFolderError
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.count import count
 from archwright.costs.limits import Watch, open_costs
 from archwright.costs.measuring import (
     Latencies,
     choose_measured,
-    latency_lines,
-    limit_line,
     limit_values,
     measure_winner,
     satisfaction,
 )
 from archwright.evaluators.from_scratch import train_network
-from archwright.export.files import EXPORT_FORMATS, attempt_export, check_format, write_export
+from archwright.export.files import EXPORT_FORMATS, attempt_export
 from archwright.export.preprocessing import input_metadata
-from archwright.export.weights import load_weights, save_weights
+from archwright.export.weights import save_weights
 from archwright.reports.page import write_page
-from archwright.runs.files import read_json
+from archwright.result import Result
 from archwright.runs.run import Run
 from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
-from archwright.spaces.opening import Architecture, arch_document, open_architecture
+from archwright.spaces.opening import arch_document
 from archwright.strategies.base import draw_feasible
 from archwright.strategies.random import Random
 from archwright.tasks.base import Task
-from archwright.training.checkpoint import load_network
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 
 RESULT_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run.
-
-    Attributes:
-        record: What result.json holds.
-        space: The space of stand-alone networks.
-        trials: Trials of the search; empty where a finished run was only opened again.
-        folder: The run's folder, if it has one.
-        network: The retrained winner.
-    """
-
-    record: dict[str, Any]
-    space: Space
-    network: nn.Module
-    trials: tuple[Trial, ...] = ()
-    folder: Path | None = None
-
-    @property
-    def arch(self) -> Arch:
-        """The architecture found."""
-        return Arch.from_json(self.record["arch"])
-
-    def model(self) -> nn.Module:
-        """The retrained network: a plain torch module in evaluation mode."""
-        return self.network.eval()
-
-    def summary(self) -> list[str]:
-        """Lines that say what was found, how good it is, and where it lies."""
-        return summary_lines(self.record, self.folder)
 
 
 @dataclass(frozen=True)
@@ -366,89 +328,7 @@ def _plain_trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     ]
 
 
-# ── finished runs ─────────────────────────────────────────────────────────────────────────────────
-
-
-def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
-    """The result of a run that is finished already; `phase` is the one that trained its network."""
-    record: Any = run.result
-    network = _load_winner(space, Arch.from_json(record["arch"]), run.phase(phase).restore())
-    trials = run.store().trials() if "n_evaluated" in record else ()
-    return Result(record, space, network, tuple(trials), run.folder)
-
-
-def _load_winner(space: Space, arch: Arch, stored: tuple[dict[str, Tensor], Any] | None) -> nn.Module:
-    if stored is None:
-        raise RunFolderError("the winner's weights are gone from the run's checkpoints; restore them from a copy")
-    network = space.build(arch)
-    load_network(network, stored[0])
-    return network.eval()
-
-
-def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
-    """The network in a finished run's folder, in evaluation mode, with the metadata of its weights.
-
-    Raises:
-        UsageError: If the folder is no finished run, or a file in it is damaged.
-    """
-    if not (folder / "result.json").exists():
-        raise RunFolderError(f"{folder} holds no finished run (there is no result.json); finish it with --resume first")
-    read_json(folder / "result.json")
-    found = open_architecture(str(folder / "best" / "arch.json"))
-    network = found.space.build(found.arch)
-    metadata = load_weights(network, folder / "best" / "model.safetensors")
-    return found, network.eval(), metadata
-
-
-def export_run(folder: Path, format: str, output: Path | None) -> Path:
-    """Write a finished run's network again, in a format of `EXPORT_FORMATS`.
-
-    Args:
-        folder: The run's folder.
-        format: "onnx", "python" or "safetensors".
-        output: The file; in the run's best/ by default.
-
-    Raises:
-        InvalidValueError: If there is no such format.
-        UsageError: If the folder is no finished run.
-        ExportError: If the format cannot express the network.
-    """
-    check_format(format)
-    found, network, metadata = open_winner(folder)
-    path = output or folder / "best" / EXPORT_FORMATS[format]
-    write_export(network, format, path, input_shape=found.space.input_shape, metadata=metadata)
-    return path
-
-
-def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
-    """What a finished run's record says, in a dozen lines of at most 80 columns or so."""
-    searched = f", {record['validation']:.4f} in the search" if "validation" in record else ""
-    lines = [
-        f"{'winner' if searched else 'network':<11}{record['metric']} {record['test']:.4f} on the test part "
-        f"(seen once){searched}",
-        f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
-    ]
-    lines += [limit_line(limit) for limit in record["constraints"]]
-    lines += latency_lines(record)
-    if "random_baseline" in record:
-        lines += _baseline_lines(record["random_baseline"])
-    if folder is not None:
-        missing = record.get("not_exported", {})
-        names = [name for name in ("arch.json", *sorted(EXPORT_FORMATS.values())) if name not in missing]
-        lines += [f"missing    {name}: {reason}" for name, reason in missing.items()]
-        lines.append(f"files      {folder}/best: {', '.join(names)}; {folder}/report.html")
-    return lines
-
-
-def _baseline_lines(baseline: Mapping[str, Any]) -> list[str]:
-    drawn = [draw["test"] for draw in baseline["draws"]]
-    lines = [f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({baseline['n_evaluated']})"]
-    if drawn:
-        lines.append(
-            f"           {statistics.mean(drawn):.4f} mean of {len(drawn)} random networks "
-            f"({min(drawn):.4f} to {max(drawn):.4f})"
-        )
-    return lines
+# ── what a run is known by ────────────────────────────────────────────────────────────────────────
 
 
 def effective_config(config: Mapping[str, Any], task: Task) -> dict[str, Any]:

@@ -19,7 +19,7 @@ Cli = Callable[..., Any]
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, Path | None]]:
     """What `export_run` was called with; a folder named "broken" is refused."""
     made: list[tuple[Path, str, Path | None]] = []
-    finish = ModuleType("archwright.finish")
+    result = ModuleType("archwright.result")
 
     def export_run(folder: Path, format: str, output: Path | None) -> Path:
         if folder.name == "broken":
@@ -27,8 +27,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, Path | None]
         made.append((folder, format, output))
         return output or folder / "best" / f"model.{format}"
 
-    finish.__dict__["export_run"] = export_run
-    monkeypatch.setitem(sys.modules, "archwright.finish", finish)
+    result.__dict__["export_run"] = export_run
+    monkeypatch.setitem(sys.modules, "archwright.result", result)
     return made
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archwright.finish import Result
 from archwright.recipes import SposConfig, spos
+from archwright.result import Result
 from archwright.tasks import ImageTask, Part, digits
 from archwright.tasks.images import ImageSplit
 

@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from archwright.finish import export_run, open_winner
+from archwright.result import export_run, open_winner
 from archwright.spaces import SposSpace
 
 Cli = Callable[..., Any]

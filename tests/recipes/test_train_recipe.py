@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from archwright.core.errors import InvalidArchError, InvalidValueError, RunFolderError, UnknownNameError
-from archwright.finish import Result, open_winner
 from archwright.recipes import SposConfig, TrainConfig, train
+from archwright.result import Result, open_winner
 from archwright.runs.phase import Phase
 from archwright.runs.run import open_run
 from archwright.spaces import SposSpace, arch_document

@@ -16,6 +16,6 @@ def export(
     ] = None,
 ) -> None:
     """Write a run's network as ONNX, Python source or safetensors."""
-    from archwright.finish import export_run
+    from archwright.result import export_run
 
     print(f"wrote {export_run(folder, format, output)}")

@@ -23,10 +23,11 @@ from archwright.costs.limited import limited_costs, n_unmeasured, table_digest, 
 from archwright.costs.profiling import ProfileConfig
 from archwright.evaluators.from_scratch import build_seeded
 from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
-from archwright.finish import Result, effective_config, finish, reopen
+from archwright.finish import effective_config, finish
 from archwright.nn.choice import selection_of
 from archwright.policies.uniform import UniformInCostBins, quantile_edges
 from archwright.recipes.presets import default_threads, duration, small_training, spos_training
+from archwright.result import Result, reopen
 from archwright.runs.files import read_tensors
 from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.progress import Progress

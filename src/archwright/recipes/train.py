@@ -14,8 +14,9 @@ from archwright.core.config import to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.evaluators.from_scratch import build_seeded, train_network
-from archwright.finish import Result, effective_config, finish_fixed, reopen
+from archwright.finish import effective_config, finish_fixed
 from archwright.recipes.presets import default_threads, duration, small_training, spos_training
+from archwright.result import Result, reopen
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture

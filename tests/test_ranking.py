@@ -17,7 +17,8 @@ from archwright.core.correlation import kendall
 from archwright.core.errors import DataError, InvalidValueError, RunFolderError, UsageError
 from archwright.core.trial import Candidate
 from archwright.ranking import rank_run, read_truth
-from archwright.recipes.spos import SposConfig, open_supernet, spos
+from archwright.recipes.reopening import open_supernet
+from archwright.recipes.spos import SposConfig, spos
 from archwright.spaces import NasBench201
 from archwright.tasks import digits
 

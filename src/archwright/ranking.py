@@ -19,7 +19,7 @@ from archwright.core.objective import Goal, Objective
 from archwright.core.trial import Candidate, derive_seed
 from archwright.costs.counted import Macs
 from archwright.evaluators.from_scratch import FromScratch
-from archwright.recipes.spos import TrainedSupernet, open_supernet
+from archwright.recipes.reopening import TrainedSupernet, open_supernet
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.search import search

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,8 +12,8 @@ import numpy as np
 import torch
 
 from archwright.core.catalog import listed
-from archwright.core.config import from_json, to_json
-from archwright.core.errors import InvalidValueError, RunFolderError
+from archwright.core.config import to_json
+from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import derive_seed
 from archwright.costs.base import Cost
@@ -28,19 +27,13 @@ from archwright.nn.choice import selection_of
 from archwright.policies.uniform import UniformInCostBins, quantile_edges
 from archwright.recipes.presets import default_threads, duration, small_training, spos_training
 from archwright.result import Result, reopen
-from archwright.runs.files import read_tensors
-from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.progress import Progress
-from archwright.runs.record import FILE_NAME as RUN_FILE
-from archwright.runs.record import read_record
 from archwright.runs.run import Run, open_run
 from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
 from archwright.spaces.opening import open_space
 from archwright.strategies.evolution import Evolution, EvolutionConfig
-from archwright.tasks import open_task
-from archwright.tasks.base import Part, Task
-from archwright.training.checkpoint import load_network
+from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, place_inputs, set_threads, use_layout
 from archwright.weight_sharing.uniform_path import UniformPath
@@ -228,62 +221,6 @@ def _search(
         if not phase.is_done:
             phase.finish()
     return found
-
-
-@dataclass(frozen=True)
-class TrainedSupernet:
-    """What a run whose supernet is trained holds, opened again.
-
-    Attributes:
-        config: The run's configuration.
-        task: Its data, checked to be the same.
-        space: The space of stand-alone networks.
-        evaluator: Scores with the supernet's weights, as the run's own search does.
-        device: Where the supernet is.
-    """
-
-    config: SposConfig
-    task: Task
-    space: Space
-    evaluator: SupernetEvaluator
-    device: torch.device
-
-
-def open_supernet(folder: Path | str, *, part: Part = "validation") -> TrainedSupernet:
-    """The trained supernet in the folder of a run of `spos`, finished or not; nothing in the folder changes.
-
-    Args:
-        folder: The run's folder.
-        part: Which part of the data the evaluator scores on.
-
-    Raises:
-        UsageError: If it is no run of `spos`, its supernet is not trained yet, or its data have changed.
-    """
-    folder = Path(folder)
-    if not os.path.lexists(folder / RUN_FILE):
-        raise RunFolderError(f"{folder} holds no run (there is no {RUN_FILE}); give the folder of a run of spos")
-    record = read_record(folder)
-    if record["recipe"] != "spos":
-        raise RunFolderError(f"{folder} is a run of {record['recipe'] or 'no recipe'}; only spos leaves a supernet")
-    stored = record["config"]
-    config = from_json(SposConfig, {f.name: stored[f.name] for f in fields(SposConfig) if f.name in stored})
-    checkpoint = folder / CHECKPOINTS / "supernet.safetensors"
-    tensors, state = read_tensors(checkpoint) if os.path.lexists(checkpoint) else ({}, {})
-    if not isinstance(state, dict) or state.get("is_done") is not True:
-        raise RunFolderError(f"the supernet of {folder} is not trained yet; finish the run with --resume first")
-    set_threads(config.threads)
-    device = pick_device(config.device)
-    task = open_task(str(stored.get("data")), seed=config.seed, **stored.get("data_options", {}))
-    if task.fingerprint != stored.get("data_sha256"):
-        raise RunFolderError(f"the data {task.name} are not those {folder} was trained on; restore them from a copy")
-    space = open_space(config.space, input_shape=task.input_shape, n_classes=task.n_classes)
-    shared = space.search_form()
-    supernet = build_seeded(shared, None, config.seed)
-    load_network(supernet, tensors)
-    evaluator = SupernetEvaluator(
-        shared, supernet, task, config.calibration, seed=config.seed, device=device, part=part
-    )
-    return TrainedSupernet(config, task, space, evaluator, device)
 
 
 def estimate(config: SposConfig, task: Task) -> list[str]:

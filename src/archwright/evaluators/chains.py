@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archwright.nn.ops.pooling import GlobalAvgPool2d
+from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 
 Affine = tuple[Tensor, Tensor]
 """Scale and shift, each (C,)."""
@@ -123,7 +123,8 @@ def running(chains: dict[nn.Sequential, Chain], *, calibrate: bool) -> Iterator[
             del sequence.forward
 
 
-_LEAVES = (nn.ReLU, GlobalAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Dropout, nn.Linear, nn.Identity)
+_POOLS = (GlobalAvgPool2d, LocalAvgPool2d, nn.AvgPool2d, nn.MaxPool2d)
+_LEAVES = (nn.ReLU, *_POOLS, nn.Flatten, nn.Dropout, nn.Linear, nn.Identity)
 
 
 def _leaves(module: nn.Module) -> list[nn.Module]:

@@ -7,7 +7,7 @@ from archwright.nn.choice import Chooser, Fixed, Selection, Supernet, extract, s
 from archwright.nn.elastic import BatchNorm2d, Concat, Conv2d, Linear
 from archwright.nn.ops.classifier import Classifier
 from archwright.nn.ops.mbconv import MBConv
-from archwright.nn.ops.pooling import GlobalAvgPool2d
+from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 from archwright.nn.ops.residual import ResidualBlock
 from archwright.nn.source import source_template
 
@@ -20,6 +20,7 @@ __all__ = [
     "Fixed",
     "GlobalAvgPool2d",
     "Linear",
+    "LocalAvgPool2d",
     "MBConv",
     "ResidualBlock",
     "Selection",

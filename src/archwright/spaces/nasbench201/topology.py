@@ -18,6 +18,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.cell import EdgeCell
 from archwright.nn.ops.edges import Zero, relu_conv_bn
+from archwright.nn.ops.pooling import LocalAvgPool2d
 from archwright.nn.ops.residual import DownsamplingBlock
 from archwright.spaces.base import Space
 from archwright.spaces.nasbench201.cells import (
@@ -130,7 +131,7 @@ class NasBench201(Space):
             "skip_connect": nn.Identity,
             "nor_conv_1x1": partial(relu_conv_bn, width, width, 1, affine=self.affine),
             "nor_conv_3x3": partial(relu_conv_bn, width, width, 3, affine=self.affine),
-            "avg_pool_3x3": partial(nn.AvgPool2d, 3, 1, 1, count_include_pad=False),
+            "avg_pool_3x3": partial(LocalAvgPool2d, 3),
         }
         return choose.op(f"edge{source}{target}", {op: makers[op] for op in self.ops})
 

@@ -129,7 +129,7 @@ def test_resume_where_nothing_is_yet_starts(cli: Cli, toy: Any) -> None:
         (("toy", "--set", "seed=3"), "--set names 'seed'; use --seed"),
         (("toy", "--workers", "4"), "--workers is 4; this version evaluates in one process"),
         (("toy", "--resume"), "--resume does not say which run; add --out DIR"),
-        (("toy", "--out", "a" * 5000), "cannot be used"),
+        (("toy", "--out", "a" * 5000), "cannot be looked up: File name too long"),
         (("toy", "--lmit", "macs=1"), "No such option: --lmit"),
         ((), "Missing argument 'RECIPE'"),
     ],

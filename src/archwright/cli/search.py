@@ -33,8 +33,8 @@ from archwright.cli.options import (
 )
 from archwright.cli.text import print_lines
 from archwright.core import catalog
-from archwright.core.config import from_json, to_json, with_settings
-from archwright.core.errors import InvalidValueError, RunFolderError, UsageError
+from archwright.core.config import MAX_THREADS, check_range, from_json, to_json, with_settings
+from archwright.core.errors import InvalidValueError, UsageError
 
 RUNS = Path("runs")
 """Where a run without --out goes."""
@@ -108,20 +108,22 @@ def check_options(
         raise UsageError("--set names 'seed'; use --seed")
     if seed is not None and not 0 <= seed < 2**63:
         raise InvalidValueError(f"--seed is {seed}; give a number from 0 to 2**63 - 1")
-    if threads is not None and threads < 1:
-        raise InvalidValueError(f"--threads is {threads}; give at least 1")
+    if threads is not None:
+        check_range("--threads", threads, 1, MAX_THREADS)
     if resume and out is None:
         raise UsageError("--resume does not say which run; add --out DIR")
 
 
 def execute(request: Request, load: Callable[[], Any], out: Path, resume: bool, dry_run: bool) -> None:
     """Run what was requested in the folder `out` and print what came out; `load` gives the recipe's function."""
-    _check_folder(out)
     run_recipe = load()
     with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress
+        from archwright.runs.run import check_folder
         from archwright.tasks import open_task
 
+        if not dry_run:  # before anything is measured or printed
+            check_folder(out, resume=resume)
         stored = _stored_config(out) if resume else {}
         data = request.data or str(stored.get("data", DEFAULT_DATA))
         data_options = {**stored.get("data_options", {}), **request.data_options}
@@ -172,14 +174,6 @@ def _stored_config(out: Path) -> dict[str, Any]:
         return {}
     config: dict[str, Any] = read_record(out)["config"]
     return config
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse a path that the system cannot even look up: too long, or in a folder that is closed to us."""
-    try:
-        out.exists()
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"--out {str(out)!r} cannot be used: {error}; choose another folder") from None
 
 
 def new_folder(name: str) -> Path:

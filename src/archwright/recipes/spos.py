@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +14,7 @@ import numpy as np
 import torch
 
 from archwright.core.catalog import listed
-from archwright.core.config import to_json
+from archwright.core.config import MAX_THREADS, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import derive_seed
@@ -81,12 +83,12 @@ class SposConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.n_bins < 1:
-            raise InvalidValueError(f"n_bins is {self.n_bins}; give at least 1")
-        if self.n_draws < 0:
-            raise InvalidValueError(f"n_draws is {self.n_draws}; give 0 or more")
-        if self.threads < 1:
-            raise InvalidValueError(f"threads is {self.threads}; give at least 1")
+        check_range("n_bins", self.n_bins, 1, 10_000)
+        check_range("n_draws", self.n_draws, 0, 10_000)
+        check_range("threads", self.threads, 1, MAX_THREADS)
+        edges = self.bin_edges
+        if edges and (len(edges) < 2 or not all(a < b < math.inf for a, b in itertools.pairwise(edges))):
+            raise InvalidValueError(f"bin_edges is {edges}; give two or more rising numbers, or none")
         self.objective("top1_accuracy", "max")
 
     def objective(self, metric: str, direction: Any) -> Objective:

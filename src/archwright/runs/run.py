@@ -16,11 +16,12 @@ from archwright.runs import files, record
 from archwright.runs.files import Json
 from archwright.runs.ledger import Entry, Ledger
 from archwright.runs.lock import FolderLock, holder, in_use
-from archwright.runs.phase import Phase, Surroundings
+from archwright.runs.phase import CHECKPOINTS, Phase, Surroundings
 from archwright.runs.progress import Progress, printable
 from archwright.runs.status import StatusFile, is_fresh
 from archwright.stores.base import Store
 from archwright.stores.memory import MemoryStore
+from archwright.stores.opening import FILE_NAME as DATABASE
 from archwright.stores.opening import open_store
 
 RESULT = "result.json"
@@ -255,16 +256,36 @@ def open_run(
     return run
 
 
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder in which a run cannot begin or go on, before anything is spent on it; nothing is made.
+
+    Raises:
+        RunFolderError: As `open_run`.
+    """
+    try:
+        there = folder.exists()
+        above = next(parent for parent in folder.absolute().parents if parent.exists())
+    except (OSError, ValueError) as error:  # too long a name; a zero byte
+        raise RunFolderError(f"{str(folder)!r} cannot be looked up: {error}; choose another --out") from None
+    if there and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file; choose a folder as --out")
+    if not there and not above.is_dir():
+        raise RunFolderError(f"{folder} cannot be made: {above} is no folder; choose another --out")
+    if there:
+        _refuse_unsuitable(folder, resume=resume)
+        pid = holder(folder) if resume else None
+        if pid is not None:
+            raise in_use(folder, pid)
+
+
 def _claim(folder: Path, *, resume: bool) -> FolderLock:
     """The lock of a folder in which this run may begin or go on; another folder is left untouched."""
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder} is a file; choose a folder as --out")
-    if folder.exists():
-        _refuse_unsuitable(folder, resume=resume)
+    check_folder(folder, resume=resume)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise RunFolderError(f"{folder} cannot be made: {said}; choose another --out") from error
     lock = FolderLock(folder)
     try:
         _refuse_unsuitable(folder, resume=resume)  # another process may have begun a run before the lock was ours
@@ -286,8 +307,18 @@ def _refuse_unsuitable(folder: Path, *, resume: bool) -> None:
         raise RunFolderError(f"{folder} is not empty; choose another --out or add --resume")
 
 
+def _refuse_links(folder: Path) -> None:
+    """What a run writes into its folder stays there: none of its folders or files may be a link that leads out."""
+    base = folder.resolve()
+    for name in (CHECKPOINTS, "best", LOG, DATABASE):
+        path = folder / name
+        if path.is_symlink() and not path.resolve().is_relative_to(base):
+            raise RunFolderError(f"{path} is a link out of the run's folder; put what it names in its place")
+
+
 def _begin_or_go_on(folder: Path, asked: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """The record to work by, and lines for the log."""
+    _refuse_links(folder)
     if not (folder / record.FILE_NAME).exists():
         files.remove_leftovers(folder)
         files.write_json(folder / record.FILE_NAME, asked)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from archwright.core.errors import RunFolderError
 from archwright.runs import files, lock, record
+from archwright.runs.ledger import MAX_FIGURE
 from archwright.runs.progress import Standing
 
 FILE_NAME = "status.json"
@@ -76,7 +78,11 @@ def read_status(folder: Path | str) -> dict[str, Any]:
         RunFolderError: If there is no such folder, it holds other things than a run, or run.json is damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError:  # too long a name, or closed to us
+        is_folder = False
+    if not is_folder:
         raise RunFolderError(f"{folder} is no folder; give the folder of a run (its --out)")
     is_locked = lock.holder(folder) is not None
     if not os.path.lexists(folder / record.FILE_NAME):
@@ -88,7 +94,7 @@ def read_status(folder: Path | str) -> dict[str, Any]:
     written = _read_or_empty(folder / FILE_NAME)
     state = "finished" if written.get("state") == "finished" else "running" if is_locked else "dead"
     known = {name: started.get(name) for name in ("recipe", "seed", "started")}
-    return {"state": state, **known, **{name: written.get(name) for name in _FIELDS}}
+    return {"state": state, **known, **{name: _of_its_kind(name, written.get(name)) for name in _FIELDS}}
 
 
 def is_fresh(folder: Path) -> bool:
@@ -110,6 +116,24 @@ def _read_or_empty(path: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
+def _of_its_kind(name: str, value: Any) -> Any:
+    """A value of the file where it is what its name promises, else None: what is unknown."""
+    if name in ("time_left_s", "elapsed_s"):
+        return _number(value)
+    if name in ("done", "total", "pid"):
+        return value if type(value) is int and 0 <= value <= MAX_FIGURE else None
+    if name == "figures":
+        is_mapping = isinstance(value, dict)
+        return {key: one if _is_figure(one) else None for key, one in value.items()} if is_mapping else None
+    if name == "best":
+        return value if _is_figure(value) else None
+    return value if isinstance(value, str) else None
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, str) or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
+
+
 def _finite(value: float | str | None) -> float | str | None:
     """JSON has no infinities, and a status is read by other programs."""
     if value is None or isinstance(value, str):
@@ -119,4 +143,5 @@ def _finite(value: float | str | None) -> float | str | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= MAX_FIGURE else None

@@ -20,7 +20,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.shuffle import ShuffleBlock, conv_bn
-from archwright.spaces.base import Space
+from archwright.spaces.base import Space, truth_value
 
 CANDIDATES: dict[str, dict[str, int]] = {
     "shuffle3": {"kernel": 3},
@@ -100,7 +100,9 @@ class SposSpace(Space):
         self.form: FormName = form or ("small" if side < SMALL_BELOW else "imagenet")
         if self.form not in get_args(FormName):
             raise InvalidValueError(f"form is {self.form!r}; choose one of {', '.join(get_args(FormName))}")
-        self.affine = bool(affine)
+        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
+            raise InvalidValueError(f"dropout is {dropout!r}; give a number from 0 to 1")
+        self.affine = truth_value("affine", affine)
         self.dropout = float(dropout)
 
     def args(self) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def _report(error: Exception, debug: bool) -> int:
     if hasattr(error, "format_message"):
         # what typer raises for wrong options; its class moved between versions, its methods did not
         context = getattr(error, "ctx", None)
-        where = f"; see {context.command_path} --help" if context is not None else ""
+        where = f"; see {context.command_path if context is not None else 'archwright'} --help"
         return _complain(f"error: {shortened(one_line(error.format_message()).rstrip('.'))}{where}", 2)
     if debug:
         traceback.print_exception(error)

@@ -125,7 +125,7 @@ def execute(request: Request, load: Callable[[], Any], out: Path, resume: bool, 
         if not dry_run:  # before anything is measured or printed
             check_folder(out, resume=resume)
         stored = _stored_config(out) if resume else {}
-        data = request.data or str(stored.get("data", DEFAULT_DATA))
+        data = str(stored.get("data", DEFAULT_DATA)) if request.data is None else request.data
         data_options = {**stored.get("data_options", {}), **request.data_options}
         seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
         task = open_task(data, seed=seed, **data_options)
@@ -154,7 +154,7 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     if kept and request.preset is None:
         config = from_json(cls, kept)
     else:
-        config = cls.preset(request.preset or DEFAULT_PRESET, input_shape)
+        config = cls.preset(DEFAULT_PRESET if request.preset is None else request.preset, input_shape)
         # options that are not given are the stored run's also where the preset is given again
         options = {
             name: kept[name] for name in ("limits", "arch", "seed", "space", "threads", "device") if name in kept

@@ -54,7 +54,8 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise InvalidValueError(f"there is no latency table {path}; give the path of one") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InvalidValueError(f"latency table {path} cannot be read: {error}") from None
+        said = (error.strerror if isinstance(error, OSError) else None) or error
+        raise InvalidValueError(f"latency table {path} cannot be read: {said}; give the path of a table") from None
 
 
 def table_entries(name: str, content: Any) -> Entries:

@@ -191,15 +191,16 @@ def read_regular(path: Path | str, most: int | None = None) -> bytes:
     """
     # opened without waiting: a pipe has no writer perhaps
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("it is no regular file")
-        if most is not None and found.st_size > most:
-            raise ValueError(f"it has {found.st_size:,} bytes, more than the {most:,} that are read")
-        return stream.read()
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and (most is None or found.st_size <= most):
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read()
+    os.close(descriptor)
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no regular file")
+    raise ValueError(f"it has {found.st_size:,} bytes, more than the {most:,} that are read")
 
 
 def read_maybe_gzipped(path: Path, most: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -264,7 +265,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     """
     try:
         there = folder.exists()
-        above = next(parent for parent in folder.absolute().parents if parent.exists())
+        above = next(parent for parent in folder.absolute().parents if os.path.lexists(parent))
     except (OSError, ValueError) as error:  # too long a name; a zero byte
         raise RunFolderError(f"{str(folder)!r} cannot be looked up: {error}; choose another --out") from None
     if there and not folder.is_dir():

@@ -210,7 +210,9 @@ def _import_module(name: str) -> ModuleType:
         with redirect_stdout(sys.stderr):  # what a user's code prints is no result of a command
             return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise SpaceError(f"module {name!r} cannot be imported: {_one_line(error)}") from error
+        raise SpaceError(
+            f"module {name!r} cannot be imported: {_one_line(error)}; give package.module:Class or file.py:Class"
+        ) from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -230,7 +232,7 @@ def _import_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         what = described(error, str(path.absolute()))
-        raise SpaceError(f"{path} raised while it was imported: {what}") from error
+        raise SpaceError(f"{path} raised while it was imported: {what}; mend it") from error
     return module
 
 

@@ -92,11 +92,14 @@ class SposSpace(Space):
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         if len(self.input_shape) != 3:
             raise InvalidValueError(
-                f"space 'spos' takes images (channels, height, width), not the shape {self.input_shape}"
+                f"space 'spos' takes images (channels, height, width), not the shape {self.input_shape}; "
+                "give three sides"
             )
         side = min(self.input_shape[1:])
         if side < MIN_FINAL_SIDE:
-            raise InvalidValueError(f"space 'spos' takes images of at least {MIN_FINAL_SIDE} pixels a side, not {side}")
+            raise InvalidValueError(
+                f"space 'spos' takes images of at least {MIN_FINAL_SIDE} pixels a side, not {side}; give larger ones"
+            )
         self.form: FormName = form or ("small" if side < SMALL_BELOW else "imagenet")
         if self.form not in get_args(FormName):
             raise InvalidValueError(f"form is {self.form!r}; choose one of {', '.join(get_args(FormName))}")

@@ -59,13 +59,13 @@ class Result:
 
 def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
     """The result of a run that is finished already; `phase` is the one that trained its network."""
-    record = _checked(run.result, run.folder)
+    record = checked_record(run.result, run.folder)
     network = _load_winner(space, Arch.from_json(record["arch"]), run.phase(phase).restore())
     trials = run.store().trials() if "n_evaluated" in record else ()
     return Result(record, space, network, tuple(trials), run.folder)
 
 
-def _checked(record: Any, folder: Path | None) -> dict[str, Any]:
+def checked_record(record: Any, folder: Path | None) -> dict[str, Any]:
     """A record that was read from a file, if all is there that is read from it again.
 
     Raises:

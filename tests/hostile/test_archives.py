@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import nn
 
 from archwright.core.errors import DataError, RunFolderError
@@ -33,6 +34,7 @@ from archwright.tasks import npz_archive
 from archwright.tasks.npz_files import npz
 from archwright.tasks.torchvision_arrays import read_idx
 from archwright.testing.hostile import (
+    N_QUICK,
     NASTY_NUMBERS,
     chosen_seed,
     json_values,
@@ -51,6 +53,8 @@ MAX_TAKEN = 40_000_000
 NAMES = ("x_train", "y_train", "x_test", "y_test", "class_names")
 PREPROCESSING = {"layout": "CHW", "scale": 1 / 255, "mean": [0.5], "std": [0.25]}
 SPACE = NasBench201(input_shape=(1, 8, 8), n_classes=2, channels=1, cells=1)
+ARCH = SPACE.parse("6111")
+WINNER = SPACE.build(ARCH)
 
 
 def _arrays() -> dict[str, np.ndarray[Any, Any]]:
@@ -187,10 +191,9 @@ def _check_winner(folder: Path, case: tuple[str, Any]) -> None:
     best, (key, text) = folder / "best", case
     best.mkdir(exist_ok=True)
     (folder / "result.json").write_text("{}")
-    arch = SPACE.parse("6111")
-    (best / "arch.json").write_text(json.dumps(arch_document(SPACE, arch)))
+    (best / "arch.json").write_text(json.dumps(arch_document(SPACE, ARCH)))
     texts_ = {**input_metadata(["a", "b"], PREPROCESSING), key: text.encode("utf-8", "replace").decode()}
-    save_weights(SPACE.build(arch), best / "model.safetensors", metadata=texts_)
+    save_file(WINNER.state_dict(), best / "model.safetensors", texts_)
     found = only_our_errors(lambda: open_winner(folder))
     assert found is None or len(json.loads(found[2]["class_names"])) == 2
 
@@ -257,7 +260,7 @@ NAMES_OF_CASES = ("npz", "weights", "header texts", "checkpoint", "idx")
 def test_only_our_errors_come_out(tmp_path: Path, name: str) -> None:
     """A few, the same each time."""
     check, values, _ = _cases(tmp_path)[name]
-    run_cases(lambda value: check(tmp_path, value), values, n=int(__import__("os").environ.get("NN", "40")))
+    run_cases(lambda value: check(tmp_path, value), values, n=N_QUICK)
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from archwright.spaces import NasBench201, NasBench201Size, SposSpace
 from archwright.spaces.opening import arch_document, open_architecture
 from archwright.tasks import open_task
 from archwright.testing.hostile import (
+    N_QUICK,
     chosen_seed,
     json_values,
     mutated,
@@ -212,7 +213,7 @@ CASES: dict[str, tuple[Check, st.SearchStrategy[Any], int]] = {
 def test_only_our_errors_come_out(tmp_path: Path, name: str) -> None:
     """A few, the same each time."""
     check, values, _ = CASES[name]
-    run_cases(lambda value: check(tmp_path, value), values, n=int(__import__("os").environ.get("NN", "40")))
+    run_cases(lambda value: check(tmp_path, value), values, n=N_QUICK)
 
 
 @pytest.mark.slow

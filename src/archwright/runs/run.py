@@ -264,19 +264,21 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         RunFolderError: As `open_run`.
     """
     try:
-        there = folder.exists()
-        above = next(parent for parent in folder.absolute().parents if os.path.lexists(parent))
+        os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        above = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
+        if not above.is_dir():
+            raise RunFolderError(f"{folder} cannot be made: {above} is no folder; choose another --out") from None
+        return
     except (OSError, ValueError) as error:  # too long a name; a zero byte
-        raise RunFolderError(f"{str(folder)!r} cannot be looked up: {error}; choose another --out") from None
-    if there and not folder.is_dir():
+        said = (error.strerror if isinstance(error, OSError) else None) or error
+        raise RunFolderError(f"{str(folder)!r} cannot be looked up: {said}; choose another --out") from None
+    if not folder.is_dir():
         raise RunFolderError(f"{folder} is a file; choose a folder as --out")
-    if not there and not above.is_dir():
-        raise RunFolderError(f"{folder} cannot be made: {above} is no folder; choose another --out")
-    if there:
-        _refuse_unsuitable(folder, resume=resume)
-        pid = holder(folder) if resume else None
-        if pid is not None:
-            raise in_use(folder, pid)
+    _refuse_unsuitable(folder, resume=resume)
+    pid = holder(folder) if resume else None
+    if pid is not None:
+        raise in_use(folder, pid)
 
 
 def _claim(folder: Path, *, resume: bool) -> FolderLock:

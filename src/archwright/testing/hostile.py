@@ -28,6 +28,9 @@ from archwright.core.errors import ArchwrightError, UsageError
 
 T = TypeVar("T")
 
+N_QUICK = 25
+"""Cases of each kind in a run of all tests; the long run has thousands."""
+
 SEED_VARIABLE = "ARCHWRIGHT_FUZZ_SEED"
 """Environment variable that repeats a long run."""
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from archwright.core.config import from_json, parse_quantity, settings_of, to_json, with_settings
 from archwright.core.errors import RunFolderError
 from archwright.costs.lookup import LookupTable, SpaceTable
+from archwright.ranking import read_truth
 from archwright.recipes import SposConfig
 from archwright.recipes.reopening import open_supernet
 from archwright.recipes.train import TrainConfig
@@ -78,6 +79,7 @@ OPERATORS: tuple[Any, ...] = (
     {"Conv-input:224x224x3-output:112x112x32": {"count": 3, "mean": 1.5}},
     [None, [1.0, 2.0, 3.0], [4, 5, 6, 7, 8, 9, 10, 11, 12]],
 )
+TRUTH = f"arch,accuracy\n{CELLS.code(CELLS.parse('7'))},0.5\n{CELLS.code(CELLS.parse('8'))},\n6111,0.25\n".encode()
 CSV = b"key,mid_channels,latency_ms\nbase,0,1.5\nMBInvertedResBlock_7_192_384_320_k5_s1_swish,1536,2.5\n"
 
 
@@ -161,6 +163,14 @@ def _table(folder: Path, case: tuple[str, bytes]) -> None:
         only_our_errors(lambda: found.total(["nothing"]))
 
 
+def _truth(folder: Path, case: tuple[str, bytes]) -> None:
+    """A table of true scores: finite numbers of members, or refused."""
+    path = folder / case[0]
+    path.write_bytes(case[1])
+    found = only_our_errors(lambda: read_truth(path, CELLS))
+    assert found is None or all(abs(value) < float("inf") for value in found[0].values())
+
+
 def _named_settings() -> st.SearchStrategy[tuple[int, dict[str, str]]]:
     def of(i: int) -> st.SearchStrategy[tuple[int, dict[str, str]]]:
         names = st.sampled_from(sorted(settings_of(CONFIGS[i]))) | texts()
@@ -194,11 +204,16 @@ CASES: dict[str, tuple[Check, st.SearchStrategy[Any], int]] = {
     "arch.json": (_arch_json, st.sampled_from(ARCHS).flatmap(mutated_json), 10_000),
     "config": (_config, _configs(), 10_000),
     "--set": (_setting, _named_settings(), 10_000),
-    "quantity": (_quantity, texts() | mutated_bytes(b"1_0.5e3M").map(lambda data: data.decode("latin-1")), 5_000),
+    "quantity": (_quantity, texts() | mutated_bytes(b"1_0.5e3M").map(lambda data: data.decode("latin-1")), 3_000),
     "code": (_code, _codes(), 5_000),
-    "run.json": (_run_json, mutated_json(RECORD), 5_000),
+    "run.json": (_run_json, mutated_json(RECORD), 2_000),
     "status.json": (_status, st.tuples(mutated_json(STATUS), mutated_json(LEDGER)), 5_000),
     "result.json": (_result, mutated(RESULT) | json_values(), 5_000),
+    "table of scores": (
+        _truth,
+        st.tuples(st.sampled_from(("t.csv", "t.csv.gz")), mutated_bytes(TRUTH) | st.binary(max_size=200)),
+        5_000,
+    ),
     "latency table": (
         _table,
         st.tuples(st.just("t.json"), mutated_json(TABLE) | st.sampled_from(OPERATORS).flatmap(mutated_json))

@@ -162,15 +162,23 @@ class _Loop:
 
     def ask(self) -> bool:
         """Ask for as many candidates as may be under way; whether any is."""
-        ahead = self.strategy.lookahead or min(self.running.window, MAX_AHEAD)
-        room = min(ahead, self.limit - len(self.trials)) - len(self._waiting)
-        candidates = self.strategy.ask(room) if room > 0 else []
+        candidates = self.strategy.ask(room) if (room := self._room()) > 0 else []
         self._waiting.extend(candidates)
         new = [candidate for candidate in candidates if candidate.number not in self._stored]
         self._done |= {c.number: self._take(c) for c in candidates if c.number in self._stored}
         if new:
             self._submit(new)
         return bool(self._waiting)
+
+    def _room(self) -> int:
+        """How many more to ask for."""
+        n_waiting, n_left = len(self._waiting), self.limit - len(self.trials)
+        if self.strategy.lookahead is not None:
+            return min(self.strategy.lookahead, n_left) - n_waiting
+        ahead = min(self.running.window, MAX_AHEAD)
+        if n_waiting > ahead // 2:  # asking for many at once costs little more than asking for one
+            return 0
+        return min(ahead, n_left) - n_waiting
 
     def tell(self) -> None:
         """Wait for the trial that was asked first, and tell it.

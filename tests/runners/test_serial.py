@@ -11,7 +11,7 @@ class TestSerial(RunnerContract):
         return Serial()
 
 
-def test_window_is_the_evaluator_s_chunk() -> None:
-    """More would be asked before anything is learned, fewer would share nothing."""
-    with Serial().start(Scripted(chunk=7)) as running:
-        assert running.window == 7
+def test_window_holds_a_chunk() -> None:
+    """Fewer would share nothing."""
+    with Serial().start(Scripted(chunk=700)) as running:
+        assert running.window == 700

@@ -18,9 +18,13 @@ class Serial(Runner):
         return _SerialRunning(evaluator)
 
 
+WINDOW = 64
+"""Candidates that are asked ahead where nothing speaks against it: their costs are looked up together."""
+
+
 class _SerialRunning(Running):
     def __init__(self, evaluator: Evaluator) -> None:
-        self.window = evaluator.chunk
+        self.window = max(evaluator.chunk, WINDOW)
         self._evaluator = evaluator
         self._queue: deque[Candidate] = deque()
 

@@ -149,7 +149,8 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
         *_after(SEARCH, "--out", _paths(FOLDERS)),
     ],
     ("search", "resume"): [(*SEARCH, "--resume"), (*SEARCH[:-1], "--resume", "--out", "other")],
-    ("search", "workers"): _after(SEARCH, "--workers", ("", "x", "-1", "0", "1.5", CONTROL)),
+    ("search", "workers"): _after(SEARCH, "--workers", (*COUNTS, "100000")),
+    ("search", "trial_timeout"): _after(SEARCH, "--trial-timeout", ("", "x", "-1", "0", "nan", "inf", NUL, CONTROL)),
     ("search", "threads"): _after(SEARCH, "--threads", (*COUNTS, "100000")),
     ("search", "device"): _after(
         SEARCH, "--device", ("", "x", "cuda:x", f"cuda:{HUGE}", "meta", "cpu:-1", LONG, NUL, CONTROL)

@@ -29,6 +29,7 @@ from archwright.nn.choice import selection_of
 from archwright.policies.uniform import UniformInCostBins, quantile_edges
 from archwright.recipes.presets import default_threads, duration, small_training, spos_training
 from archwright.result import Result, reopen
+from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.search import SearchResult, search
@@ -142,7 +143,7 @@ def spos(
     task: Task,
     *,
     out: Path | str | None = None,
-    runner: None = None,
+    runner: Runner | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Result:
@@ -155,7 +156,7 @@ def spos(
         config: Numbers of the run.
         task: What to train for.
         out: The run's folder; None keeps everything in memory and exports nothing.
-        runner: Reserved for evaluation in several processes; one process evaluates now.
+        runner: Where candidates are evaluated; in this process by default.
         resume: Go on with the run in `out`; a finished one is only opened.
         progress: Where to show how far it is.
 
@@ -177,7 +178,7 @@ def spos(
             return reopen(run, space)
         costs = with_tables(run, space, objective, costs, config.profile)
         evaluator, curve = _train_supernet(run, config, space, task, device)
-        found = _search(run, config, space, evaluator, objective, costs)
+        found = _search(run, config, space, evaluator, objective, costs, runner)
         return finish(
             run,
             space,
@@ -215,11 +216,20 @@ def _search(
     evaluator: SupernetEvaluator,
     objective: Objective,
     costs: Sequence[Cost],
+    runner: Runner | None,
 ) -> SearchResult:
     strategy = Evolution(space, config.evolution, seed=derive_seed(run.seed, "search"))
     with run.phase("search", total=strategy.n_trials) as phase:
-        noted = [Params(), Macs(), *costs]
-        found = search(space, strategy, evaluator, objective, costs=noted, store=run.store("search"), phase=phase)
+        found = search(
+            space,
+            strategy,
+            evaluator,
+            objective,
+            costs=[Params(), Macs(), *costs],
+            store=run.store("search"),
+            runner=runner,
+            phase=phase,
+        )
         if not phase.is_done:
             phase.finish()
     return found

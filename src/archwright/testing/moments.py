@@ -62,12 +62,12 @@ def watched(notice: Callable[[Moment], None]) -> Iterator[None]:
         happens("advance")
 
     def replace(original: Any, source: Any, target: Any) -> None:
-        if not is_leftover(Path(source)):
-            return original(source, target)
-        happens(f"before {Path(target).name}")
+        is_ours = is_leftover(Path(source))
+        if is_ours:
+            happens(f"before {Path(target).name}")
         original(source, target)
-        happens(f"after {Path(target).name}")
-        return None
+        if is_ours:
+            happens(f"after {Path(target).name}")
 
     def write(original: Any, path: Path, data: Any) -> Any:
         if is_leftover(path):

@@ -31,6 +31,8 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _NO_DIGEST = b"0" * 64
 _FLOAT = "__float__"
+SEAL = "sha256"
+"""The key of a sealed JSON document's digest."""
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -90,6 +92,16 @@ def write_json(path: Path | str, document: Json, *, durable: bool = True) -> Non
         InvalidValueError: If the document holds what JSON has no form for, such as NaN or an array.
     """
     write_text(path, json_text(document, str(path)) + "\n", durable=durable)
+
+
+def write_sealed_json(path: Path | str, document: Mapping[str, Any], *, durable: bool = True) -> None:
+    """As `write_json`, with the SHA-256 of what the document says beside its keys, for `read_sealed_json`."""
+    write_json(path, {SEAL: _seal_of(document, str(path)), **document}, durable=durable)
+
+
+def _seal_of(document: Mapping[str, Any], what: str) -> str:
+    plain = json.loads(json_text(document, what))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def json_text(document: Json, what: str, *, any_float: bool = False) -> str:
@@ -189,18 +201,26 @@ def read_regular(path: Path | str, most: int | None = None) -> bytes:
     Raises:
         OSError, ValueError: If it is missing, of another kind or larger, in the words of the system or ours.
     """
+    with _regular(path) as stream:
+        n_bytes = os.fstat(stream.fileno()).st_size
+        if most is not None and n_bytes > most:
+            raise ValueError(f"it has {n_bytes:,} bytes, more than the {most:,} that are read")
+        return stream.read()
+
+
+@contextmanager
+def _regular(path: Path | str) -> Iterator[io.BufferedReader]:
+    """A regular file, opened for reading; OSError or ValueError where it is none."""
     # opened without waiting: a pipe has no writer perhaps
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    found = os.fstat(descriptor)
-    if stat.S_ISREG(found.st_mode) and (most is None or found.st_size <= most):
-        with os.fdopen(descriptor, "rb") as stream:
-            return stream.read()
-    os.close(descriptor)
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(found.st_mode):
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise ValueError("it is no regular file")
-    raise ValueError(f"it has {found.st_size:,} bytes, more than the {most:,} that are read")
+    with os.fdopen(descriptor, "rb") as stream:
+        yield stream
 
 
 def read_maybe_gzipped(path: Path, most: int) -> bytes:
@@ -226,6 +246,71 @@ def read_json(path: Path | str) -> Json:
         RunFolderError: If it is missing, unreadable or no strict JSON; the message names it.
     """
     return parse_json(read_bytes(path), str(path))
+
+
+def read_sealed_json(path: Path | str) -> dict[str, Any]:
+    """The document that `write_sealed_json` wrote; one without a seal, of an earlier version, is taken as it is.
+
+    Raises:
+        RunFolderError: If it is missing, unreadable, no mapping, or says something else than what was written.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise RunFolderError(f"{path} is damaged, it holds no mapping; restore it from a copy")
+    seal = document.pop(SEAL, None)
+    if seal is not None and seal != _seal_of(document, str(path)):
+        raise RunFolderError(
+            f"{path} is damaged or was changed, its checksum does not match; restore it from a copy, "
+            f"or, if the change is meant, delete the line {SEAL!r}"
+        )
+    return document
+
+
+def is_there(path: Path) -> bool:
+    """Whether the path leads to something.
+
+    Raises:
+        RunFolderError: If that cannot be seen, for example in a folder that is closed to us.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    return True
+
+
+def digest(path: Path | str) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises:
+        RunFolderError: If it cannot be read; the message names it.
+    """
+    try:
+        with _regular(path) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else None
+        raise RunFolderError(f"{path} cannot be read: {said or error}") from error
+
+
+def are_unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether all files are what they were; False where one is gone, so that it can be made again.
+
+    Args:
+        folder: Where they are.
+        digests: Of each, by its name in the folder.
+
+    Raises:
+        RunFolderError: If one is there and is another: it may be someone's work, so it is not replaced.
+    """
+    if not all(is_there(folder / name) for name in digests):
+        return False
+    for name, known in digests.items():
+        if digest(folder / name) != known:
+            raise RunFolderError(f"{folder / name} was changed after the run; delete it and resume to write it again")
+    return True
 
 
 def parse_json(data: bytes | str, what: str) -> Json:

@@ -55,6 +55,10 @@ STATUS = {
     **{"format": 1, "state": "running", "phase": "supernet", "done": 3, "total": 8, "best": 0.5, "pid": 1},
     **{"figures": {"loss": 1.5}, "time_left_s": 3.5, "elapsed_s": 7.0, "updated": "now", "result_sha256": None},
 }
+FINISHED = {
+    **{**STATUS, "state": "finished", "result_sha256": "0" * 64, "n_trials": {"search": 8}},
+    "files_sha256": {"report.html": "0" * 64, "best/model.py": "0" * 64, "../../etc/passwd": "0" * 64},
+}
 LEDGER = {"supernet": {"wall_s": 1.0, "cpu_s": 2.0, "peak_rss_mb": 3.0}}
 RESULT = {
     **{"format": 1, "recipe": "spos", "metric": "top1_accuracy", "direction": "max", "test": 0.5, "validation": 0.5},
@@ -180,6 +184,10 @@ def _named_settings() -> st.SearchStrategy[tuple[int, dict[str, str]]]:
     return st.integers(0, 1).flatmap(of)
 
 
+def _statuses() -> st.SearchStrategy[bytes]:
+    return st.sampled_from((STATUS, FINISHED)).flatmap(mutated_json)
+
+
 def _configs() -> st.SearchStrategy[tuple[int, Any]]:
     def of(i: int) -> st.SearchStrategy[tuple[int, Any]]:
         document = to_json(CONFIGS[i])
@@ -207,7 +215,7 @@ CASES: dict[str, tuple[Check, st.SearchStrategy[Any], int]] = {
     "quantity": (_quantity, texts() | mutated_bytes(b"1_0.5e3M").map(lambda data: data.decode("latin-1")), 3_000),
     "code": (_code, _codes(), 5_000),
     "run.json": (_run_json, mutated_json(RECORD), 2_000),
-    "status.json": (_status, st.tuples(mutated_json(STATUS), mutated_json(LEDGER)), 5_000),
+    "status.json": (_status, st.tuples(_statuses(), mutated_json(LEDGER)), 5_000),
     "result.json": (_result, mutated(RESULT) | json_values(), 5_000),
     "table of scores": (
         _truth,

@@ -18,6 +18,9 @@ CONNECT_TIMEOUT_S = 10
 SILENCE_S = 60
 """How long a database server may be silent before it counts as gone."""
 
+DATABASE_ERRORS = (SQLAlchemyError, UnicodeDecodeError)
+"""What a database and its driver raise; the second where sqlite3 would quote damaged text in its message."""
+
 _DRIVERS = {"sqlite": "sqlite", "sqlite+pysqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _DRIVERS |= {"postgres": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
 
@@ -71,8 +74,10 @@ def shown(url: URL) -> str:
     return plain.set(database=url.database).render_as_string()
 
 
-def reason(error: SQLAlchemyError, url: URL) -> str:
+def reason(error: BaseException, url: URL) -> str:
     """What the database says, in one line and without the password."""
+    if isinstance(error, UnicodeDecodeError):
+        return "a text in it is damaged"
     said = " ".join(str(getattr(error, "orig", None) or error).split())
     for secret in (url.password, *_texts(url.query.get("password")), *_texts(url.query.get("sslpassword"))):
         said = said.replace(str(secret), "***") if secret else said

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from archwright.core.errors import InvalidValueError, RunError, RunFolderError
 from archwright.core.trial import Trial
 from archwright.stores import sqlite_file
 from archwright.stores.base import Store, already_present, repeated_numbers
-from archwright.stores.connecting import database_url, file_of, is_sqlite, open_engine, reason, shown
+from archwright.stores.connecting import (
+    DATABASE_ERRORS,
+    database_url,
+    file_of,
+    is_sqlite,
+    open_engine,
+    reason,
+    shown,
+)
 from archwright.stores.rows import COLUMNS, Row, from_row, to_row
 from archwright.stores.schema import LONGEST_STUDY, TRIALS, Migration, bring_up_to_date
 
@@ -114,7 +122,7 @@ class SqlStore(Store):
     def close(self) -> None:
         with self._lock:
             if self._connection is not None and os.getpid() == self._process:
-                with suppress(SQLAlchemyError):  # everything is committed; a failing clean-up loses nothing
+                with suppress(*DATABASE_ERRORS):  # everything is committed; a failing clean-up loses nothing
                     self._connection.close()
                 self._engine.dispose()
             self._connection = None
@@ -169,9 +177,9 @@ class SqlStore(Store):
             try:
                 yield self._connection
             except BaseException as error:
-                with suppress(SQLAlchemyError):
+                with suppress(*DATABASE_ERRORS):
                     self._connection.rollback()
-                if isinstance(error, SQLAlchemyError):
+                if isinstance(error, DATABASE_ERRORS):
                     raise refusal(f"{failure}: {reason(error, self._url)}") from error
                 raise
 
@@ -179,7 +187,7 @@ class SqlStore(Store):
     def _opening(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             self.close()
             raise RunFolderError(
                 f"{self.name} is not a database that can be used: {reason(error, self._url)}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,30 @@ def test_kill_9_loses_nothing_that_was_added(tmp_path: Path, delay_s: float) -> 
     assert len(trials) >= int(said[-1] if said else 3)
     assert len(trials) % 3 == 0
     assert trials == [make_trial(number) for number in range(len(trials))]
+
+
+def test_a_full_disk_fails_one_call(tmp_path: Path) -> None:
+    """RunError that says so, none of the batch is kept, what was there stays; with room again the store goes on."""
+    with SqlStore(tmp_path / "t.sqlite") as store:
+        store.add([make_trial(0)])
+        assert store._sqlite is not None
+        store._sqlite.execute("PRAGMA max_page_count = 8")
+        with pytest.raises(RunError, match=r"trial 1 could not be written to .*t\.sqlite: database or disk is full"):
+            store.add([make_trial(number) for number in range(1, 500)])
+        assert store.trials() == [make_trial(0)]
+        store._sqlite.execute("PRAGMA max_page_count = 1000")
+        store.add([make_trial(1)])
+        assert len(store) == 2
+
+
+def test_a_file_others_keep_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time a write waits, RunError; afterwards the store goes on."""
+    monkeypatch.setattr("archwright.stores.connecting.BUSY_TIMEOUT_S", 0.05)
+    with SqlStore(tmp_path / "t.sqlite") as store, closing(sqlite3.connect(tmp_path / "t.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RunError, match=r"trial 0 could not be written to .*t\.sqlite: database is locked"):
+            store.add([make_trial(0)])
+        assert store.trials() == []
+        other.rollback()
+        store.add([make_trial(0)])
+        assert len(store) == 1

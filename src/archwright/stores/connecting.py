@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ CONNECT_TIMEOUT_S = 10
 SILENCE_S = 60
 """How long a database server may be silent before it counts as gone."""
 
-DATABASE_ERRORS = (SQLAlchemyError, UnicodeDecodeError)
-"""What a database and its driver raise; the second where sqlite3 would quote damaged text in its message."""
+DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
+"""What a database and its driver raise; the last where sqlite3 would quote damaged text in its message."""
 
 _DRIVERS = {"sqlite": "sqlite", "sqlite+pysqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _DRIVERS |= {"postgres": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}

@@ -69,10 +69,13 @@ class Server:
                     raise
                 time.sleep(0.05)
 
-    def stop(self) -> None:
-        """End at once, throwing out whoever is connected; what was committed stays."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End at once, throwing out whoever is connected; what was committed stays.
+
+        SIGQUIT tidies nothing up, which saves the seconds of writing out what is deleted next.
+        """
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(how)
             self._process.wait(60)
             self._process = None
 
@@ -111,7 +114,7 @@ def postgresql() -> Iterator[Server]:
         yield server
     finally:
         if server is not None:
-            server.stop()
+            server.stop(signal.SIGQUIT)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -69,7 +69,7 @@ def make_trial(number: int) -> Trial:
     return Trial(Candidate(number, Arch({"op": "conv"}), number), metrics={"top1_accuracy": number / 7})
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database nobody has opened yet."""
     if request.param == "sqlite":
@@ -116,8 +116,14 @@ class Crew:
 
 
 @pytest.mark.parametrize(
-    ("writers", "trials", "contested"),
-    [(4, 120, 20), pytest.param(16, 10_000, 300, marks=pytest.mark.slow)],
+    ("where", "writers", "trials", "contested"),
+    [
+        ("sqlite", 4, 120, 20),
+        pytest.param("sqlite", 16, 10_000, 300, marks=pytest.mark.slow),
+        pytest.param("postgresql", 4, 120, 20, marks=pytest.mark.slow),
+        pytest.param("postgresql", 16, 10_000, 300, marks=pytest.mark.slow),
+    ],
+    indirect=["where"],
 )
 def test_processes_share_a_database(
     where: str, tmp_path: Path, child_environment: Mapping[str, str], writers: int, trials: int, contested: int

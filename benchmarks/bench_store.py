@@ -1,8 +1,6 @@
-"""What keeping trials costs: stores by themselves, and the search loop in memory and durable.
+"""What keeping trials costs: each store by itself (the search loop around it: bench_search_loop.py).
 
 The durable forms survive kill -9; `power_loss_safe` survives the death of the machine too, at one disk flush an `add`.
-The search loop draws from NAS-Bench-201 with an evaluator that answers at once, parameters and multiply-accumulates
-from tables; it asks for one candidate at a time, or for 50, and hands the store as many trials.
 
 usage: bench_store.py [postgresql://USER@HOST:PORT/NAME]     (an empty database for the last rows; left out without)
 """
@@ -14,44 +12,49 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from itertools import count
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import archwright as aw
 from archwright.core.trial import Candidate, Trial, derive_seed
-from archwright.evaluators.base import Evaluator
 from archwright.stores import MemoryStore, Store, open_store
 from archwright.stores.sql import SqlStore
 from common import machine, report
 
 N_TRIALS, REPEATS = 5_000, 5
-_studies = count()
 
 
 def main() -> None:
     print(machine())
     trials = made_trials(N_TRIALS)
-    for what, opened in {
-        "in memory": lambda folder: MemoryStore(),
-        "SQLite": lambda folder: SqlStore(folder / "t.sqlite"),
-    }.items():
+    for what, opened in (("in memory", in_memory), ("SQLite", in_file)):
         for batch in (1, 10, 100):
             measure_store(f"{what}, {batch} an add", opened, trials, batch)
-    safe: Callable[[Path], Store] = lambda folder: SqlStore(folder / "t.sqlite", power_loss_safe=True)  # noqa: E731
-    measure_store("SQLite, power_loss_safe, 1 an add", safe, trials[: N_TRIALS // 10], 1)
-    measure_store("SQLite, power_loss_safe, 100 an add", safe, trials, 100)
+    measure_store("SQLite, power_loss_safe, 1 an add", in_safe_file, trials[: N_TRIALS // 10], 1)
+    measure_store("SQLite, power_loss_safe, 100 an add", in_safe_file, trials, 100)
     measure_reading(trials)
-    for chunk in (1, 50):
-        measure_search("in memory", chunk, lambda folder: None, "over 20,000")
-        measure_search("durable in SQLite", chunk, lambda folder: folder, "over 3,000")
     for url in sys.argv[1:]:
-        new_study: Callable[[Path], Store] = lambda folder, url=url: open_store(  # noqa: E731
-            url, f"bench {time.time_ns()} {next(_studies)}"
-        )
         for batch in (1, 10, 100):
-            measure_store(f"PostgreSQL, {batch} an add", new_study, trials[: N_TRIALS // 5], batch)
+            measure_store(f"PostgreSQL, {batch} an add", partial(on_server, url), trials[: N_TRIALS // 5], batch)
+
+
+def in_memory(folder: Path) -> Store:
+    return MemoryStore()
+
+
+def in_file(folder: Path) -> Store:
+    return SqlStore(folder / "t.sqlite")
+
+
+def in_safe_file(folder: Path) -> Store:
+    return SqlStore(folder / "t.sqlite", power_loss_safe=True)
+
+
+def on_server(url: str, folder: Path) -> Store:
+    """A study of its own: the server keeps those of earlier calls."""
+    return open_store(url, f"bench {time.time_ns()}")
 
 
 def made_trials(n: int) -> list[Trial]:
@@ -93,37 +96,6 @@ def measure_reading(trials: Sequence[Trial]) -> None:
                 n = len(store.trials())
             rates.append(n / (time.perf_counter() - started))
     report("open and read: SQLite", told(rates))
-
-
-class Instant(Evaluator):
-    """Answers at once, so that only the loop takes time."""
-
-    def __init__(self, chunk: int) -> None:
-        self.chunk = chunk
-
-    def evaluate(self, candidates):
-        return [{"top1_accuracy": candidate.seed / 2**63} for candidate in candidates]
-
-    def model(self, arch, seed):
-        raise AssertionError("nothing is trained here")
-
-
-def measure_search(name: str, chunk: int, where: Callable[[Path], Path | None], target: str) -> None:
-    """Trials a second of the search loop, without what it does once: opening, tables of costs."""
-    space = aw.spaces.NasBench201()
-    objective = aw.Objective((aw.Goal("top1_accuracy"),))
-    few, many = 100, N_TRIALS + 100
-
-    def seconds_of(n: int) -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            strategy = aw.strategies.Random(space, n_trials=n)
-            started = time.perf_counter()
-            aw.search(space, strategy, Instant(chunk), objective, store=where(Path(folder)))
-            return time.perf_counter() - started
-
-    seconds_of(few)
-    rates = [(many - few) / (seconds_of(many) - seconds_of(few)) for _ in range(REPEATS)]
-    report(f"search loop: {name}, {chunk} an ask", told(rates), target)
 
 
 def told(rates: Sequence[float]) -> str:

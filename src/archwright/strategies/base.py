@@ -29,7 +29,14 @@ class Strategy(ABC):
         space: Where archs come from.
         n_trials: Most trials a search with it takes.
         seed: Of every proposal, and of the seeds handed to candidates.
+
+    Attributes:
+        lookahead: How many candidates may be asked for before the oldest of them is told; None: what is asked does
+            not depend on what is not yet told, so any number may be asked ahead. `ask(n)` may give fewer than n, and
+            [] while trials are outstanding; [] with nothing outstanding ends the search.
     """
+
+    lookahead: int | None = None
 
     def __init__(self, space: Space, *, n_trials: int, seed: int = 0) -> None:
         if n_trials < 1:

@@ -180,6 +180,7 @@ def _random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResul
             found.objective,
             costs=found.costs,
             store=run.store("baseline"),
+            runner=found.runner,
             phase=phase,
         )
         if not phase.is_done:

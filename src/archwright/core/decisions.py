@@ -182,7 +182,7 @@ class DecisionSpace:
             self[name]
         row = np.full(len(self), -1, dtype=np.int16)
         for i, decision in enumerate(self.decisions):
-            if not self._active(i, row[None])[0]:
+            if decision.when and not self._active(i, row[None])[0]:
                 if decision.name in arch:
                     raise InvalidArchError(
                         f"decision {decision.name!r} does not apply here "

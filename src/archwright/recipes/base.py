@@ -22,6 +22,7 @@ from archwright.costs.profiling import ProfileConfig
 from archwright.evaluators.base import Evaluator
 from archwright.finish import effective_config
 from archwright.recipes.presets import default_threads, duration, spos_training
+from archwright.runners.base import Runner
 from archwright.runs.run import Run
 from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
@@ -124,6 +125,7 @@ def run_search(
     strategy: Strategy,
     evaluator: Evaluator,
     costs: Sequence[Cost],
+    runner: Runner | None,
     *,
     total: int | None = None,
 ) -> SearchResult:
@@ -135,12 +137,20 @@ def run_search(
         strategy: What to try.
         evaluator: What it is worth.
         costs: The limited costs, each with its table.
+        runner: Where candidates are evaluated; None is this process.
         total: Trials to expect; the strategy's most by default.
     """
     with run.phase("search", total=total or strategy.n_trials) as phase:
-        noted = [Params(), Macs(), *costs]
-        store = run.store("search")
-        found = search(opened.space, strategy, evaluator, opened.objective, costs=noted, store=store, phase=phase)
+        found = search(
+            opened.space,
+            strategy,
+            evaluator,
+            opened.objective,
+            costs=[Params(), Macs(), *costs],
+            store=run.store("search"),
+            runner=runner,
+            phase=phase,
+        )
         if not phase.is_done:
             phase.finish()
     return found

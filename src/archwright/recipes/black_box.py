@@ -23,6 +23,7 @@ from archwright.finish import finish
 from archwright.recipes.base import Opened, SearchConfig, estimate_lines, image_seconds, open_search, run_search
 from archwright.recipes.presets import small_training
 from archwright.result import Result, reopen
+from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.base import Space
@@ -133,7 +134,7 @@ class EvolutionSearchConfig(TrialsConfig):
         few = partial(RegularizedEvolutionConfig, identity_probability=0.0)
         return {
             "smoke": {"evolution": few(population=3, sample=2, cycles=5)},
-            "quick": {"evolution": few(population=8, sample=3, cycles=24)},
+            "quick": {"evolution": few(population=8, sample=3, cycles=24, lookahead=2)},
             "paper": {},
         }
 
@@ -149,7 +150,7 @@ def random_search(
     task: Task,
     *,
     out: Path | str | None = None,
-    runner: None = None,
+    runner: Runner | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Result:
@@ -157,7 +158,7 @@ def random_search(
 
     It is its own baseline: no second random search is run. Arguments and errors as for `regularized_evolution`.
     """
-    return _run("random", config, task, _random, out=out, resume=resume, progress=progress)
+    return _run("random", config, task, _random, out=out, runner=runner, resume=resume, progress=progress)
 
 
 @listed(
@@ -170,7 +171,7 @@ def grid_search(
     task: Task,
     *,
     out: Path | str | None = None,
-    runner: None = None,
+    runner: Runner | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Result:
@@ -179,7 +180,7 @@ def grid_search(
     Where it tries all, the random baseline tries the same ones in other trainings: how far the two winners lie apart
     is the noise of choosing. Arguments and errors as for `regularized_evolution`.
     """
-    return _run("grid", config, task, _grid, out=out, resume=resume, progress=progress)
+    return _run("grid", config, task, _grid, out=out, runner=runner, resume=resume, progress=progress)
 
 
 @listed(
@@ -193,7 +194,7 @@ def regularized_evolution(
     task: Task,
     *,
     out: Path | str | None = None,
-    runner: None = None,
+    runner: Runner | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Result:
@@ -206,7 +207,7 @@ def regularized_evolution(
         config: Numbers of the run.
         task: What to train for.
         out: The run's folder; None keeps everything in memory and exports nothing.
-        runner: Reserved for evaluation in several processes; one process evaluates now.
+        runner: Where candidates are evaluated; in this process by default.
         resume: Go on with the run in `out`; a finished one is only opened.
         progress: Where to show how far it is.
 
@@ -214,7 +215,9 @@ def regularized_evolution(
         UsageError: Before anything starts: an unknown name, an unreachable limit, an unusable folder.
         RunError: After the start.
     """
-    return _run("regularized-evolution", config, task, _evolution, out=out, resume=resume, progress=progress)
+    return _run(
+        "regularized-evolution", config, task, _evolution, out=out, runner=runner, resume=resume, progress=progress
+    )
 
 
 # ── what they share ───────────────────────────────────────────────────────────────────────────────
@@ -241,6 +244,7 @@ def _run(
     make: Make,
     *,
     out: Path | str | None,
+    runner: Runner | None,
     resume: bool,
     progress: Progress | None,
 ) -> Result:
@@ -261,7 +265,7 @@ def _run(
         costs = with_tables(run, space, opened.objective, opened.costs, config.profile)
         strategy = make(config, space, derive_seed(run.seed, "search"))
         evaluator = FromScratch(space, task, config.training, device=device)
-        found = run_search(run, opened, strategy, evaluator, costs, total=_n_evaluations(opened, strategy))
+        found = run_search(run, opened, strategy, evaluator, costs, runner, total=_n_evaluations(opened, strategy))
         return finish(
             run,
             space,

@@ -25,6 +25,7 @@ from archwright.policies.uniform import UniformInCostBins, quantile_edges
 from archwright.recipes.base import SearchConfig, estimate_lines, image_seconds, open_search, run_search
 from archwright.recipes.presets import small_training, spos_training
 from archwright.result import Result, reopen
+from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.spaces.base import Space
@@ -110,7 +111,7 @@ def spos(
     task: Task,
     *,
     out: Path | str | None = None,
-    runner: None = None,
+    runner: Runner | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Result:
@@ -123,7 +124,7 @@ def spos(
         config: Numbers of the run.
         task: What to train for.
         out: The run's folder; None keeps everything in memory and exports nothing.
-        runner: Reserved for evaluation in several processes; one process evaluates now.
+        runner: Where candidates are evaluated; in this process by default.
         resume: Go on with the run in `out`; a finished one is only opened.
         progress: Where to show how far it is.
 
@@ -150,7 +151,7 @@ def spos(
         return finish(
             run,
             space,
-            run_search(run, opened, strategy, evaluator, costs),
+            run_search(run, opened, strategy, evaluator, costs, runner),
             task,
             config.retrain,
             recipe="spos",

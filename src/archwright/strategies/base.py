@@ -31,12 +31,13 @@ class Strategy(ABC):
         seed: Of every proposal, and of the seeds handed to candidates.
 
     Attributes:
-        lookahead: How many candidates may be asked for before the oldest of them is told; None: what is asked does
-            not depend on what is not yet told, so any number may be asked ahead. `ask(n)` may give fewer than n, and
-            [] while trials are outstanding; [] with nothing outstanding ends the search.
+        lookahead: How many candidates are asked before the oldest of them is told: one, and each is asked with all
+            that is known; more let as many processes work side by side. The result depends on it, never on how many
+            processes there are. None: what is asked does not depend on what is not yet told (as in random search, or
+            within a generation), so any number may be asked ahead.
     """
 
-    lookahead: int | None = None
+    lookahead: int | None = 1
 
     def __init__(self, space: Space, *, n_trials: int, seed: int = 0) -> None:
         if n_trials < 1:

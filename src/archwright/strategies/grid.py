@@ -55,6 +55,8 @@ class Grid(Strategy):
         seed: Of the candidates' evaluations; what is asked does not depend on it.
     """
 
+    lookahead = None
+
     def __init__(self, space: Space, config: GridConfig | None = None, *, seed: int = 0) -> None:
         self.config = config or GridConfig()
         super().__init__(space, n_trials=self.config.n_trials or space.size(), seed=seed)

@@ -13,10 +13,12 @@ if "pytest" in sys.modules:  # then asserts of the contracts tell what they comp
 from archwright.testing.contracts import (
     CostContract,
     EvaluatorContract,
+    RunnerContract,
     SpaceContract,
     StoreContract,
     StrategyContract,
 )
+from archwright.testing.evaluators import Scripted
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -37,6 +39,8 @@ __all__ = [
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "RunnerContract",
+    "Scripted",
     "SpaceContract",
     "StagesSpace",
     "StoreContract",

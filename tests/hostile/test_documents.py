@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+from archwright.core.arch import Arch
 from archwright.core.config import from_json, parse_quantity, settings_of, to_json, with_settings
 from archwright.core.errors import RunFolderError
+from archwright.core.trial import Candidate, Trial
 from archwright.costs.lookup import LookupTable, SpaceTable
 from archwright.ranking import read_truth
 from archwright.recipes import SposConfig
+from archwright.recipes.black_box import EvolutionSearchConfig, GridSearchConfig, RandomSearchConfig
 from archwright.recipes.reopening import open_supernet
 from archwright.recipes.train import TrainConfig
 from archwright.result import checked_record
@@ -24,6 +28,7 @@ from archwright.runs.record import make_record, read_record
 from archwright.runs.status import read_status
 from archwright.spaces import NasBench201, NasBench201Size, SposSpace
 from archwright.spaces.opening import arch_document, open_architecture
+from archwright.stores.rows import COLUMNS, checksum, from_row, to_row
 from archwright.tasks import open_task
 from archwright.testing.hostile import (
     N_QUICK,
@@ -42,7 +47,8 @@ Check = Callable[[Path, Any], None]
 CELLS = NasBench201(channels=2, cells=1)
 SPOS = SposSpace(input_shape=(1, 8, 8), n_classes=10)
 SPACES = (CELLS, NasBench201Size(), SPOS)
-CONFIGS = (SposConfig.preset("smoke", (1, 8, 8)), TrainConfig.preset("smoke", (1, 8, 8)))
+KINDS: tuple[Any, ...] = (SposConfig, TrainConfig, RandomSearchConfig, GridSearchConfig, EvolutionSearchConfig)
+CONFIGS = tuple(kind.preset("smoke", (1, 8, 8)) for kind in KINDS)
 
 RECORD = make_record(
     {"recipe": "spos", "data": "digits", "data_options": {"val_images": 20}, **to_json(CONFIGS[0])},
@@ -175,13 +181,35 @@ def _truth(folder: Path, case: tuple[str, bytes]) -> None:
     assert found is None or all(abs(value) < float("inf") for value in found[0].values())
 
 
+def _row(folder: Path, values: tuple[Any, ...]) -> None:
+    """A row of a database whose checksum is right is a trial, or a ValueError, which the store makes an error of."""
+    with suppress(ValueError):
+        assert from_row((*values, checksum(values))).status in ("complete", "failed")
+
+
 def _named_settings() -> st.SearchStrategy[tuple[int, dict[str, str]]]:
     def of(i: int) -> st.SearchStrategy[tuple[int, dict[str, str]]]:
         names = st.sampled_from(sorted(settings_of(CONFIGS[i]))) | texts()
         numbers = st.sampled_from(("0", "-1", "1", "2.5", "1e300", "9" * 30, "20M", "1,2", "a:1,b:2", "none", "true"))
         return st.tuples(st.just(i), st.dictionaries(names, texts() | numbers, min_size=1, max_size=3))
 
-    return st.integers(0, 1).flatmap(of)
+    return st.integers(0, len(CONFIGS) - 1).flatmap(of)
+
+
+def _rows() -> st.SearchStrategy[tuple[Any, ...]]:
+    trial = Trial(Candidate(3, Arch({"op": "a"}), 5), "complete", {"x": 0.5}, {"macs": 3.0}, 1.0)
+    good = to_row(trial, "search")[:-1]
+    assert from_row((*good, checksum(good))) == trial
+    other = json_values().map(json.dumps) | texts() | st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats()
+
+    def of(place: int) -> st.SearchStrategy[tuple[Any, ...]]:
+        return other.map(lambda value: (*good[:place], value, *good[place + 1 :]))
+
+    return st.integers(0, len(COLUMNS) - 2).flatmap(of)
+
+
+def _statuses() -> st.SearchStrategy[bytes]:
+    return st.sampled_from((STATUS, FINISHED)).flatmap(mutated_json)
 
 
 def _statuses() -> st.SearchStrategy[bytes]:
@@ -193,7 +221,7 @@ def _configs() -> st.SearchStrategy[tuple[int, Any]]:
         document = to_json(CONFIGS[i])
         return st.tuples(st.just(i), mutated(document) | mutated(document, 8) | json_values())
 
-    return st.integers(0, 1).flatmap(of)
+    return st.integers(0, len(CONFIGS) - 1).flatmap(of)
 
 
 def _codes() -> st.SearchStrategy[tuple[int, str]]:
@@ -220,8 +248,9 @@ CASES: dict[str, tuple[Check, st.SearchStrategy[Any], int]] = {
     "table of scores": (
         _truth,
         st.tuples(st.sampled_from(("t.csv", "t.csv.gz")), mutated_bytes(TRUTH) | st.binary(max_size=200)),
-        5_000,
+        2_000,
     ),
+    "row": (_row, _rows(), 3_000),
     "latency table": (
         _table,
         st.tuples(st.just("t.json"), mutated_json(TABLE) | st.sampled_from(OPERATORS).flatmap(mutated_json))

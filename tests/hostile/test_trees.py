@@ -210,3 +210,12 @@ def test_image_that_claims_to_be_huge_is_refused(tree: Path) -> None:
     (tree / "train/cat/0.png").write_bytes(_png_claiming(30_000, 30_000))
     with pytest.raises(DataError, match=rf"30,000 x 30,000 pixels; accepted are {MAX_PIXELS:,}"):
         open_folder(tree)
+
+
+def test_damaged_exif_says_nothing(cli: Callable[..., Any], tree: Path) -> None:
+    """The image is read as it lies, and a command's stderr holds no warning of a library."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0\0\0\x06\0"
+    (tree / "train/cat/0.jpg").write_bytes(_image("JPEG", exif=exif))
+    arguments = ("--data", f"folder:{tree}", "--preset", "smoke", "--threads", "1", "--dry-run")
+    done = cli("train", "spos:0000000000", *arguments)
+    assert (done.code, done.err) == (0, "")

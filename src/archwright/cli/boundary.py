@@ -11,6 +11,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ def guarded(call: Callable[[], Any], *, debug: bool = False) -> int:
         debug: Show the traceback of an error that nobody expected.
     """
     _print_what_the_terminal_cannot()
+    # what an image file has wrong with it is an error of ours or does not matter; threads cannot catch a warning
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         with _sigterm_raises():
             returned = call()

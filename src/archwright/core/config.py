@@ -26,6 +26,9 @@ _QUANTITY = re.compile(r"([+-]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]
 MAX_INTEGER = 2**63 - 1
 """Larger ones fit into no tensor, file or clock."""
 
+MAX_TRIALS = 100_000_000
+"""Of one search."""
+
 MAX_THREADS = 1024
 """Of one evaluation; the libraries underneath end the process where the system refuses them more."""
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from archwright.core.trial import Trial
 from archwright.stores.opening import open_store
+from archwright.testing import FaultContract
 from archwright.testing.children import Ended, Job, as_arguments, run_child
-from archwright.testing.contracts.faults import FaultContract
 
 TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
 SMOKE = ("--data", "digits", "--preset", "smoke", "--seed", "0", "--threads", "1", "--device", "cpu")
@@ -31,6 +31,7 @@ class TestRank(FaultContract):
 
     arguments = ("--truth", "train", "--n", "4", "--json")
     origin: ClassVar[list[Path]] = []
+    name = "rank"
 
     def command(self, folder: Path) -> tuple[str, ...]:
         return as_arguments(["rank", folder, *self.arguments])

@@ -94,7 +94,7 @@ def run_child(job: Job) -> Ended:
 def _server() -> subprocess.Popen[str]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     server = subprocess.Popen(
-        [sys.executable, "-m", "archwright.testing.children"],
+        [sys.executable, "-c", "from archwright.testing.children import serve; serve()"],
         env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -220,7 +220,3 @@ def _move_the_clock(step_s: float) -> None:
 def as_arguments(arguments: Sequence[object]) -> tuple[str, ...]:
     """As a command line has them."""
     return tuple(map(str, arguments))
-
-
-if __name__ == "__main__":
-    serve()

@@ -59,7 +59,7 @@ def checkpoints(folder: Path) -> None:
     Phase.checkpoint = timed
     try:
         with open_run(folder, {}, seed=0, checkpoint_every_s=0.0) as run, run.phase("supernet", total=STEPS) as phase:
-            training = UniformPath(replace(config.supernet, steps=STEPS))
+            training = UniformPath(replace(config.supernet, steps=STEPS, warmup_steps=0))
             training.fit(supernet, Uniform(space), task, seed=0, phase=phase)
     finally:
         Phase.checkpoint = save

@@ -17,13 +17,14 @@ from archwright.core.errors import InfeasibleError, InvalidValueError, RunError,
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import Candidate, Metrics, Trial, derive_seed
 from archwright.costs import Macs, Params, count
-from archwright.evaluators import Evaluator
+from archwright.evaluators import Evaluator, FromScratch
 from archwright.runs.run import open_run
 from archwright.search import MAX_FAILURES, SearchResult, search
 from archwright.spaces import SposSpace
 from archwright.stores import MemoryStore, open_store
 from archwright.strategies import Evolution, EvolutionConfig, Random
-from archwright.testing import ElasticSpace, NumberSpace
+from archwright.testing import ElasticSpace, NumberSpace, toy_task
+from archwright.training.config import TrainingConfig
 
 SPACE = ElasticSpace()
 ACCURACY = Objective((Goal("top1_accuracy"),))
@@ -352,3 +353,30 @@ def test_progress_tells_trials_and_the_best_so_far() -> None:
 def test_it_is_a_public_name() -> None:
     """`aw.search(...)`, as the first script has it."""
     assert aw.search is search
+
+
+# ── nonsense ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Misses(Table):
+    """Gives no accuracy for some archs."""
+
+    def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
+        return [{"loss": 1.0} if candidate.arch["depth"] == 1 else _score(candidate.arch) for candidate in candidates]
+
+
+def test_metrics_without_what_is_sought_are_a_failure() -> None:
+    """Such a trial has no place in a ranking; the message says what was given instead."""
+    trials = _evolved(Misses()).trials
+    failures = {trial.failure for trial in trials if trial.arch["depth"] == 1}
+    assert failures == {"the evaluator gave no top1_accuracy, only loss"}
+    assert all(trial.is_complete for trial in trials if trial.arch["depth"] != 1)
+
+
+def test_a_training_that_diverges_fails_its_trial() -> None:
+    """A loss that is no number names its step, and the search goes on to the next architecture."""
+    space = NumberSpace()
+    evaluator = FromScratch(space, toy_task(space), TrainingConfig(steps=8, learning_rate=1e18))
+    trials = search(space, Random(space, n_trials=2), evaluator, ACCURACY).trials
+    assert len(trials) == 2
+    assert all("loss" in trial.failure and "step" in trial.failure for trial in trials)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from archwright.core.errors import InvalidValueError, RunError, RunFolderError, UsageError
+from archwright.core.errors import InvalidValueError, RunError, RunFolderError
 from archwright.core.objective import Objective
 from archwright.core.pareto import front
 from archwright.core.trial import Candidate, Trial
@@ -18,6 +18,8 @@ from archwright.costs.base import Cost
 from archwright.costs.counted import Macs, Params
 from archwright.costs.limits import Watch, open_costs
 from archwright.evaluators.base import Evaluator
+from archwright.runners.base import Outcome, Runner, Running
+from archwright.runners.serial import Serial
 from archwright.runs.phase import Phase
 from archwright.spaces.base import Space
 from archwright.stores.base import Store
@@ -27,15 +29,22 @@ from archwright.strategies.base import Strategy
 MAX_FAILURES = 20
 """Failed trials in a row after which a search ends: by then it is not the architectures' fault."""
 
+MAX_AHEAD = 4096
+"""Most candidates that are asked for before the first of them is told."""
+
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All trials of a search, in ask order, and how to read them; `costs` were noted with each trial."""
+    """All trials of a search, in ask order, and how to read them.
+
+    `costs` were noted with each trial; `evaluator` and `runner` score what is compared with them.
+    """
 
     trials: tuple[Trial, ...]
     objective: Objective
     evaluator: Evaluator
     costs: tuple[Cost, ...] = ()
+    runner: Runner = field(default_factory=Serial)
 
     @property
     def best(self) -> Trial:
@@ -83,6 +92,7 @@ def search(
     costs: Sequence[Cost] | None = None,
     n_trials: int | None = None,
     store: Store | str | Path | None = None,
+    runner: Runner | None = None,
     phase: Phase | None = None,
 ) -> SearchResult:
     """Search a space; with a store on disk, a search that was stopped goes on where it was.
@@ -99,6 +109,7 @@ def search(
             A limited cost that has to be told something (latency its table) is given here.
         n_trials: Most trials; the strategy's own number by default.
         store: Where trials live: a `Store`, a folder, file or URL for `open_store`; None keeps them in memory.
+        runner: Where evaluations execute; in this process by default. The trials do not depend on it.
         phase: Where progress is shown.
 
     Raises:
@@ -113,48 +124,103 @@ def search(
     watch = Watch(space, [*noted, *open_costs(objective.costs, noted)])
     watch.check_reachable(objective)
     strategy.bind(objective, watch.feasible(objective))
-    opened = open_store(store)
+    opened, runner = open_store(store), runner or Serial()
     try:
-        loop = _Loop(space, evaluator, objective, watch, opened, phase)
-        while len(loop.trials) < limit:
-            candidates = strategy.ask(min(evaluator.chunk, limit - len(loop.trials)))
-            if not candidates:
-                break
-            strategy.tell(loop.run(candidates))
+        with runner.start(evaluator) as running:
+            loop = _Loop(space, strategy, objective, watch, opened, running, phase, limit)
+            while loop.ask():
+                loop.tell()
     finally:
         if opened is not store:
             opened.close()
-    return SearchResult(tuple(loop.trials), objective, evaluator, tuple(watch.costs.values()))
+    return SearchResult(tuple(loop.trials), objective, evaluator, tuple(watch.costs.values()), runner)
 
 
 class _Loop:
-    """Turns candidates into trials, evaluated or taken from the store."""
+    """Turns candidates into trials, evaluated or taken from the store, and tells them in the order they were asked."""
 
     def __init__(
         self,
         space: Space,
-        evaluator: Evaluator,
+        strategy: Strategy,
         objective: Objective,
         watch: Watch,
         store: Store,
+        running: Running,
         phase: Phase | None,
+        limit: int,
     ) -> None:
-        self.space, self.evaluator, self.objective, self.watch = space, evaluator, objective, watch
-        self.store, self.phase = store, phase
+        self.space, self.strategy, self.objective, self.watch = space, strategy, objective, watch
+        self.store, self.running, self.phase, self.limit = store, running, phase, limit
         self.trials: list[Trial] = []
-        self._n_failed = 0
+        self._waiting: deque[Candidate] = deque()  # asked and not yet told
+        self._asked: dict[int, tuple[Candidate, dict[str, float]]] = {}  # under evaluation, with their costs
+        self._done: dict[int, Trial] = {}  # not yet told
         self._stored = {trial.number: trial for trial in store.trials()}
+        self._n_failed = self._n_failed_in_a_row = 0
         self._best: Trial | None = None
 
-    def run(self, candidates: Sequence[Candidate]) -> list[Trial]:
-        """The trials of these candidates, in the same order; new ones are stored before they are returned."""
+    def ask(self) -> bool:
+        """Ask for as many candidates as may be under way; whether any is."""
+        candidates = self.strategy.ask(room) if (room := self._room()) > 0 else []
+        self._waiting.extend(candidates)
         new = [candidate for candidate in candidates if candidate.number not in self._stored]
-        trials = {trial.number: trial for trial in self._evaluate(new)} if new else {}
-        self.store.add(list(trials.values()))
-        told = [trials.get(c.number) or self._take(c) for c in candidates]
+        self._done |= {c.number: self._take(c) for c in candidates if c.number in self._stored}
+        if new:
+            self._submit(new)
+        return bool(self._waiting)
+
+    def _room(self) -> int:
+        """How many more to ask for."""
+        n_waiting, n_left = len(self._waiting), self.limit - len(self.trials)
+        if self.strategy.lookahead is not None:
+            return min(self.strategy.lookahead, n_left) - n_waiting
+        ahead = min(self.running.window, MAX_AHEAD)
+        if n_waiting > ahead // 2:  # asking for many at once costs little more than asking for one
+            return 0
+        return min(ahead, n_left) - n_waiting
+
+    def tell(self) -> None:
+        """Wait for the trial that was asked first, and tell it.
+
+        Those behind it that are ready are told with it where that makes no difference to the strategy; where it does,
+        what is asked next must not depend on which of several processes was faster.
+        """
+        while self._waiting[0].number not in self._done:
+            self._collect(self._waiting[0].number)
+        told = [self._done.pop(self._waiting.popleft().number)]
+        while self.strategy.lookahead is None and self._waiting and self._waiting[0].number in self._done:
+            told.append(self._done.pop(self._waiting.popleft().number))
         self.trials += told
         self._report(told)
-        return told
+        self.strategy.tell(told)
+
+    def _submit(self, candidates: Sequence[Candidate]) -> None:
+        rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
+        values = {name: column.tolist() for name, column in self.watch.values(rows).items()}
+        for i, candidate in enumerate(candidates):
+            self._asked[candidate.number] = candidate, {name: float(column[i]) for name, column in values.items()}
+        self.running.submit(candidates)
+
+    def _collect(self, number: int) -> None:
+        """Store what has been evaluated by the time this candidate is; what is stored survives a kill."""
+        trials = [self._trial(outcome) for outcome in self.running.collect(number)]
+        self.store.add(trials)
+        self._done |= {trial.number: trial for trial in trials}
+
+    def _trial(self, outcome: Outcome) -> Trial:
+        candidate, costs = self._asked.pop(outcome.number)
+        failure = outcome.failure or self._missing(outcome, costs)
+        if failure:
+            return Trial(candidate, "failed", costs=costs, duration_s=outcome.duration_s, failure=failure)
+        return Trial(candidate, "complete", outcome.metrics, costs, outcome.duration_s)
+
+    def _missing(self, outcome: Outcome, costs: Mapping[str, float]) -> str:
+        """What is wrong with metrics that lack what the search is after; empty if nothing is."""
+        missing = [goal.name for goal in self.objective.goals if goal.name not in (*outcome.metrics, *costs)]
+        if not missing:
+            return ""
+        return f"the evaluator gave no {', '.join(missing)}, only {', '.join(outcome.metrics)}"
 
     def _take(self, candidate: Candidate) -> Trial:
         trial = self._stored[candidate.number]
@@ -171,37 +237,15 @@ class _Loop:
             )
         return trial
 
-    def _evaluate(self, candidates: Sequence[Candidate]) -> list[Trial]:
-        rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
-        values = self.watch.values(rows)
-        started = time.perf_counter()
-        try:
-            metrics = self.evaluator.evaluate(candidates)
-        except UsageError:
-            raise
-        except Exception as error:
-            if len(candidates) > 1:  # find out which of them it was
-                return [trial for candidate in candidates for trial in self._evaluate([candidate])]
-            failure = " ".join(f"{type(error).__name__}: {error}".split())
-            costs = {name: float(column[0]) for name, column in values.items()}
-            return [
-                Trial(candidates[0], "failed", costs=costs, duration_s=time.perf_counter() - started, failure=failure)
-            ]
-        each_s = (time.perf_counter() - started) / len(candidates)
-        return [
-            Trial(
-                candidate, "complete", dict(found), {name: float(column[i]) for name, column in values.items()}, each_s
-            )
-            for i, (candidate, found) in enumerate(zip(candidates, metrics, strict=True))
-        ]
-
     def _report(self, told: Sequence[Trial]) -> None:
         for trial in told:
-            self._n_failed = 0 if trial.is_complete else self._n_failed + 1
-            if self._n_failed >= MAX_FAILURES:
-                raise RunError(f"{self._n_failed} trials in a row failed; the last, {trial.arch.key}: {trial.failure}")
+            self._n_failed += not trial.is_complete
+            self._n_failed_in_a_row = 0 if trial.is_complete else self._n_failed_in_a_row + 1
+            if self._n_failed_in_a_row >= MAX_FAILURES:
+                raise RunError(f"{MAX_FAILURES} trials in a row failed; the last, {trial.arch.key}: {trial.failure}")
         self._best = self.objective.best([*([self._best] if self._best else []), *told])
         if self.phase is not None:
             goal = self.objective.goals[0].name
             best = {} if self._best is None else {"best": self._best.metrics.get(goal, float("nan"))}
-            self.phase.advance(len(self.trials), **best)
+            failed = {"failed": self._n_failed} if self._n_failed else {}
+            self.phase.advance(len(self.trials), **best, **failed)

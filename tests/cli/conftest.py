@@ -48,9 +48,11 @@ class Toy:
     act: Callable[[], object] = lambda: None
     calls: list[dict[str, Any]] = field(default_factory=list)
 
-    def __call__(self, config: ToyConfig, task: Any, *, out: Path, resume: bool, progress: Any) -> Any:
+    def __call__(
+        self, config: ToyConfig, task: Any, *, out: Path, resume: bool, progress: Any, runner: Any = None
+    ) -> Any:
         data = {"data": task.name, "task_seed": task.seed, "data_options": task.options}
-        self.calls.append({"config": config, **data, "out": out, "resume": resume})
+        self.calls.append({"config": config, **data, "out": out, "resume": resume, "runner": runner})
         out.mkdir(parents=True, exist_ok=True)
         record = {
             **{"format": 1, "recipe": "toy", "seed": config.seed, "threads": config.threads, "versions": {}},

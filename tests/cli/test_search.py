@@ -105,6 +105,23 @@ def test_resume_where_nothing_is_yet_starts(cli: Cli, toy: Any) -> None:
     assert cli("search", "toy", "--out", "new", "--resume").out == "test accuracy 0.98\neverything is in new\n"
 
 
+def test_workers_become_a_pool(cli: Cli, toy: Any) -> None:
+    """Of as many processes, each with the threads of the run; one worker without a time limit is this process."""
+    assert cli("search", "toy", "--workers", "3", "--threads", "2", "--trial-timeout", "90").code == 0
+    pool = toy.calls[0]["runner"]
+    assert (pool.n_workers, pool.threads, pool.trial_timeout_s) == (3, 2, 90.0)
+    cli("search", "toy", "--workers", "1")
+    assert toy.calls[1]["runner"] is None
+
+
+def test_too_many_workers_are_noted(cli: Cli, toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the cores, which is slower; on standard error, and the run goes on."""
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    said = cli("search", "toy", "--workers", "3", "--threads", "2").err
+    assert said.startswith("note: 3 workers of 2 threads each share 4 cores; fewer are faster")
+    assert cli("search", "toy", "--workers", "2", "--threads", "2").err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -127,7 +144,9 @@ def test_resume_where_nothing_is_yet_starts(cli: Cli, toy: Any) -> None:
         (("toy", "--seed", "x"), "Invalid value for '--seed': "),
         (("toy", "--threads", "0"), "--threads is 0; give at least 1"),
         (("toy", "--set", "seed=3"), "--set names 'seed'; use --seed"),
-        (("toy", "--workers", "4"), "--workers is 4; this version evaluates in one process"),
+        (("toy", "--workers", "0"), "--workers is 0; give at least 1"),
+        (("toy", "--trial-timeout", "0"), "--trial-timeout is 0; give positive seconds"),
+        (("toy", "--trial-timeout", "nan"), "--trial-timeout is nan"),
         (("toy", "--resume"), "--resume does not say which run; add --out DIR"),
         (("toy", "--out", "a" * 5000), "cannot be used"),
         (("toy", "--lmit", "macs=1"), "No such option: --lmit"),

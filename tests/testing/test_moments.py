@@ -56,18 +56,20 @@ def test_a_transaction_that_ends_before_its_commit_is_undone(tmp_path: Path) -> 
     """And what was committed stays: the two moments are on either side."""
     trial = Trial(Candidate(0, Arch({"op": "conv"}), 5))
 
-    def die_at(event: str, n: int) -> None:
+    def die_at(event: str) -> None:
         def notice(now: Moment) -> None:
-            if (now.event, now.n) == (event, n):
+            if is_open[0] and now.event == event:
                 raise Killed
 
-        with open_run(tmp_path, {}, seed=0, threads=1, resume=True) as run:
+        with watched(notice), open_run(tmp_path, {}, seed=0, threads=1, resume=True) as run:
             store = run.store()
-            with watched(notice), pytest.raises(Killed):
+            is_open[0] = True
+            with pytest.raises(Killed):
                 store.add([trial])
 
     for event, n_left in (("before commit", 0), ("after commit", 1)):
-        die_at(event, 1)
+        is_open = [False]
+        die_at(event)
         with open_run(tmp_path, {}, seed=0, threads=1, resume=True) as run:
             assert len(run.store()) == n_left
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,6 +56,26 @@ class Request:
     data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Workers:
+    """How evaluations execute; no part of a run's identity, since no result depends on it."""
+
+    n: int
+    trial_timeout_s: float | None
+
+    def runner(self, threads: int) -> Any:
+        """The runner for evaluations of so many threads; None is this process."""
+        if self.n == 1 and self.trial_timeout_s is None:
+            return None
+        from archwright.runners import ProcessPool
+
+        cores = os.cpu_count() or 1
+        if self.n > 1 and self.n * threads > cores:
+            wanted = f"{self.n} workers of {threads} threads each share {cores} cores"
+            print(f"note: {wanted}; fewer are faster (--threads is part of the result)", file=sys.stderr)
+        return ProcessPool(self.n, threads=threads, trial_timeout_s=self.trial_timeout_s)
+
+
 def search(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A method; `archwright list recipes` names them.")],
     data: Data = None,
@@ -77,6 +99,9 @@ def search(
     out: Out = None,
     resume: Resume = False,
     workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes that evaluate.")] = 1,
+    trial_timeout: Annotated[
+        float | None, typer.Option("--trial-timeout", metavar="S", help="Longest evaluation, in seconds.")
+    ] = None,
     threads: Threads = None,
     device: Device = None,
     dry_run: DryRun = False,
@@ -89,10 +114,12 @@ def search(
     settings, data_options = parse_assignments("--set", set_ or ()), parse_data_options(val_images, input_)
     request = Request(recipe, data, preset, given, settings, data_options)
     check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
-    if workers != 1:
-        raise UsageError(f"--workers is {workers}; this version evaluates in one process, so give 1")
+    if workers < 1:
+        raise InvalidValueError(f"--workers is {workers}; give at least 1")
+    if trial_timeout is not None and not 0 < trial_timeout < math.inf:
+        raise InvalidValueError(f"--trial-timeout is {trial_timeout:g}; give positive seconds")
     folder = out or new_folder(catalog.find("recipe", recipe).name)
-    execute(request, lambda: catalog.load("recipe", recipe), folder, resume, dry_run)
+    execute(request, lambda: catalog.load("recipe", recipe), folder, resume, dry_run, Workers(workers, trial_timeout))
 
 
 def check_options(
@@ -114,7 +141,14 @@ def check_options(
         raise UsageError("--resume does not say which run; add --out DIR")
 
 
-def execute(request: Request, load: Callable[[], Any], out: Path, resume: bool, dry_run: bool) -> None:
+def execute(
+    request: Request,
+    load: Callable[[], Any],
+    out: Path,
+    resume: bool,
+    dry_run: bool,
+    workers: Workers | None = None,
+) -> None:
     """Run what was requested in the folder `out` and print what came out; `load` gives the recipe's function."""
     _check_folder(out)
     run_recipe = load()
@@ -131,7 +165,8 @@ def execute(request: Request, load: Callable[[], Any], out: Path, resume: bool, 
         if dry_run or not (resume and (out / "result.json").exists()):
             print_lines(run_recipe.estimate(config, task))
         if not dry_run:
-            result = run_recipe(config, task, out=out, resume=resume, progress=make_progress(sys.stderr))
+            runner = {} if workers is None else {"runner": workers.runner(config.threads)}
+            result = run_recipe(config, task, out=out, resume=resume, progress=make_progress(sys.stderr), **runner)
             print_lines(result.summary())
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from torch import nn
 
 from archwright.core.arch import Arch
+from archwright.core.blueprint import Blueprint
+from archwright.core.errors import UsageError
 from archwright.core.trial import Candidate, Metrics
 
 
@@ -36,3 +39,17 @@ class Evaluator(ABC):
             arch: A member of the space.
             seed: The candidate's seed.
         """
+
+    def blueprint(self, folder: Path) -> Blueprint:
+        """How a worker process makes an equal evaluator, with the same figures to the bit.
+
+        Args:
+            folder: Where what is too large for a message may be put, such as weights; it lives as long as the workers.
+
+        Raises:
+            UsageError: If that cannot be told, as for an evaluator that holds objects of this process.
+        """
+        raise UsageError(
+            f"evaluator {type(self).__name__} does not say how other processes make it (it has no method `blueprint`); "
+            "use one worker"
+        )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from archwright.core.arch import Arch
+from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
+from archwright.core.config import from_json, to_json
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator
 from archwright.runs.phase import Phase
 from archwright.spaces.base import Space
+from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Part, Task
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
@@ -48,6 +53,15 @@ class FromScratch(Evaluator):
         """The network trained once more: the same seed gives the same weights, so none need be kept."""
         return train_network(self.space, arch, self.task, self.training, part="train", seed=seed, device=self.device)[0]
 
+    def blueprint(self, folder: Path) -> Blueprint:
+        arguments = {
+            "space": space_blueprint(self.space),
+            "task": self.task.blueprint(folder),
+            "training": to_json(self.training),
+            "device": str(self.device),
+        }
+        return Blueprint(f"{__name__}:rebuild", arguments)
+
     def _evaluate(self, candidate: Candidate) -> Metrics:
         training = (
             self.training if candidate.budget is None else replace(self.training, steps=candidate.budget, epochs=None)
@@ -56,6 +70,11 @@ class FromScratch(Evaluator):
             self.space, candidate.arch, self.task, training, part="train", seed=candidate.seed, device=self.device
         )
         return evaluate(network, self.task, "validation", device=self.device, channels_last=training.channels_last)
+
+
+def rebuild(space: Space, task: Task, training: dict[str, Any], device: str) -> FromScratch:
+    """What a `FromScratch.blueprint` builds."""
+    return FromScratch(space, task, from_json(TrainingConfig, training), device=device)
 
 
 def build_seeded(space: Space, arch: Arch | None, seed: int) -> nn.Module:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from archwright.core.arch import Arch
+from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
+from archwright.core.config import from_json, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator
@@ -21,8 +24,11 @@ from archwright.evaluators.chains import Chain, find_chains, running
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.nn.sizes import lazies_in
+from archwright.runs.files import read_tensors, write_tensors
 from archwright.spaces.base import Space
+from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Part, Task
+from archwright.training.checkpoint import load_network, network_tensors
 from archwright.training.config import Precision
 from archwright.training.device import compute_dtype, mixed_precision, place_inputs, use_layout
 
@@ -101,6 +107,7 @@ class SupernetEvaluator(Evaluator):
         self.calibration = calibration or CalibrationConfig()
         self.seed, self.device, self.part, self.batch_size = seed, torch.device(device), part, batch_size
         self.max_cached_bytes = max_cached_bytes
+        self.precision = precision
         self._dtype = compute_dtype(precision, self.device)
         use_layout(supernet.to(self.device), True)
         self._selection = selection_of(supernet)
@@ -134,6 +141,25 @@ class SupernetEvaluator(Evaluator):
         """The arch's stand-alone network with the supernet's weights and recalibrated statistics."""
         self.evaluate([Candidate(0, arch, seed)])
         return self.space.extract(self.supernet, arch).eval()
+
+    def blueprint(self, folder: Path) -> Blueprint:
+        weights = folder / "supernet.safetensors"
+        write_tensors(weights, network_tensors(self.supernet))
+        arguments = {
+            "space": space_blueprint(self.space),
+            "task": self.task.blueprint(folder),
+            "weights": str(weights),
+            "calibration": to_json(self.calibration),
+            "options": {
+                "seed": self.seed,
+                "device": str(self.device),
+                "part": self.part,
+                "batch_size": self.batch_size,
+                "precision": self.precision,
+                "max_cached_bytes": self.max_cached_bytes,
+            },
+        }
+        return Blueprint(f"{__name__}:rebuild", arguments)
 
     # ── the population as a tree of stages ────────────────────────────────────────────────────────
 
@@ -247,6 +273,15 @@ class SupernetEvaluator(Evaluator):
                 self._kept = (list(self._calibration()), list(self._validation()))
             self._shares = n_bytes * n_images <= self.max_cached_bytes
         return self._shares
+
+
+def rebuild(
+    space: Space, task: Task, weights: str, calibration: dict[str, Any], options: dict[str, Any]
+) -> SupernetEvaluator:
+    """What a `SupernetEvaluator.blueprint` builds."""
+    supernet = space.supernet()
+    load_network(supernet, read_tensors(weights)[0])
+    return SupernetEvaluator(space, supernet, task, from_json(CalibrationConfig, calibration), **options)
 
 
 def _columns(stage: nn.Module, space: Space) -> list[int]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from archwright.core import catalog
 from archwright.core.arch import Arch, Value
+from archwright.core.blueprint import Blueprint
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UnknownNameError, UsageError
 from archwright.spaces.base import Space, described
 
@@ -71,6 +72,24 @@ def open_space(spec: str, **args: Any) -> Space:
         space.opened_as = spec
         with redirect_stdout(sys.stderr):
             _ = space.decisions  # recorded and checked here, before anything is built from it
+    return space
+
+
+def space_blueprint(space: Space) -> Blueprint:
+    """How another process makes the same space: by its name and arguments, checked to have the same decisions."""
+    arguments = {"spec": space.name, "args": space.args(), "decisions": space.decisions.fingerprint}
+    return Blueprint(f"{__name__}:reopen_space", arguments)
+
+
+def reopen_space(spec: str, args: Mapping[str, Any], decisions: str) -> Space:
+    """What `space_blueprint` builds.
+
+    Raises:
+        SpaceError: If the space of that name is another one here.
+    """
+    space = open_space(spec, **args)
+    if space.decisions.fingerprint != decisions:
+        raise SpaceError(f"space {spec!r} has other decisions in a process of its own; define it by its arguments")
     return space
 
 

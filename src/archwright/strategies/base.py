@@ -29,7 +29,15 @@ class Strategy(ABC):
         space: Where archs come from.
         n_trials: Most trials a search with it takes.
         seed: Of every proposal, and of the seeds handed to candidates.
+
+    Attributes:
+        lookahead: How many candidates are asked before the oldest of them is told: one, and each is asked with all
+            that is known; more let as many processes work side by side. The result depends on it, never on how many
+            processes there are. None: what is asked does not depend on what is not yet told (as in random search, or
+            within a generation), so any number may be asked ahead.
     """
+
+    lookahead: int | None = 1
 
     def __init__(self, space: Space, *, n_trials: int, seed: int = 0) -> None:
         if n_trials < 1:

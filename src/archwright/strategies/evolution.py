@@ -85,6 +85,8 @@ class Evolution(Strategy):
         seed: See `Strategy`.
     """
 
+    lookahead = None  # a generation is bred when the one before is told
+
     def __init__(self, space: Space, config: EvolutionConfig | None = None, *, seed: int = 0) -> None:
         self.config = config or EvolutionConfig()
         super().__init__(space, n_trials=self.config.n_evaluations, seed=seed)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from archwright.core.catalog import listed
 from archwright.core.errors import InfeasibleError
-from archwright.core.trial import Candidate, Trial
+from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.spaces.base import Space
 from archwright.strategies.base import Strategy, draw_feasible
+
+MAX_BLOCK = 256
 
 
 @listed(
@@ -18,26 +24,38 @@ from archwright.strategies.base import Strategy, draw_feasible
     source="Li & Talwalkar, UAI 2019, arXiv:1902.07638",
 )
 class Random(Strategy):
-    """Uniform over the feasible architectures, without replacement; ends when no new one is found."""
+    """Uniform over the feasible architectures, without replacement; ends when no new one is found.
+
+    They are drawn in blocks that double from one to `MAX_BLOCK`: what is asked depends neither on how many are asked
+    at once nor on `n_trials`, few trials under tight limits cost few draws, and many cost little each.
+    """
+
+    lookahead = None
 
     def __init__(self, space: Space, *, n_trials: int = 100, seed: int = 0) -> None:
         super().__init__(space, n_trials=n_trials, seed=seed)
-        self._asked: set[bytes] = set()
+        self._drawn: set[bytes] = set()
+        self._queue: deque[NDArray[np.int16]] = deque()
+        self._is_exhausted = False
 
     def ask(self, n: int) -> list[Candidate]:
-        rows = []
-        for _ in range(n):  # one stream a proposal: what is asked does not depend on how many are asked at once
-            rng = self.rng("random")
-            try:
-                drawn = draw_feasible(self.decisions, self.feasible, 1, rng, exclude=self._asked)
-            except InfeasibleError:
-                if not self.n_asked:
-                    raise
-                break
-            if not len(drawn):
-                break
-            rows.append(self.candidate(drawn[0], origin="random"))
-        return rows
+        while len(self._queue) < n and not self._is_exhausted:
+            self._draw()
+        return [self.candidate(self._queue.popleft(), origin="random") for _ in range(min(n, len(self._queue)))]
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing is learned from trials."""
+
+    def _draw(self) -> None:
+        """Queue the next block."""
+        first = len(self._drawn)
+        n = min(max(1, first), MAX_BLOCK)
+        rng = np.random.default_rng(derive_seed(self.seed, "random", first))
+        try:
+            rows = draw_feasible(self.decisions, self.feasible, n, rng, exclude=self._drawn)
+        except InfeasibleError:
+            if not first:
+                raise
+            rows = np.empty((0, len(self.decisions)), dtype=np.int16)
+        self._queue.extend(rows)
+        self._is_exhausted = len(rows) < n

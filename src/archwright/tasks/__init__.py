@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, cast
 
 from archwright.core import catalog
-from archwright.core.errors import InvalidValueError
+from archwright.core.errors import DataError, InvalidValueError
 from archwright.tasks.base import Meter, Part, Split, Task
 from archwright.tasks.datasets import digits, mnist5k
 from archwright.tasks.folders import folder
@@ -66,3 +67,15 @@ def open_task(
             raise InvalidValueError(f"images of {spec!r} stay as they are; leave the input's shape (--input) out")
         options["input_shape"] = tuple(input_shape)
     return cast(Task, build(*given, seed=seed, **options))
+
+
+def reopen_task(spec: str, seed: int, options: Mapping[str, Any], fingerprint: str) -> Task:
+    """The task that was opened by this name and these options in another process.
+
+    Raises:
+        DataError: If the name stands for other data here, or they have changed.
+    """
+    task = open_task(spec, seed=seed, **options)
+    if task.fingerprint != fingerprint:
+        raise DataError(f"data {spec!r} are not those the search began with; leave them unchanged while it runs")
+    return task

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from archwright.core.errors import InvalidValueError
+from archwright.core.blueprint import Blueprint
+from archwright.core.errors import InvalidValueError, UsageError
 from archwright.core.objective import Direction
 from archwright.tasks.batching import steps_per_epoch
 
@@ -110,6 +112,17 @@ class Task(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the data, their split and their augmentation: a resumed run refuses others."""
+
+    def blueprint(self, folder: Path) -> Blueprint:
+        """How a worker process makes an equal task.
+
+        Args:
+            folder: Where arrays may be put; it lives as long as the workers.
+
+        Raises:
+            UsageError: If that cannot be told.
+        """
+        raise UsageError(f"task {self.name!r} does not say how other processes make it; use one worker")
 
     def split(self, part: Part) -> Split:
         """The examples of a part; asking for the test part is counted.

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archwright.core.blueprint import Blueprint
+from archwright.core.config import from_json, to_json
 from archwright.core.errors import DataError, InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.tasks.augmentation import Augmentation, Images
@@ -22,6 +25,8 @@ from archwright.tasks.batching import Indices, stored_order, training_order
 from archwright.tasks.checks import check_image_data
 from archwright.tasks.classification import ClassificationTask
 from archwright.tasks.splitting import draw_validation
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 class Normalizer:
@@ -111,7 +116,7 @@ class ImageTask(ClassificationTask):
         seed: int = 0,
         val_images: int | None = None,
     ) -> None:
-        self.name, self.options = name, given_options(val_images=val_images)
+        self.name, self.seed, self.options = name, seed, given_options(val_images=val_images)
         self.n_classes = check_image_data(name, x_train, y_train, x_test, y_test)
         self.class_names = named_classes(name, class_names, self.n_classes)
         channels, height, width = x_train.shape[1:]
@@ -129,6 +134,21 @@ class ImageTask(ClassificationTask):
         self._normalizer = Normalizer(mean, std, width)
         self.preprocessing = {"layout": "CHW", "scale": 1 / 255, "mean": mean.tolist(), "std": std.tolist()}
 
+    def blueprint(self, folder: Path) -> Blueprint:
+        """As `Task.blueprint`; workers map the arrays' files, so they share one copy in memory."""
+        arrays = (*self._train, *self._test)
+        for array_name, array in zip(ARRAYS, arrays, strict=True):
+            np.save(folder / f"{array_name}.npy", np.asarray(array), allow_pickle=False)
+        arguments = {
+            "name": self.name,
+            "folder": str(folder),
+            "class_names": list(self.class_names),
+            "augmentation": to_json(self.augmentation),
+            "seed": self.seed,
+            "val_images": self.options.get("val_images"),
+        }
+        return Blueprint(f"{__name__}:rebuild", arguments)
+
     def _split(self, part: Part) -> ImageSplit:
         images, labels = self._test if part == "test" else self._train
         return ImageSplit(images, labels, self._positions[part], self.augmentation, self._normalizer)
@@ -142,6 +162,16 @@ class ImageTask(ClassificationTask):
             sha.update(array.data)
         sha.update(json.dumps([self.class_names, asdict(self.augmentation)]).encode())
         return sha.hexdigest()
+
+
+def rebuild(name: str, folder: str, augmentation: dict[str, Any], **options: Any) -> ImageTask:
+    """What an `ImageTask.blueprint` builds."""
+    x_train, y_train, x_test, y_test = (
+        np.asarray(np.load(Path(folder) / f"{array}.npy", mmap_mode="r", allow_pickle=False)) for array in ARRAYS
+    )
+    x_train, x_test = x_train.transpose(0, 3, 1, 2), x_test.transpose(0, 3, 1, 2)
+    chosen = from_json(Augmentation, augmentation)
+    return ImageTask(name, x_train, y_train, x_test, y_test, augmentation=chosen, **options)
 
 
 def channel_statistics(images: Images, positions: Indices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

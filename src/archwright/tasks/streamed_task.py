@@ -7,10 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from archwright.core.blueprint import Blueprint
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.tasks.augmentation import Augmentation
@@ -77,7 +79,8 @@ class StreamedTask(ClassificationTask):
         seed: int = 0,
         n_workers: int | None = None,
     ) -> None:
-        self.name, self.options = name, given_options(val_images=val_images, input_shape=input_shape)
+        self.name, self.seed = name, seed
+        self.options = given_options(val_images=val_images, input_shape=input_shape)
         _check_shape(input_shape)
         check_labels(name, "y_train", y_train, "train", len(train))
         check_labels(name, "y_test", y_test, "test", len(test))
@@ -104,6 +107,11 @@ class StreamedTask(ClassificationTask):
             **{"layout": "CHW", "scale": 1 / 255, "mean": mean.tolist(), "std": std.tolist()},
             **self.framing.to_json(),
         }
+
+    def blueprint(self, folder: Path) -> Blueprint:
+        """As `Task.blueprint`; by the data's name, so files that no name stands for are refused there."""
+        arguments = {"spec": self.name, "seed": self.seed, "options": self.options, "fingerprint": self.fingerprint}
+        return Blueprint("archwright.tasks:reopen_task", arguments)
 
     def _split(self, part: Part) -> StreamedSplit:
         labels = self._labels["test" if part == "test" else "train"]

@@ -14,10 +14,12 @@ from archwright.testing.contracts import (
     CostContract,
     EvaluatorContract,
     FaultContract,
+    RunnerContract,
     SpaceContract,
     StoreContract,
     StrategyContract,
 )
+from archwright.testing.evaluators import Scripted
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -39,6 +41,8 @@ __all__ = [
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "RunnerContract",
+    "Scripted",
     "SpaceContract",
     "StagesSpace",
     "StoreContract",

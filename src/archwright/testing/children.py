@@ -39,7 +39,7 @@ class Job:
         signal: Which.
         delay_s: How long after that moment; 0 is at once, before anything else happens.
         file_bytes: No file can grow larger; None: no limit.
-        is_plain_user: The superuser's right to open whatever is forbidden is given up.
+        is_plain_user: The superuser's right to open whatever is forbidden is given up (on Linux).
         clock_step_s: The wall clock moves by so much at each reading.
     """
 
@@ -124,7 +124,7 @@ def serve() -> None:
 
 
 def _warm_up() -> None:
-    """Import what commands need, also what an export imports on its way; all on one thread, so forks are sound."""
+    """Import what commands need, also what an export imports on its way; torch gets no threads that forks would lack."""
     import torch
     from torch import nn
 
@@ -180,7 +180,7 @@ def _surroundings(job: Job) -> Iterator[None]:
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.file_bytes, resource.RLIM_INFINITY))
-    if job.is_plain_user:
+    if job.is_plain_user and sys.platform == "linux":
         give_up_override()
     if job.clock_step_s is not None:
         _move_the_clock(job.clock_step_s)

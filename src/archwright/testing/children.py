@@ -124,7 +124,7 @@ def serve() -> None:
 
 
 def _warm_up() -> None:
-    """Import what commands need, also what an export imports on its way; torch gets no threads that forks would lack."""
+    """Import what commands need, also what an export imports on its way; torch gets no threads: forks lack them."""
     import torch
     from torch import nn
 

@@ -9,15 +9,34 @@ from typing import ClassVar
 
 from archwright.core.trial import Trial
 from archwright.stores.opening import open_store
+from archwright.testing import FaultContract
 from archwright.testing.children import Ended, Job, as_arguments, run_child
-from archwright.testing.contracts.faults import FaultContract
 
 TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
+SHORT = ("--set", "n_draws=0", "--set", "training.steps=2", "--set", "retrain.steps=2")
 SMOKE = ("--data", "digits", "--preset", "smoke", "--seed", "0", "--threads", "1", "--device", "cpu")
 
 
 class TestSpos(FaultContract):
     arguments = ("search", "spos", *SMOKE, "--space", TINY)
+
+
+class TestRandom(FaultContract):
+    arguments = ("search", "random", *SMOKE, "--space", TINY, *SHORT, "--set", "n_trials=4")
+    n_kills = n_damaged = 2
+
+
+class TestGrid(FaultContract):
+    arguments = ("search", "grid", *SMOKE, "--space", TINY, *SHORT, "--set", "grid.n_trials=4")
+    n_kills = n_damaged = 2
+
+
+class TestRegularizedEvolution(FaultContract):
+    arguments = (
+        *("search", "regularized-evolution", *SMOKE, "--space", TINY, *SHORT),
+        *("--set", "evolution.population=3", "--set", "evolution.sample=2", "--set", "evolution.cycles=5"),
+    )
+    n_kills = n_damaged = 2
 
 
 class TestTrain(FaultContract):
@@ -31,6 +50,7 @@ class TestRank(FaultContract):
 
     arguments = ("--truth", "train", "--n", "4", "--json")
     origin: ClassVar[list[Path]] = []
+    name = "rank"
 
     def command(self, folder: Path) -> tuple[str, ...]:
         return as_arguments(["rank", folder, *self.arguments])

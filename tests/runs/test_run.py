@@ -353,13 +353,13 @@ def test_a_lost_product_makes_a_run_unfinished_and_a_changed_one_is_refused(tmp_
 
 
 def test_lost_trials_make_a_run_unfinished(tmp_path: Path) -> None:
-    """SQLite takes an empty file for a new database, so they are counted."""
+    """A database that is gone is made anew, and would say nothing of the loss."""
     with begin(tmp_path) as run:
         run.store().add([Trial(Candidate(0, Arch({"op": "conv"}), 5))])
         run.finish({"test": 0.97})
     with begin(tmp_path, resume=True) as run:
         assert run.result == {"test": 0.97}
-    (tmp_path / "trials.sqlite").write_bytes(b"")
+    (tmp_path / "trials.sqlite").unlink()
     with begin(tmp_path, resume=True) as run:
         assert run.result is None
 

@@ -39,7 +39,7 @@ class Job:
         signal: Which.
         delay_s: How long after that moment; 0 is at once, before anything else happens.
         file_bytes: No file can grow larger; None: no limit.
-        is_plain_user: The superuser's right to open whatever is forbidden is given up.
+        is_plain_user: The superuser's right to open whatever is forbidden is given up (on Linux).
         clock_step_s: The wall clock moves by so much at each reading.
     """
 
@@ -94,7 +94,7 @@ def run_child(job: Job) -> Ended:
 def _server() -> subprocess.Popen[str]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     server = subprocess.Popen(
-        [sys.executable, "-m", "archwright.testing.children"],
+        [sys.executable, "-c", "from archwright.testing.children import serve; serve()"],
         env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -124,7 +124,7 @@ def serve() -> None:
 
 
 def _warm_up() -> None:
-    """Import what commands need, also what an export imports on its way; all on one thread, so forks are sound."""
+    """Import what commands need, also what an export imports on its way; torch gets no threads: forks lack them."""
     import torch
     from torch import nn
 
@@ -180,7 +180,7 @@ def _surroundings(job: Job) -> Iterator[None]:
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.file_bytes, resource.RLIM_INFINITY))
-    if job.is_plain_user:
+    if job.is_plain_user and sys.platform == "linux":
         give_up_override()
     if job.clock_step_s is not None:
         _move_the_clock(job.clock_step_s)
@@ -220,7 +220,3 @@ def _move_the_clock(step_s: float) -> None:
 def as_arguments(arguments: Sequence[object]) -> tuple[str, ...]:
     """As a command line has them."""
     return tuple(map(str, arguments))
-
-
-if __name__ == "__main__":
-    serve()

@@ -6,14 +6,13 @@ Patches are made from outside and taken back; nothing in a run knows that it is 
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy.engine.default import DefaultDialect
 
 from archwright.export import files as export_files
 from archwright.runs import phase as phases
@@ -75,10 +74,16 @@ def watched(notice: Callable[[Moment], None]) -> Iterator[None]:
             happens(f"half of {path.name[1:].rsplit('.', 2)[0]}")
         return original(path, data)
 
-    def commit(original: Any, dialect: Any, connection: Any) -> None:
-        happens("before commit")
-        original(dialect, connection)
-        happens("after commit")
+    class Watched(sqlite3.Connection):
+        """Of every store: SQLAlchemy asks the driver for it, and so does what goes past SQLAlchemy."""
+
+        def commit(self) -> None:
+            happens("before commit")
+            super().commit()
+            happens("after commit")
+
+    def connect(original: Any, *arguments: Any, **others: Any) -> Any:
+        return original(*arguments, **{**others, "factory": Watched})
 
     def export(original: Any, *arguments: Any, **others: Any) -> Any:
         happens("export")
@@ -91,7 +96,8 @@ def watched(notice: Callable[[Moment], None]) -> Iterator[None]:
     with ExitStack() as patches:
         for owner, name, around in (
             *((Phase, "__enter__", enter), (Phase, "advance", advance)),
-            *((os, "replace", replace), (Path, "write_bytes", write), (DefaultDialect, "do_commit", commit)),
+            *((os, "replace", replace), (os, "link", replace), (Path, "write_bytes", write)),
+            (sqlite3.dbapi2, "connect", connect),
             *((export_files, "export_onnx", export), (export_files, "verify_onnx", verify)),
         ):
             patches.enter_context(_wrapped(owner, name, around))

@@ -44,6 +44,11 @@ class FaultContract(Contract):
 
     _calm: ClassVar[dict[type, tuple[Path, Ended]]] = {}
 
+    @property
+    def name(self) -> str:
+        """The recipe of a search, or the command."""
+        return self.arguments[1] if self.arguments[0] == "search" else self.arguments[0]
+
     # ── what a member may say otherwise ───────────────────────────────────────────────────────────
 
     def command(self, folder: Path) -> tuple[str, ...]:

@@ -53,10 +53,11 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """Refuse a number outside [low, high]: a slip of the keyboard must not take all memory, or years.
 
     Raises:
-        InvalidValueError: Names it, with both ends.
+        InvalidValueError: Names it, and the end that it misses.
     """
     if not low <= value <= high:
-        raise InvalidValueError(f"{name} is {value}; give at least {low:,} and at most {high:,}")
+        end = f"at most {high:,}" if value > high else f"at least {low:,}"
+        raise InvalidValueError(f"{name} is {value}; give {end}")
 
 
 def to_json(config: Any) -> Any:

@@ -56,7 +56,7 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
         InvalidValueError: Names it, and the end that it misses.
     """
     if not low <= value <= high:
-        end = f"at most {high:,}" if value > high else f"at least {low:,}"
+        end = f"at most {high:,}" if value > high else f"at least {low:,}" if low else "0 or more"
         raise InvalidValueError(f"{name} is {value}; give {end}")
 
 

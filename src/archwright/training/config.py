@@ -100,10 +100,15 @@ class TrainingConfig:
 def _check_length(config: TrainingConfig) -> None:
     if (config.steps is None) == (config.epochs is None):
         raise InvalidValueError(f"steps is {config.steps!r} and epochs is {config.epochs!r}; give exactly one of them")
-    _require("steps", config.steps, config.steps is None or 1 <= config.steps <= MAX_STEPS, f"1 to {MAX_STEPS:,}")
+    _require(
+        "steps",
+        config.steps,
+        config.steps is None or 1 <= config.steps <= MAX_STEPS,
+        f"at least 1, at most {MAX_STEPS:,}",
+    )
     epochs = config.epochs
     _require("epochs", epochs, epochs is None or 0 < epochs <= MAX_EPOCHS, f"a positive number up to {MAX_EPOCHS:,}")
-    _require("batch_size", config.batch_size, 1 <= config.batch_size <= MAX_BATCH, f"1 to {MAX_BATCH:,}")
+    _require("batch_size", config.batch_size, 1 <= config.batch_size <= MAX_BATCH, f"at least 1, at most {MAX_BATCH:,}")
 
 
 def _check_optimizer(config: TrainingConfig) -> None:

@@ -1,0 +1,1 @@
+"""Pictures of architectures: cells as layered graphs, chains as strips, in SVG and PNG."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import signal as signals
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,8 +21,6 @@ WITHIN = {"a write": ("half of ", "before "), "a transaction": ("before commit",
 
 FAMILIES = ("trials.sqlite", "rank.sqlite")
 """Databases have side files, and what is wrong with those is said of the database."""
-
-MakeFolder = Callable[[], Path]
 
 
 class FaultContract(Contract):
@@ -86,12 +84,11 @@ class FaultContract(Contract):
         """130 after Ctrl-C, 143 after SIGTERM, and a line that says how to go on."""
         rng, (_, ended) = random.Random(self.seed), self.undisturbed(tmp_path_factory)
         steps = [moment for moment in ended.moments if moment.event == "advance"]
-        self.prepare(tmp_path / "run")
         for signal in (signals.SIGINT, signals.SIGTERM):
-            stopped = run_child(self._job(rng.choice(steps[: len(steps) // 2]), signal, folder=tmp_path / "run"))
-            assert stopped.code in (CODES[signal], 0), stopped
-            if stopped.code:
-                assert "continue with: archwright" in stopped.err.splitlines()[-1]
+            moment = rng.choice(steps[: len(steps) // 2])
+            stopped = run_child(self._job(moment, signal, folder=self._new_folder(tmp_path)))
+            assert stopped.code == CODES[signal], stopped
+            assert "continue with: archwright" in stopped.err.splitlines()[-1], stopped
 
     # ── damaged ───────────────────────────────────────────────────────────────────────────────────
 

@@ -221,6 +221,15 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("cost", "input"): _after(("cost", ARCH), "--input", (*SHAPES, "3x3x3")),
     ("cost", "classes"): _after(("cost", ARCH), "--classes", (*COUNTS, "10000000")),
     ("cost", "json"): [("cost", "nothing", "--json"), ("cost", ARCH, "--json=x")],
+    ("draw", "arch"): [
+        ("draw", name)
+        for name in (*NAMES, "missing.json", "file", "file.json", "/dev/zero", "spos:", f"spos:{LONG}", "nothing:0")
+    ],
+    ("draw", "output"): [
+        *_after(("draw", ARCH), "-o", (*_paths(OUTPUTS), "x.pdf", f"{NUL}.svg", f"{LONG}.svg", "file/x.svg", ".svg")),
+    ],
+    ("draw", "input"): _after(("draw", ARCH), "--input", (*SHAPES, "3x3x3")),
+    ("draw", "classes"): _after(("draw", ARCH), "--classes", (*COUNTS, "10000000")),
     ("train", "arch"): [
         ("train", name, *TRAIN[2:]) for name in (*NAMES, "spos:", "missing.json", "file.json", "spos:00")
     ],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import torch
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.trial import Trial, derive_seed
+from archwright.core.trial import derive_seed
 from archwright.costs.count import count
+from archwright.costs.describe import layer_rows
 from archwright.costs.limits import Watch, open_costs
 from archwright.costs.measuring import (
     Latencies,
@@ -30,6 +32,7 @@ from archwright.evaluators.from_scratch import train_network
 from archwright.export.files import EXPORT_FORMATS, attempt_export
 from archwright.export.preprocessing import input_metadata
 from archwright.export.weights import save_weights
+from archwright.reports.folder import EXTRAS, run_document
 from archwright.reports.page import write_page
 from archwright.result import Result
 from archwright.runs.run import Run
@@ -107,8 +110,7 @@ def finish(
         "selected": [dict(selected)],
         "not_exported": missing,
     }
-    trials = {"search": found.trials, "baseline": baseline.trials}
-    _conclude(run, record, trials, {**(curves or {}), "retrained winner": losses})
+    _conclude(run, record, winner, space.input_shape, {**(curves or {}), "retrain-winner": losses})
     return Result(record, space, winner, found.trials, run.folder)
 
 
@@ -145,17 +147,17 @@ def finish_fixed(
         "selected": [dict(selected)],
         "not_exported": missing,
     }
-    _conclude(run, record, {}, curves)
+    _conclude(run, record, network, space.input_shape, curves)
     return Result(record, space, network, (), run.folder)
 
 
 def _conclude(
-    run: Run, record: dict[str, Any], trials: Mapping[str, Sequence[Trial]], curves: Mapping[str, Any]
+    run: Run, record: dict[str, Any], network: nn.Module, input_shape: Sequence[int], curves: Mapping[str, Any]
 ) -> None:
     """Write the page and the record."""
     record["ledger"] = run.ledger
     if run.folder is not None:
-        _write_page(run, record, trials, curves)
+        _write_page(run, run.folder, record, network, input_shape, curves)
     record["ledger"] = run.ledger
     run.finish(record)
 
@@ -304,29 +306,16 @@ def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) 
 
 
 def _write_page(
-    run: Run, record: Mapping[str, Any], trials: Mapping[str, Sequence[Trial]], curves: Mapping[str, Any]
+    run: Run,
+    folder: Path,
+    record: Mapping[str, Any],
+    network: nn.Module,
+    input_shape: Sequence[int],
+    curves: Mapping[str, Any],
 ) -> None:
-    document = {
-        "result": record,
-        "run": run.record,
-        "trials": {study: _plain_trials(made) for study, made in trials.items()},
-        "architecture": [{"name": name, "value": value} for name, value in record["arch"].items()],
-        "training": curves,
-    }
-    write_page(run.path("report.html"), document)
-
-
-def _plain_trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    return [
-        {
-            "number": trial.number,
-            "metrics": dict(trial.metrics),
-            "costs": dict(trial.costs),
-            "status": trial.status,
-            "arch": trial.arch.to_json(),
-        }
-        for trial in trials
-    ]
+    """What only the page shows, and the page, from the folder alone: `archwright report` makes the same one again."""
+    run.write_json(EXTRAS, {"format": 1, "layers": layer_rows(network, input_shape), "training": curves})
+    write_page(run.path("report.html"), run_document(folder, result=record))
 
 
 # ── what a run is known by ────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.trial import derive_seed
+from archwright.core.errors import UsageError
+from archwright.core.trial import Trial, derive_seed
 from archwright.costs.count import count
 from archwright.costs.describe import layer_rows
 from archwright.costs.limits import Watch, open_costs
@@ -32,6 +33,7 @@ from archwright.evaluators.from_scratch import train_network
 from archwright.export.files import EXPORT_FORMATS, attempt_export
 from archwright.export.preprocessing import input_metadata
 from archwright.export.weights import save_weights
+from archwright.reports.drawing import draw_svg
 from archwright.reports.folder import EXTRAS, run_document
 from archwright.reports.page import write_page
 from archwright.result import Result
@@ -67,6 +69,7 @@ def finish(
     n_draws: int = 3,
     device: torch.device,
     curves: Mapping[str, Any] | None = None,
+    is_random: bool = False,
 ) -> Result:
     """Measure, retrain, compare, test once, export, report.
 
@@ -83,10 +86,13 @@ def finish(
         n_draws: Random feasible architectures to retrain beside the winner.
         device: Where.
         curves: Loss curves of earlier trainings, for the page.
+        is_random: Whether the search was random search itself. No second one is run then: the winner stands in the
+            baseline's place, which says so, and what choosing brought is seen against the random draws.
     """
-    baseline = _random_baseline(run, space, found)
+    baseline = found if is_random else _random_baseline(run, space, found)
     choice = choose_measured(run, space, found.ranked, found.objective.constraints, found.costs)
-    finalists = [Finalist("winner", choice.trial.arch), Finalist("baseline", baseline.best.arch)]
+    rival = choice.trial if is_random else baseline.best
+    finalists = [Finalist("winner", choice.trial.arch), Finalist("baseline", rival.arch)]
     finalists += [Finalist(f"draw{i}", arch) for i, arch in enumerate(_draws(run, space, found, n_draws))]
     networks, losses = _retrain(run, space, finalists, task, retrain, device)
     winner = networks["winner"]
@@ -106,11 +112,15 @@ def finish(
         **selected,
         "code": space.code(choice.trial.arch),
         "n_evaluated": len(found.trials),
-        "random_baseline": _comparison(space, baseline, finalists, tested, task.metric),
+        "random_baseline": {
+            **_comparison(space, rival, finalists, tested, task.metric),
+            "n_evaluated": len(baseline.trials),
+            "is_search": is_random,
+        },
         "selected": [dict(selected)],
         "not_exported": missing,
     }
-    _conclude(run, record, winner, space.input_shape, {**(curves or {}), "retrain-winner": losses})
+    _conclude(run, record, space, winner, {**(curves or {}), "retrain-winner": losses})
     return Result(record, space, winner, found.trials, run.folder)
 
 
@@ -147,17 +157,15 @@ def finish_fixed(
         "selected": [dict(selected)],
         "not_exported": missing,
     }
-    _conclude(run, record, network, space.input_shape, curves)
+    _conclude(run, record, space, network, curves)
     return Result(record, space, network, (), run.folder)
 
 
-def _conclude(
-    run: Run, record: dict[str, Any], network: nn.Module, input_shape: Sequence[int], curves: Mapping[str, Any]
-) -> None:
+def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module, curves: Mapping[str, Any]) -> None:
     """Write the page and the record."""
     record["ledger"] = run.ledger
     if run.folder is not None:
-        _write_page(run, run.folder, record, network, input_shape, curves)
+        _write_page(run, run.folder, record, space, network, curves)
     record["ledger"] = run.ledger
     run.finish(record)
 
@@ -226,21 +234,19 @@ def _test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: 
 
 
 def _comparison(
-    space: Space, baseline: SearchResult, finalists: Sequence[Finalist], tested: Mapping[str, float], metric: str
+    space: Space, best: Trial, finalists: Sequence[Finalist], tested: Mapping[str, float], metric: str
 ) -> dict[str, Any]:
-    """What the random baseline came to."""
+    """What the best of the random baseline came to, and the random draws."""
     draws = [
         {"arch": finalist.arch.to_json(), "test": tested[finalist.role], "macs": _macs(space, finalist.arch)}
         for finalist in finalists
         if finalist.role.startswith("draw")
     ]
-    best = baseline.best
     return {
         "arch": best.arch.to_json(),
         "test": tested["baseline"],
         "validation": float(best.metrics[metric]),
         "macs": _macs(space, best.arch),
-        "n_evaluated": len(baseline.trials),
         "draws": draws,
     }
 
@@ -309,12 +315,17 @@ def _write_page(
     run: Run,
     folder: Path,
     record: Mapping[str, Any],
+    space: Space,
     network: nn.Module,
-    input_shape: Sequence[int],
     curves: Mapping[str, Any],
 ) -> None:
     """What only the page shows, and the page, from the folder alone: `archwright report` makes the same one again."""
-    run.write_json(EXTRAS, {"format": 1, "layers": layer_rows(network, input_shape), "training": curves})
+    extras = {"format": 1, "layers": layer_rows(network, space.input_shape), "training": curves}
+    try:
+        extras["drawing"] = draw_svg(space, Arch.from_json(record["arch"]), title="")
+    except UsageError as error:  # a user's own space may have no picture, or a broken one
+        run.log(f"the architecture is not drawn: {error}")
+    run.write_json(EXTRAS, extras)
     write_page(run.path("report.html"), run_document(folder, result=record))
 
 

@@ -21,8 +21,8 @@ def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
     found = [
         _tile("test score", score(result.get("test"), measure.metric), f"{measure.metric}, held-out data, seen once")
     ]
-    if is_search(result):
-        rival = ABSENT if baseline.get("is_search") else score(baseline.get("test"), measure.metric)
+    if is_search(result) and not baseline.get("is_search"):
+        rival = score(baseline.get("test"), measure.metric)
         found.append(_tile("best of random search", rival, "same limits, same retraining"))
     found += [
         _tile("macs", quantity(result.get("macs")), _limit_note(result, "macs")),
@@ -114,7 +114,7 @@ def _against_random(result: Document, measure: Measure) -> list[str]:
     test, baseline = result.get("test"), part(result, "random_baseline")
     rival = baseline.get("test")
     if baseline.get("is_search"):
-        return ["The search was random search itself; only the networks drawn at random stand beside it."]
+        return ["The search was random search itself, so no other random search stands beside it."]
     if not (is_number(test) and is_number(rival)):
         return ["A comparison with random search is not available in this run."]
     gain = measure.minimised(rival) - measure.minimised(test)

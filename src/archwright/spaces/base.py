@@ -15,9 +15,12 @@ from torch import nn
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.drawing import Drawing, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError
+from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
+from archwright.spaces.blocks import network_strip
 from archwright.spaces.sweep import check_shapes
 
 Shape = tuple[int, ...]
@@ -143,6 +146,13 @@ class Space(ABC):
         """Draw n archs, each equally likely (with replacement)."""
         return self.decisions.archs(self.decisions.sample(n, rng))
 
+    def mutate(self, rows: Rows, rng: np.random.Generator) -> Rows:
+        """Rows (n, n_decisions) that are each one random step from theirs: one decision takes another of its values.
+
+        A space whose archs have steps of their own, such as the inputs and operations of a cell, overrides it.
+        """
+        return mutate(self.decisions, rows, rng, probability=0.0)
+
     def row(self, arch: Mapping[str, Value]) -> Rows:
         """The arch as value indices (n_decisions,); raises as `DecisionSpace.row`."""
         return self.decisions.row(arch)
@@ -187,6 +197,21 @@ class Space(ABC):
         A space with isomorphic archs overrides it, so that a search can leave out what it has tried in another form.
         """
         return None
+
+    def drawing(self, arch: Mapping[str, Value]) -> Drawing:
+        """What a picture of the arch shows: the blocks of its network, as they run, with their sizes.
+
+        A space of cells overrides it to show the cell as a graph, and the network as its skeleton.
+
+        Raises:
+            UnknownNameError, InvalidArchError: If the arch is no member of the space.
+        """
+        self.row(arch)
+        return Drawing((self.network_strip(arch),), f"{self.name} {self.code(arch)}")
+
+    def network_strip(self, arch: Mapping[str, Value], *, title: str = "", merge: bool = False) -> Strip:
+        """The network of an arch as a strip of blocks (see `spaces.blocks.network_strip`)."""
+        return network_strip(self.network, arch, self.input_shape, title=title, merge=merge)
 
     @property
     def _has_digits(self) -> bool:

@@ -34,9 +34,10 @@ from archwright.export.files import EXPORT_FORMATS, attempt_export
 from archwright.export.preprocessing import input_metadata
 from archwright.export.weights import save_weights
 from archwright.reports.drawing import draw_svg
-from archwright.reports.folder import EXTRAS, run_document
+from archwright.reports.folder import EXTRAS, PAGE, run_document
 from archwright.reports.page import write_page
 from archwright.result import Result
+from archwright.runs.files import are_unchanged, digest
 from archwright.runs.run import Run
 from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
@@ -164,10 +165,14 @@ def finish_fixed(
 def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module, curves: Mapping[str, Any]) -> None:
     """Write the page and the record."""
     record["ledger"] = run.ledger
+    products: list[str] = []
     if run.folder is not None:
         _write_page(run, run.folder, record, space, network, curves)
+        # not the page: it may be made again at any time, and then is another
+        made = [name for name in ("arch.json", *EXPORT_FORMATS.values()) if name not in record["not_exported"]]
+        products = [f"best/{name}" for name in made]
     record["ledger"] = run.ledger
-    run.finish(record)
+    run.finish(record, products=products)
 
 
 def _random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResult:
@@ -289,8 +294,14 @@ def _export_and_measure(
 
 
 def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> dict[str, str]:
-    """best/: arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name."""
-    with run.phase("export", total=4) as phase:
+    """best/: arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name.
+
+    All are made again where one that was made is gone; one that was changed is refused.
+    """
+    phase = run.phase("export", total=4)
+    if phase.is_done and run.folder is not None and not are_unchanged(run.folder, phase.result.get("sha256", {})):
+        phase.reopen()
+    with phase:
         if not phase.is_done:
             run.path("best").mkdir(exist_ok=True)
             metadata = input_metadata(task.class_names, task.preprocessing)
@@ -306,7 +317,9 @@ def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) 
                     missing[path.name] = reason
                     run.log(f"{path.name} is not written: {reason}")
                 phase.advance(done)
-            phase.finish(state={"missing": missing})
+            names = [name for name in ("arch.json", *EXPORT_FORMATS.values()) if name not in missing]
+            made = {f"best/{name}": digest(run.path(f"best/{name}")) for name in names}
+            phase.finish(state={"missing": missing, "sha256": made})
         outcome: Any = phase.result
     return dict(outcome.get("missing", {}))
 
@@ -326,7 +339,7 @@ def _write_page(
     except UsageError as error:  # a user's own space may have no picture, or a broken one
         run.log(f"the architecture is not drawn: {error}")
     run.write_json(EXTRAS, extras)
-    write_page(run.path("report.html"), run_document(folder, result=record))
+    write_page(run.path(PAGE), run_document(folder, result=record))
 
 
 # ── what a run is known by ────────────────────────────────────────────────────────────────────────

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from archwright.core.errors import InvalidValueError, RunError
 from archwright.reports.comparison import comparison_view
-from archwright.reports.folder import run_document
+from archwright.reports.folder import PAGE, run_document
 from archwright.reports.page import GENERATOR, render, render_page
 from archwright.runs.files import write_text
-
-PAGE = "report.html"
-"""A run's own page in its folder; the comparison's default name in the current one."""
 
 
 def build_report(folders: Sequence[Path | str], output: Path | str | None = None) -> Path:

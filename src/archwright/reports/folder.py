@@ -13,10 +13,12 @@ from archwright.runs import files
 from archwright.runs.ledger import Ledger
 from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.record import read_record
-from archwright.runs.run import RESULT
-from archwright.runs.status import read_status
+from archwright.runs.status import RESULT, check_products, read_status
 from archwright.stores.opening import FILE_NAME as STORE
 from archwright.stores.opening import open_store
+
+PAGE = "report.html"
+"""A run's own page in its folder."""
 
 EXTRAS = "report.json"
 """What the page shows and no other file of the folder holds: cost of each layer, loss curves, a drawing."""
@@ -35,10 +37,11 @@ def run_document(folder: Path | str, *, result: Mapping[str, Any] | None = None)
         result: Its result, where it is known and not written yet; the run counts as finished then.
 
     Raises:
-        RunFolderError: If the folder holds no run, or a file in it is damaged.
+        RunFolderError: If the folder holds no run, or a file in it is damaged or was changed after the run.
     """
     folder = Path(folder)
     status = {"state": "finished"} if result is not None else read_status(folder)
+    check_products(folder)
     if status["state"] == "empty" or not os.path.lexists(folder / "run.json"):
         raise RunFolderError(f"{folder} holds no run yet: nothing was started; give the folder of a run (its --out)")
     found = result if result is not None else _read(folder, RESULT)

@@ -93,6 +93,8 @@ def draws_text(result: Document, metric: str) -> str:
     draws = draw_scores(result)
     if not draws:
         return ""
+    if len(draws) == 1:
+        return f"One random architecture within the limits, trained alike: {score(draws[0], metric)}."
     low, high, mean = (score(value, metric) for value in (min(draws), max(draws), sum(draws) / len(draws)))
     return f"{len(draws)} random architectures within the limits, trained alike: mean {mean}, range {low} to {high}."
 

@@ -53,6 +53,15 @@ def write_page(path: Path | str, document: Mapping[str, Any]) -> None:
     write_text(path, render_page(document))
 
 
+def holds_page(path: Path) -> bool:
+    """Whether a file is a page of ours from its beginning to its end."""
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return False
+    return GENERATOR.encode() in text[:2000] and text.endswith(b"</html>")
+
+
 def render(template: str, view: Mapping[str, Any], draw: Draw = draw) -> str:
     """A page of ours with its charts drawn; `view` has them under "charts", by key."""
     charts: Mapping[str, Chart] = view["charts"]

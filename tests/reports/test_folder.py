@@ -103,6 +103,11 @@ def test_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=r"no run\.json"):
         run_document(tmp_path / "empty")
     folder = make_run(tmp_path / "run")
+    text = (folder / "result.json").read_text()
+    (folder / "result.json").write_text(text.replace("0.9", "1.0"))
+    with pytest.raises(RunFolderError, match=r"result\.json"):
+        run_document(folder)
+    (folder / "result.json").write_text(text)
     (folder / "rank.json").write_text("[]")
     with pytest.raises(RunFolderError, match="holds no JSON object"):
         run_document(folder)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archwright.reports.page import GENERATOR, render_page, write_page
+from archwright.reports.page import GENERATOR, holds_page, render_page, write_page
 from archwright.reports.vega import Drawn, Spec
 
 
@@ -354,6 +354,10 @@ def test_write_page_writes_one_whole_page(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert page.startswith("<!doctype html>")
     assert GENERATOR in page[:200]
+    assert holds_page(tmp_path / "report.html")
+    (tmp_path / "half.html").write_text(page[: len(page) // 2], "utf-8")
+    assert not holds_page(tmp_path / "half.html")
+    assert not holds_page(tmp_path / "none.html")
     assert page.count('<svg xmlns="http://www.w3.org/2000/svg"') == 5
     assert "window.vegaEmbed=" in page
     assert len(page.encode()) < 1_200_000

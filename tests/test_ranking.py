@@ -27,7 +27,7 @@ FULL = NasBench201()
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
-    """A finished smoke run; what tests add to it is only `rank.sqlite`."""
+    """A finished smoke run; what tests add to it is only `rank.sqlite` and `rank.json`."""
     space = f"{repository / 'tests' / 'recipes' / 'tiny_space.py'}:Tiny"
     config = replace(SposConfig.preset("smoke", (1, 8, 8)), space=space, threads=1, device="cpu", n_draws=0)
     out = tmp_path_factory.mktemp("ranking") / "run"
@@ -147,6 +147,12 @@ def test_against_a_table(folder: Path, truth: Path) -> None:
     assert found["kendall"] == kendall(scores, true)
     assert found["baselines"] == {"macs": kendall(macs, true)}
     assert all(line["truth"] == int(line["arch"], 3) / 100 for line in found["archs"])
+
+
+def test_the_last_ranking_is_kept_for_the_page(folder: Path, truth: Path) -> None:
+    """`rank.json` holds what was returned."""
+    found = rank_run(folder, truth=truth, n=3)
+    assert json.loads((folder / "rank.json").read_text()) == found
 
 
 def test_scores_are_of_the_validation_part(folder: Path, truth: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.cli import completion
 from archwright.cli.options import Json, parse_shape
 from archwright.cli.text import chatter_on_stderr, columns, human, print_json, print_lines
 
@@ -14,7 +15,14 @@ FIGURES = ("params", "macs", "flops", "memory_access_bytes", "activation_peak_by
 
 
 def cost(
-    arch: Annotated[str, typer.Argument(metavar="ARCH", help="A published name, an arch.json, or SPACE:CODE.")],
+    arch: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARCH",
+            autocompletion=completion.architectures,
+            help="A published name, an arch.json, or SPACE:CODE.",
+        ),
+    ],
     input: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
     ] = None,

@@ -7,12 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.cli import completion
 from archwright.cli.options import Json
 from archwright.cli.text import chatter_on_stderr, columns, human, print_json, print_lines
 
 
 def describe(
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="A name, package.module:Class or file.py:Class.")],
+    space: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPACE",
+            autocompletion=completion.names("space"),
+            help="A name, package.module:Class or file.py:Class.",
+        ),
+    ],
     json: Json = False,
 ) -> None:
     """Show a space: exact size, decisions, extremes."""

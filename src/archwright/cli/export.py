@@ -7,10 +7,22 @@ from typing import Annotated
 
 import typer
 
+from archwright.cli import completion
+
+FORMATS = ("onnx", "python", "safetensors")
+
 
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.")],
-    format: Annotated[str, typer.Option("--format", metavar="onnx|python|safetensors", help="What to write.")] = "onnx",
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="onnx|python|safetensors",
+            autocompletion=completion.values((name, "") for name in FORMATS),
+            help="What to write.",
+        ),
+    ] = "onnx",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; in DIR/best by default.")
     ] = None,

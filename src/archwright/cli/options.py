@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.cli import completion
 from archwright.core.config import parse_quantity
 from archwright.core.errors import InvalidValueError
 
@@ -20,6 +21,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="D",
+        autocompletion=completion.datasets,
         help=f"digits, mnist5k, npz:PATH, folder:PATH or torchvision:NAME:ROOT.  [default: {DEFAULT_DATA}]",
     ),
 ]
@@ -36,6 +38,7 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         metavar="smoke|quick|paper",
+        autocompletion=completion.values(completion.PRESETS.items()),
         help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
     ),
 ]
@@ -49,7 +52,15 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --ou
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="Threads of one evaluation; part of the result.")
 ]
-Device = Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu or cuda.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="D",
+        autocompletion=completion.values(completion.DEVICES.items()),
+        help="auto, cpu or cuda.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the estimate.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the recipe; repeatable.")

@@ -9,16 +9,30 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.cli import completion
 from archwright.cli.options import parse_shape
 from archwright.cli.text import print_lines
 from archwright.core.errors import InvalidValueError
 
 
 def profile(
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="A name, package.module:Class or file.py:Class.")],
+    space: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPACE",
+            autocompletion=completion.names("space"),
+            help="A name, package.module:Class or file.py:Class.",
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the table goes (JSON).")],
     backend: Annotated[
-        str, typer.Option("--backend", metavar="onnxruntime|torch", help="What runs the networks.")
+        str,
+        typer.Option(
+            "--backend",
+            metavar="onnxruntime|torch",
+            autocompletion=completion.values([("onnxruntime", ""), ("torch", "")]),
+            help="What runs the networks.",
+        ),
     ] = "onnxruntime",
     input: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the space's own by default.")

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from archwright.cli.text import columns, duration, human, one_line, print_json
+from archwright.cli.text import columns, duration, fitted, human, one_line, print_json
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,17 @@ def test_json_stays_strict(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert json.loads(out) == {"a": [1.5, None], "b": {"c": None}, "d": [1, "ü"]}
     assert out.isascii()
+
+
+@pytest.mark.parametrize(
+    ("line", "pieces"),
+    [
+        ("short", ["short"]),
+        ("limit      macs <= 3: kept with 2", ["limit      macs <= 3:", "           kept with 2"]),
+        ("           mean of 3 networks", ["           mean of 3", "           networks"]),
+        ("files      runs/a/very/long/path.onnx", ["files", "           runs/a/very/long/path.onnx"]),
+    ],
+)
+def test_lines_are_fitted_between_words(line: str, pieces: list[str]) -> None:
+    """Under the text, not under its name; paths stay whole, so that they can be copied."""
+    assert fitted(line, 22) == pieces

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import sys
 import textwrap
@@ -67,8 +68,28 @@ def chatter_on_stderr() -> AbstractContextManager[object]:
     return redirect_stdout(sys.stderr)
 
 
+def fitted(line: str, width: int) -> list[str]:
+    """A line in pieces of at most that width, later ones under the text that follows its name.
+
+    >>> fitted("winner   0.98 on the test part", 22)
+    ['winner   0.98 on the', '         test part']
+    """
+    name = re.match(r"\s*(\S+\s{2,})?", line)
+    hang = " " * (name.end() if name else 0)
+    if len(line) <= width or len(hang) > width // 2:
+        return [line]
+    # what people copy (paths, numbers) stays whole
+    return textwrap.wrap(line, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
+
+
 def print_lines(lines: Sequence[str]) -> None:
-    """Print lines to stdout at once: progress on stderr must not overtake them in a log."""
+    """Print lines to stdout at once: progress on stderr must not overtake them in a log.
+
+    A terminal gets them wrapped between words; in a file a line stays a line.
+    """
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [piece for line in lines for piece in fitted(line, width)]
     print("\n".join(lines), flush=True)
 
 

@@ -129,6 +129,10 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
 def _baseline_lines(baseline: Mapping[str, Any]) -> list[str]:
     drawn = [draw["test"] for draw in baseline["draws"]]
     lines = [f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({baseline['n_evaluated']})"]
+    if baseline.get("is_search"):
+        lines = [
+            f"baseline   none beside it: the search was random search itself ({baseline['n_evaluated']} evaluations)"
+        ]
     if drawn:
         lines.append(
             f"           {statistics.mean(drawn):.4f} mean of {len(drawn)} random networks "

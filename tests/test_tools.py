@@ -75,10 +75,10 @@ def test_every_dependency_is_pinned(repository: Path) -> None:
     pins = (repository / "constraints.txt").read_text("utf-8").splitlines()
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in pins if "==" in line}
     lists = re.findall(
-        r"^(?:dependencies|demo|dev) = \[(.*?)\]", (repository / "pyproject.toml").read_text("utf-8"), re.M | re.S
+        r"^(?:dependencies|demo|dev|docs) = \[(.*?)\]", (repository / "pyproject.toml").read_text("utf-8"), re.M | re.S
     )
     named = {re.split(r"[^a-z0-9-]", text)[0] for text in re.findall(r'"(.*?)"', " ".join(lists))}
-    assert len(lists) == 3
+    assert len(lists) == 4
     assert named <= pinned
     assert [
         line for line in pins if line and not re.fullmatch(r"[\w.-]+==[\w.+]+", line) and not line.startswith("#")

@@ -1,0 +1,82 @@
+"""The documentation site: what is inserted into its pages, and that it needs no network."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from archwright.cli.app import COMMANDS
+from archwright.core import catalog
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def site() -> ModuleType:
+    """tools/site.py as a module."""
+    spec = importlib.util.spec_from_file_location("site_tool", ROOT / "tools" / "site.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_commands_are_those_of_the_command_line(site: ModuleType) -> None:
+    """A heading each, in their order, with the help that `--help` prints."""
+    text = site.on_page_markdown("before\n\n<!-- insert: commands -->\n\nafter")
+    assert re.findall(r"^## archwright (\w+)$", text, re.MULTILINE) == list(COMMANDS)
+    assert "Usage: archwright export [OPTIONS] {DIR}" in text
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter")
+
+
+@pytest.mark.parametrize("kind", ["recipe", "space", "cost"])
+def test_catalogue_has_every_name(site: ModuleType, kind: catalog.Kind) -> None:
+    """One line each."""
+    text = site.on_page_markdown(f"<!-- insert: catalogue {kind} -->")
+    assert re.findall(r"^\| `(.*?)` \|", text, re.MULTILINE) == [entry.name for entry in catalog.entries(kind)]
+
+
+def test_links_of_an_inserted_file_become_text(site: ModuleType) -> None:
+    """What they lead to is no page of the site; links into the web stay."""
+    text = site.on_page_markdown("<!-- insert: file CONTRIBUTING.md -->")
+    assert "(README.md" not in text
+    assert "- **Names.**" in text
+
+
+def test_notebook_cells_and_outputs(site: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text as it is, code and what it printed as blocks, pictures inline."""
+    printed = {"output_type": "stream", "name": "stdout", "text": ["2\n"]}
+    drawn = {"output_type": "display_data", "data": {"image/svg+xml": ["<svg/>"]}, "metadata": {}}
+    cells = [
+        {"cell_type": "markdown", "source": ["# One\n", "two"]},
+        {"cell_type": "code", "source": ["print(1 + 1)"], "outputs": [printed, drawn]},
+    ]
+    (tmp_path / "docs/notebooks").mkdir(parents=True)
+    (tmp_path / "docs/notebooks/a.ipynb").write_text(json.dumps({"cells": cells}))
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    text = site.on_page_markdown("<!-- insert: notebook a.ipynb -->")
+    blocks = ["# One\ntwo", "```python\nprint(1 + 1)\n```", "```text\n2\n```"]
+    assert text == "\n\n".join([*blocks, '<div class="notebook-picture"><svg/></div>'])
+
+
+def test_site_builds_and_needs_no_network(tmp_path: Path) -> None:
+    """Strictly, from this source; no page takes a script, a style or a picture from elsewhere."""
+    pytest.importorskip("mkdocs", reason="mkdocs comes with the extra docs")
+    pytest.importorskip("mkdocstrings", reason="mkdocstrings comes with the extra docs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = sorted((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 20
+    loaded = re.compile(r'<(?:script|img|iframe|source)[^>]*\bsrc="(?:https?:)?//|<link[^>]*\bhref="(?:https?:)?//')
+    assert [page.name for page in pages if loaded.search(page.read_text("utf-8"))] == []
+    assert (tmp_path / "site/search/search_index.js").stat().st_size > 100_000

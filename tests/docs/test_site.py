@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def site() -> ModuleType:
-    """tools/site.py as a module."""
-    spec = importlib.util.spec_from_file_location("site_tool", ROOT / "tools" / "site.py")
+    """tools/site_pages.py as a module."""
+    spec = importlib.util.spec_from_file_location("site_pages_tool", ROOT / "tools" / "site_pages.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -71,21 +71,22 @@ def test_seventeen_members_keep_the_limit() -> None:
 
 
 def test_a_network_layer_by_layer(space: LeNet) -> None:
-    """6 and 16 channels, 5x5 kernels: the sides are 24, 12, 8, 4."""
+    """6 and 16 channels, 5x5 kernels: the sides are 24 and 12, then 8 and 4."""
     network = space.build(Arch(dict(zip(NAMES, (6, 5, 16, 5, 128, 84), strict=True))))
-    shapes = {}
+    shapes = []
     x = torch.zeros(2, 1, 28, 28)
-    for name, layer in network.named_children():
-        x = layer(x)
-        shapes[name] = tuple(x.shape[1:])
-    assert [shapes[name] for name in ("conv1", "pool1", "conv2", "pool2")] == [
-        (6, 24, 24),
-        (6, 12, 12),
-        (16, 8, 8),
-        (16, 4, 4),
+    for name, stage in network.named_children():
+        x = stage(x)
+        shapes.append((name, tuple(x.shape[1:])))
+    assert shapes == [
+        *(("conv1", (6, 12, 12)), ("conv2", (16, 4, 4)), ("flatten", (256,))),
+        *(("hidden1", (128,)), ("hidden2", (84,)), ("classifier", (10,))),
     ]
-    assert [shapes[name] for name in ("flatten", "hidden1", "hidden2", "classifier")] == [(256,), (128,), (84,), (10,)]
-    assert [type(layer) for layer in network][:3] == [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    layers = [layer for layer in network.modules() if not list(layer.children())]
+    assert [type(layer) for layer in layers] == [
+        *(nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten),
+        *(nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear),
+    ]
     assert count(network, (1, 28, 28)).params == n_params(6, 5, 16, 5, 128, 84)
 
 
@@ -93,7 +94,7 @@ def test_a_pixel_meets_the_same_weights_in_every_form(space: LeNet) -> None:
     """12 of 20 channels of 3x3 pixels: the centre of each of the first 12 squares of 5x5 features."""
     network = space.supernet()
     selection_of(network).activate(dict(zip(NAMES, (3, 3, 12, 7, 64, 32), strict=True)))
-    layer = network.get_submodule("hidden1")
+    layer = network.get_submodule("hidden1.0")
     found = np.concatenate([np.arange(place.start, place.stop) for place in places(layer.sizes[0])])
     expected = np.arange(500).reshape(20, 5, 5)[:12, 1:4, 1:4].ravel()
     assert found.tolist() == expected.tolist()
@@ -123,4 +124,4 @@ def test_the_smallest_image_leaves_a_pixel() -> None:
     """22 pixels and two 7x7 kernels."""
     space = LeNet(input_shape=(1, 22, 22))
     network = space.build(space.parse("222222"))
-    assert network.get_submodule("hidden1").in_features == 20
+    assert network.get_submodule("hidden1.0").in_features == 20

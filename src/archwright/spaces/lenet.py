@@ -71,26 +71,23 @@ class LeNet(Space):
         return DecisionSpace(found)
 
     def network(self, choose: Chooser) -> nn.Module:
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
         channels: Size = self.input_shape[0]
-        height: Size = self.input_shape[1]
-        width: Size = self.input_shape[2]
+        image: tuple[Size, Size] = (self.input_shape[1], self.input_shape[2])
         for i, widths in enumerate(CHANNELS, start=1):
             n_out = choose.number(f"conv{i}.channels", widths)
             kernel = choose.number(f"conv{i}.kernel", KERNELS)
-            layers[f"conv{i}"] = Conv2d(channels, n_out, kernel, padding=0, image=(height, width))
-            layers[f"relu{i}"] = nn.ReLU()
-            layers[f"pool{i}"] = nn.MaxPool2d(2)
-            channels, height, width = n_out, _pooled(choose, height, kernel), _pooled(choose, width, kernel)
-        layers["flatten"] = nn.Flatten()
-        features: Size = flattened(channels, height, width)
+            conv = Conv2d(channels, n_out, kernel, padding=0, image=image)
+            stages[f"conv{i}"] = nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(2))
+            channels, image = n_out, (_pooled(choose, image[0], kernel), _pooled(choose, image[1], kernel))
+        stages["flatten"] = nn.Flatten()
+        features: Size = flattened(channels, *image)
         for i, widths in enumerate(HIDDEN, start=1):
             n_hidden = choose.number(f"hidden{i}", widths)
-            layers[f"hidden{i}"] = Linear(features, n_hidden)
-            layers[f"relu{i + len(CHANNELS)}"] = nn.ReLU()
+            stages[f"hidden{i}"] = nn.Sequential(Linear(features, n_hidden), nn.ReLU())
             features = n_hidden
-        layers["classifier"] = Linear(features, self.n_classes)
-        return nn.Sequential(layers)
+        stages["classifier"] = Linear(features, self.n_classes)
+        return nn.Sequential(stages)
 
 
 def _pooled(choose: Chooser, side: Size, kernel: Size) -> Size:

@@ -29,7 +29,7 @@ def Conv2d(
     """A 2-d convolution padded by half its (odd) kernel, so that stride 1 keeps the image size.
 
     Differs from torch.nn.Conv2d in that padding. With another one the image size follows the kernel, and what comes
-    behind has to be built for that (see `sizes.flattened`).
+    behind has to be built for that (see `nn.flattened`).
 
     Args:
         in_channels: Channels of the input.

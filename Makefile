@@ -60,7 +60,7 @@ bench: $(VENV)/dev.stamp ## measure, one file after the other; let no other job 
 
 docs: $(VENV)/docs.stamp ## build the documentation into site/ (warnings are errors) and check its links
 	$(BIN)/python tools/check_links.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo 'open site/index.html'
 
 catalog: $(VENV)/dev.stamp ## write src/archwright/catalog.json anew

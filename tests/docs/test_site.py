@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,15 +69,35 @@ def test_notebook_cells_and_outputs(site: ModuleType, tmp_path: Path, monkeypatc
     assert text == "\n\n".join([*blocks, '<div class="notebook-picture"><svg/></div>'])
 
 
-def test_site_builds_and_needs_no_network(tmp_path: Path) -> None:
-    """Strictly, from this source; no page takes a script, a style or a picture from elsewhere."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built strictly (with --quiet, mkdocs does not count warnings)."""
     pytest.importorskip("mkdocs", reason="mkdocs comes with the extra docs")
     pytest.importorskip("mkdocstrings", reason="mkdocstrings comes with the extra docs")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    folder = tmp_path_factory.mktemp("site") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
-    pages = sorted((tmp_path / "site").rglob("*.html"))
+    return folder
+
+
+def test_site_needs_no_network(built: Path) -> None:
+    """No page takes a script, a style or a picture from elsewhere; the search index lies beside them."""
+    pages = sorted(built.rglob("*.html"))
     assert len(pages) > 20
     loaded = re.compile(r'<(?:script|img|iframe|source)[^>]*\bsrc="(?:https?:)?//|<link[^>]*\bhref="(?:https?:)?//')
     assert [page.name for page in pages if loaded.search(page.read_text("utf-8"))] == []
-    assert (tmp_path / "site/search/search_index.js").stat().st_size > 100_000
+    assert (built / "search/search_index.js").stat().st_size > 100_000
+
+
+def test_search_works_in_pages_opened_as_files(built: Path, tmp_path: Path) -> None:
+    """A browser finds the page that explains the ledger."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no chromium here")
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
+    shown = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'browser'}"]
+    wanted = ["--virtual-time-budget=10000", "--dump-dom", f"{(built / 'index.html').as_uri()}?q=ledger"]
+    done = subprocess.run([browser, *quiet, *shown, *wanted], capture_output=True, text=True, timeout=120, check=False)
+    assert re.search(r"\d+ matching documents", done.stdout), done.stderr
+    assert 'concepts.html?h=ledger#store-run-ledger"' in done.stdout

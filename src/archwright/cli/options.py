@@ -42,6 +42,26 @@ Preset = Annotated[
         help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
     ),
 ]
+ArchSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="ARCH",
+        autocompletion=completion.architectures,
+        help="A published name, an arch.json, or SPACE:CODE.",
+    ),
+]
+SpaceSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPACE",
+        autocompletion=completion.names("space"),
+        help="A name, package.module:Class or file.py:Class.",
+    ),
+]
+ArchInput = Annotated[
+    str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
+]
+Classes = Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help=f"Fixes all that is random.  [default: {DEFAULT_SEED}]")
 ]

@@ -10,20 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli import completion
-from archwright.cli.options import parse_shape
+from archwright.cli.options import Classes, SpaceSpec, parse_shape
 from archwright.cli.text import print_lines
 from archwright.core.errors import InvalidValueError
 
 
 def profile(
-    space: Annotated[
-        str,
-        typer.Argument(
-            metavar="SPACE",
-            autocompletion=completion.names("space"),
-            help="A name, package.module:Class or file.py:Class.",
-        ),
-    ],
+    space: SpaceSpec,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the table goes (JSON).")],
     backend: Annotated[
         str,
@@ -37,7 +30,7 @@ def profile(
     input: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the space's own by default.")
     ] = None,
-    classes: Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")] = None,
+    classes: Classes = None,
     threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of one pass.")] = 1,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", help="Timed passes of each part.")] = 50,
 ) -> None:

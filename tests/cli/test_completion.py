@@ -61,7 +61,7 @@ def test_names_of_the_catalogue(offered: Complete, line: str, kind: catalog.Kind
     assert offered(line) == [entry.name for entry in catalog.entries(kind)]
 
 
-@pytest.mark.parametrize("command", ["cost", "train"])
+@pytest.mark.parametrize("command", ["cost", "train", "draw"])
 def test_architectures(offered: Complete, command: str) -> None:
     """Published names, and spaces that a code follows."""
     found = offered(f"archwright {command} ")

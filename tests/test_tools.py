@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -77,7 +78,7 @@ def test_every_dependency_is_pinned(repository: Path) -> None:
     pins = (repository / "constraints.txt").read_text("utf-8").splitlines()
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in pins if "==" in line}
     project = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
     named = {Requirement(text).name.lower().replace("_", "-") for text in wanted}
     assert {"torch", "mkdocs-material", "psycopg"} <= named
     assert named <= pinned

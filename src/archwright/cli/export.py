@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from archwright.cli import completion
+from archwright.cli.options import parse_output, parse_path
+from archwright.cli.text import print_lines
 
 FORMATS = ("onnx", "python", "safetensors")
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", parser=parse_path)],
     format: Annotated[
         str,
         typer.Option(
@@ -24,10 +26,11 @@ def export(
         ),
     ] = "onnx",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; in DIR/best by default.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to; in DIR/best by default.", parser=parse_output),
     ] = None,
 ) -> None:
     """Write a run's network as ONNX, Python source or safetensors."""
     from archwright.result import export_run
 
-    print(f"wrote {export_run(folder, format, output)}")
+    print_lines([f"wrote {export_run(folder, format, output)}"])

@@ -124,7 +124,7 @@ def verify_source(text: str, network: nn.Module, input_shape: Sequence[int], *, 
         ExportError: If the text does not run, its network takes other weights, or the logits differ by more than 1e-5.
     """
     reference = plain_copy(network)
-    inputs = torch.from_numpy(random_inputs(input_shape, 2, seed=seed, purpose="verify_source"))
+    inputs = torch.from_numpy(random_inputs(network, input_shape, 2, seed=seed, purpose="verify_source"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

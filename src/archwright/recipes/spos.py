@@ -264,8 +264,8 @@ def _measure(space: Space, task: Task, device: torch.device, batch_size: int) ->
     use_layout(supernet, True)
     selection = selection_of(supernet)
     rows = space.decisions.sample(N_MEASURED, np.random.default_rng(0))
-    images = place_inputs(torch.zeros(batch_size, *task.input_shape), device, True)
-    targets = torch.zeros(batch_size, dtype=torch.long, device=device)
+    inputs, targets = task.example(batch_size)
+    images, targets = place_inputs(inputs, device, True), targets.to(device)
     steps, forwards = [], []
     for row in [*rows, *rows]:  # the first round only warms up
         selection.activate_row(row)

@@ -159,8 +159,8 @@ def _open(config: TrainConfig, task: Task) -> Architecture:
 def _image_s(network: torch.nn.Module, task: Task, device: torch.device, batch_size: int) -> float:
     """Seconds an image of a training step."""
     use_layout(network, True)
-    images = place_inputs(torch.zeros(batch_size, *task.input_shape), device, True)
-    targets = torch.zeros(batch_size, dtype=torch.long, device=device)
+    inputs, targets = task.example(batch_size)
+    images, targets = place_inputs(inputs, device, True), targets.to(device)
     steps = []
     for _ in range(N_MEASURED + 1):  # the first only warms up
         started = time.perf_counter()

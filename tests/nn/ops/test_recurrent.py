@@ -81,87 +81,102 @@ def test_a_rate_of_one_is_refused() -> None:
 # ── carried state ─────────────────────────────────────────────────────────────────────────────────
 
 
+def run(stream: Stream, network: nn.Module, x: Tensor, *, goes_on: bool = True) -> Tensor:
+    """One batch of a stream."""
+    with stream.batch(goes_on=goes_on):
+        out: Tensor = network(x)
+    return out
+
+
 def test_a_stream_equals_one_long_sequence() -> None:
-    """Two halves inside a stream give what the whole gives."""
+    """Two halves in a stream give what the whole gives."""
     torch.manual_seed(0)
     layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 8, 3)
-    with Stream(layer) as stream:
-        halves = []
-        for i, half in enumerate(x.chunk(2, dim=1)):
-            stream.next_batch(goes_on=i > 0)
-            halves.append(layer(half))
+    stream = Stream(layer)
+    halves = [run(stream, layer, half) for half in x.chunk(2, dim=1)]
     assert torch.allclose(torch.cat(halves, dim=1), layer(x), atol=1e-6)
 
 
 def test_outside_a_stream_every_batch_begins_anew() -> None:
     """Calling twice gives the same."""
     layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 8, 3)
-    with Stream(layer):
-        layer(x)
+    run(Stream(layer), layer, x)
     assert torch.equal(layer(x), layer(x))
+
+
+def test_streams_take_turns_on_a_network() -> None:
+    """Each goes on where it was itself."""
+    torch.manual_seed(0)
+    layer, one, other = Recurrent(LSTMCell(3, 4)), torch.randn(2, 8, 3), torch.randn(2, 8, 3)
+    streams = Stream(layer), Stream(layer)
+    found = [
+        [run(*pair) for pair in zip(streams, (layer, layer), halves, strict=True)]
+        for halves in zip(one.chunk(2, dim=1), other.chunk(2, dim=1), strict=True)
+    ]
+    assert torch.allclose(torch.cat([first for first, _ in found], dim=1), layer(one), atol=1e-6)
+    assert torch.allclose(torch.cat([second for _, second in found], dim=1), layer(other), atol=1e-6)
 
 
 def test_no_gradient_reaches_the_batch_before() -> None:
     """Truncated back-propagation."""
     layer, x = Recurrent(GRUCell(3, 4)), torch.randn(2, 4, 3, requires_grad=True)
-    with Stream(layer) as stream:
-        layer(x)
-        stream.next_batch(goes_on=True)
-        layer(torch.randn(2, 4, 3)).sum().backward()
+    stream = Stream(layer)
+    run(stream, layer, x)
+    run(stream, layer, torch.randn(2, 4, 3)).sum().backward()
     assert x.grad is None
 
 
 def test_a_new_pass_begins_anew() -> None:
     """The same batch after `goes_on=False` gives the same output."""
     layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 8, 3)
-    with Stream(layer) as stream:
-        first = layer(x)
-        stream.next_batch(goes_on=False)
-        assert torch.equal(layer(x), first)
+    stream = Stream(layer)
+    first = run(stream, layer, x)
+    assert torch.equal(run(stream, layer, x, goes_on=False), first)
 
 
 def test_another_batch_size_begins_anew() -> None:
     """A state of other sequences is of no use."""
     layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 8, 3)
-    with Stream(layer) as stream:
-        layer(torch.randn(5, 8, 3))
-        stream.next_batch(goes_on=True)
-        inside = layer(x)
-    assert torch.equal(inside, layer(x))
+    stream = Stream(layer)
+    run(stream, layer, torch.randn(5, 8, 3))
+    assert torch.equal(run(stream, layer, x), layer(x))
 
 
 def test_a_path_that_sat_out_begins_anew() -> None:
     """Its state is of an earlier place in the text."""
     layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 8, 3)
-    with Stream(layer) as stream:
-        layer(torch.randn(2, 8, 3))
-        stream.next_batch(goes_on=True)  # another path runs
-        stream.next_batch(goes_on=True)
-        inside = layer(x)
-    assert torch.equal(inside, layer(x))
+    stream = Stream(layer)
+    run(stream, layer, torch.randn(2, 8, 3))
+    run(stream, nn.Identity(), x)  # another path runs
+    assert torch.equal(run(stream, layer, x), layer(x))
+
+
+def test_a_failed_batch_leaves_no_state() -> None:
+    """Neither in the stream nor in the layer."""
+    layer, x = Recurrent(LSTMCell(3, 4)), torch.randn(2, 8, 3)
+    stream = Stream(layer)
+    with pytest.raises(RuntimeError), stream.batch(goes_on=True):
+        layer(torch.randn(2, 8, 5))
+    assert stream.tensors() == {}
+    assert torch.equal(run(stream, layer, x), layer(x))
 
 
 def test_carried_state_goes_through_a_checkpoint() -> None:
     """Another process goes on bit for bit."""
     torch.manual_seed(0)
     layer, x = nn.Sequential(Recurrent(LSTMCell(3, 4)), Recurrent(GRUCell(4, 4))), torch.randn(2, 8, 3)
-    with Stream(layer) as stream:
-        layer(x)
-        stored = {name: tensor.clone() for name, tensor in stream.tensors().items()}
-        stream.next_batch(goes_on=True)
-        expected = layer(x)
-    assert sorted(stored) == ["0/0", "0/1", "1/0"]
-    with Stream(layer) as stream:
-        stream.load(stored)
-        stream.next_batch(goes_on=True)
-        assert torch.equal(layer(x), expected)
+    stream, other = Stream(layer), Stream(layer)
+    run(stream, layer, x)
+    other.load(stream.tensors())
+    assert sorted(stream.tensors()) == ["0/0", "0/1", "1/0"]
+    assert torch.equal(run(stream, layer, x), run(other, layer, x))
 
 
 def test_weights_hold_no_state() -> None:
     """Neither inside nor outside a stream."""
     layer = Recurrent(LSTMCell(3, 4))
     before = set(layer.state_dict())
-    with Stream(layer):
+    with Stream(layer).batch(goes_on=True):
         layer(torch.randn(2, 8, 3))
         assert set(layer.state_dict()) == before
         assert not list(layer.buffers())

@@ -183,7 +183,7 @@ class GRUCell(GatedCell):
 class Recurrent(Carrier):
     """A cell run along a sequence: (N, T, n_in) → (N, T, n_hidden).
 
-    Each batch begins with the cell's `begin`; inside a `Stream` it goes on with the state after the last one.
+    Each batch begins with the cell's `begin`; in a `Stream` it goes on with the state after the last one.
 
     Args:
         cell: What is run; its own choices may be searched. To choose among cells, choose among layers.

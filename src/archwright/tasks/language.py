@@ -138,6 +138,7 @@ class LanguageTask(Task):
         tokens: Tokens of an input; back-propagation goes back so far, the state of a network farther.
         vocabulary: Largest number of different tokens, `<unk>` included.
         level: "word" or "character".
+        marks_apart: Whether words are in lower case and marks words of their own; only said, for exported networks.
         seed: Not used; every task takes one.
 
     Raises:
@@ -156,6 +157,7 @@ class LanguageTask(Task):
         tokens: int | None = None,
         vocabulary: int | None = None,
         level: str | None = None,
+        marks_apart: bool = False,
         seed: int = 0,
     ) -> None:
         self.name, self.options = name, given_options(tokens=tokens, vocabulary=vocabulary, level=level)
@@ -165,9 +167,9 @@ class LanguageTask(Task):
         parts = _tokens_of_parts(texts, of)
         _check_lengths(name, [len(part) for part in parts], n_window)
         known = Vocabulary.of(name, parts[0], of, VOCABULARY if vocabulary is None else vocabulary)
-        self._fill(known, [known.encode(part) for part in parts], n_window)
+        self._fill(known, [known.encode(part) for part in parts], n_window, marks_apart)
 
-    def _fill(self, vocabulary: Vocabulary, parts: list[Tokens], n_window: int) -> None:
+    def _fill(self, vocabulary: Vocabulary, parts: list[Tokens], n_window: int, marks_apart: bool) -> None:
         self.class_names, self.n_classes = vocabulary.words, len(vocabulary.words)
         self.input_shape = (n_window,)
         train, validation, test = parts
@@ -182,6 +184,7 @@ class LanguageTask(Task):
             "level": vocabulary.level,
             "unknown": UNKNOWN,
             "line_end": LINE_END if vocabulary.level == "word" else None,
+            "marks_apart": marks_apart,
         }
 
     @property
@@ -199,7 +202,8 @@ class LanguageTask(Task):
             np.save(folder / f"{part}.npy", self._texts[part], allow_pickle=False)
         write_json(folder / "vocabulary.json", list(self.class_names))
         arguments = {"name": self.name, "folder": str(folder), "tokens": self.input_shape[0]}
-        return Blueprint(f"{__name__}:rebuild", {**arguments, "level": self.preprocessing["level"]})
+        arguments |= {name: self.preprocessing[name] for name in ("level", "marks_apart")}
+        return Blueprint(f"{__name__}:rebuild", arguments)
 
     def _split(self, part: Part) -> TextSplit:
         return TextSplit(self._texts[part], self.input_shape[0])
@@ -225,7 +229,7 @@ class LanguageTask(Task):
         return PerplexityMeter()
 
 
-def rebuild(name: str, folder: str, tokens: int, level: Level) -> LanguageTask:
+def rebuild(name: str, folder: str, tokens: int, level: Level, marks_apart: bool) -> LanguageTask:
     """What a `LanguageTask.blueprint` builds."""
     parts = [
         np.load(Path(folder) / f"{part}.npy", mmap_mode="r", allow_pickle=False)
@@ -234,7 +238,7 @@ def rebuild(name: str, folder: str, tokens: int, level: Level) -> LanguageTask:
     words: Any = read_json(Path(folder) / "vocabulary.json")
     task = LanguageTask.__new__(LanguageTask)
     task.name = name
-    task._fill(Vocabulary(tuple(words), level), [np.asarray(part) for part in parts], tokens)
+    task._fill(Vocabulary(tuple(words), level), [np.asarray(part) for part in parts], tokens, marks_apart)
     return task
 
 
@@ -259,7 +263,7 @@ def pydoc(
     The text differs from one version of Python to the next. Arguments as for `LanguageTask`.
     """
     options = {"tokens": tokens, "vocabulary": vocabulary, "level": level}
-    return LanguageTask("pydoc", pydoc_text(), seed=seed, **options)  # type: ignore[arg-type]
+    return LanguageTask("pydoc", pydoc_text(), seed=seed, marks_apart=True, **options)  # type: ignore[arg-type]
 
 
 def _tokens_of_parts(texts: Texts, level: Level) -> list[list[str]]:

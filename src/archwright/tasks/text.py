@@ -152,11 +152,6 @@ def pydoc_text() -> str:
     """The topics of CPython's documentation, in words and marks, lower case, one line a line."""
     from pydoc_data.topics import topics
 
-    lines = (
-        " ".join(re.findall(r"\w+|[^\w\s]", line.lower())) for name in sorted(topics) for line in _lines(topics, name)
-    )
-    return "\n".join(line for line in lines if any(character.isalnum() for character in line))
-
-
-def _lines(topics: dict[str, str], name: str) -> list[str]:
-    return topics[name].splitlines()
+    lines = (line.lower() for name in sorted(topics) for line in topics[name].splitlines())
+    apart = (" ".join(re.findall(r"\w+|[^\w\s]", line)) for line in lines)
+    return "\n".join(line for line in apart if any(character.isalnum() for character in line))

@@ -19,7 +19,7 @@ from archwright.training.base import Phase
 from archwright.training.checkpoint import below, check_same_training, load_network, network_tensors, under
 from archwright.training.config import TrainingConfig
 from archwright.training.device import compute_dtype, mixed_precision, place_inputs, seeder, use_layout
-from archwright.training.ema import Ema
+from archwright.training.ema import average_of
 from archwright.training.log import LossRecorder, TrainingLog
 from archwright.training.optimizers import Updater
 from archwright.training.schedules import learning_rate
@@ -91,7 +91,7 @@ class _Training:
         network.to(device)
         use_layout(network, config.channels_last)
         self._updater = Updater(network, config, self._dtype)
-        self._ema = None if config.ema_decay is None else Ema(network, config.ema_decay)
+        self._ema = average_of(network, config, self._n_steps)
         self._stream = Stream(network)
         self._losses = LossRecorder(self._n_steps, 1 if device.type == "cpu" else _GPU_READ_EVERY)
         self._step, self._seconds = 0, 0.0

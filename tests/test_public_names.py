@@ -13,7 +13,7 @@ import archwright
 EXPECTED = {
     *("Arch", "DecisionSpace", "Space", "Trial", "Objective", "Goal", "Constraint"),
     *("Fixed", "Supernet", "search", "cost", "extract"),
-    *("nn", "spaces", "tasks", "recipes", "strategies", "evaluators", "costs", "__version__"),
+    *("nn", "spaces", "tasks", "recipes", "strategies", "evaluators", "costs", "runners", "__version__"),
 }
 
 RunPython = Callable[..., subprocess.CompletedProcess[str]]
@@ -34,7 +34,7 @@ def test_dir_shows_all() -> None:
 def test_name_resolves(name: str) -> None:
     """Each name loads its part; a part is the module itself."""
     value = getattr(archwright, name)
-    if name in ("nn", "spaces", "tasks", "recipes", "strategies", "evaluators", "costs"):
+    if name in ("nn", "spaces", "tasks", "recipes", "strategies", "evaluators", "costs", "runners"):
         assert value is importlib.import_module(f"archwright.{name}")
     elif name == "__version__":
         assert value == "0.1.0"

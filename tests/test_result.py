@@ -39,3 +39,11 @@ def test_summary_says_what_was_found() -> None:
     ]
     record["random_baseline"]["draws"] = []
     assert len(summary_lines(record, None)) == 5
+
+
+def test_summary_does_not_call_unequal_budgets_equal() -> None:
+    """A search that tries archs again may have more evaluations than there are archs to draw."""
+    baseline = {"test": 0.97, "n_evaluated": 17, "draws": []}
+    record = {"metric": "top1_accuracy", "test": 0.98, "validation": 0.97, "macs": 1, "params": 1, "code": "0"}
+    record |= {"constraints": [], "random_baseline": baseline, "n_evaluated": 24}
+    assert summary_lines(record, None)[-1] == "baseline   0.9700 by random search with 17 evaluations against 24"

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archwright import costs, evaluators, nn, recipes, spaces, strategies, tasks
+    from archwright import costs, evaluators, nn, recipes, runners, spaces, strategies, tasks
     from archwright.core.arch import Arch
     from archwright.core.decisions import DecisionSpace
     from archwright.core.objective import Constraint, Goal, Objective
@@ -42,6 +42,7 @@ __all__ = [
     "extract",
     "nn",
     "recipes",
+    "runners",
     "search",
     "spaces",
     "strategies",

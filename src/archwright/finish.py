@@ -64,6 +64,7 @@ def finish(
     n_draws: int = 3,
     device: torch.device,
     curves: Mapping[str, Any] | None = None,
+    is_random: bool = False,
 ) -> Result:
     """Measure, retrain, compare, test once, export, report.
 
@@ -80,10 +81,13 @@ def finish(
         n_draws: Random feasible architectures to retrain beside the winner.
         device: Where.
         curves: Loss curves of earlier trainings, for the page.
+        is_random: Whether the search was random search itself. No second one is run then: the winner stands in the
+            baseline's place, which says so, and what choosing brought is seen against the random draws.
     """
-    baseline = _random_baseline(run, space, found)
+    baseline = found if is_random else _random_baseline(run, space, found)
     choice = choose_measured(run, space, found.ranked, found.objective.constraints, found.costs)
-    finalists = [Finalist("winner", choice.trial.arch), Finalist("baseline", baseline.best.arch)]
+    rival = choice.trial if is_random else baseline.best
+    finalists = [Finalist("winner", choice.trial.arch), Finalist("baseline", rival.arch)]
     finalists += [Finalist(f"draw{i}", arch) for i, arch in enumerate(_draws(run, space, found, n_draws))]
     networks, losses = _retrain(run, space, finalists, task, retrain, device)
     winner = networks["winner"]
@@ -103,11 +107,15 @@ def finish(
         **selected,
         "code": space.code(choice.trial.arch),
         "n_evaluated": len(found.trials),
-        "random_baseline": _comparison(space, baseline, finalists, tested, task.metric),
+        "random_baseline": {
+            **_comparison(space, rival, finalists, tested, task.metric),
+            "n_evaluated": len(baseline.trials),
+            "is_search": is_random,
+        },
         "selected": [dict(selected)],
         "not_exported": missing,
     }
-    trials = {"search": found.trials, "baseline": baseline.trials}
+    trials = {"search": found.trials, "baseline": () if is_random else baseline.trials}
     _conclude(run, record, trials, {**(curves or {}), "retrained winner": losses})
     return Result(record, space, winner, found.trials, run.folder)
 
@@ -224,21 +232,19 @@ def _test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: 
 
 
 def _comparison(
-    space: Space, baseline: SearchResult, finalists: Sequence[Finalist], tested: Mapping[str, float], metric: str
+    space: Space, best: Trial, finalists: Sequence[Finalist], tested: Mapping[str, float], metric: str
 ) -> dict[str, Any]:
-    """What the random baseline came to."""
+    """What the best of the random baseline came to, and the random draws."""
     draws = [
         {"arch": finalist.arch.to_json(), "test": tested[finalist.role], "macs": _macs(space, finalist.arch)}
         for finalist in finalists
         if finalist.role.startswith("draw")
     ]
-    best = baseline.best
     return {
         "arch": best.arch.to_json(),
         "test": tested["baseline"],
         "validation": float(best.metrics[metric]),
         "macs": _macs(space, best.arch),
-        "n_evaluated": len(baseline.trials),
         "draws": draws,
     }
 

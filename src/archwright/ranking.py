@@ -63,8 +63,8 @@ def rank_run(
         progress: Where to show how far it is.
 
     Returns:
-        `correlations`, and: "baselines" (Kendall's τ of multiply–accumulates alone, with what is better), "metric", "truth", "archs" (code,
-        score, truth and multiply–accumulates of each).
+        `correlations`, and: "baselines" (Kendall's τ of more multiply–accumulates with better), "metric", "truth",
+        "archs" (code, score, truth and multiply–accumulates of each).
 
     Raises:
         UsageError: If the folder holds no trained supernet, or the table cannot be used.

@@ -117,7 +117,7 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     lines += [limit_line(limit) for limit in record["constraints"]]
     lines += latency_lines(record)
     if "random_baseline" in record:
-        lines += _baseline_lines(record["random_baseline"])
+        lines += _baseline_lines(record["random_baseline"], record.get("n_evaluated"))
     if folder is not None:
         missing = record.get("not_exported", {})
         names = [name for name in ("arch.json", *sorted(EXPORT_FORMATS.values())) if name not in missing]
@@ -126,9 +126,15 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     return lines
 
 
-def _baseline_lines(baseline: Mapping[str, Any]) -> list[str]:
+def _baseline_lines(baseline: Mapping[str, Any], n_searched: int | None) -> list[str]:
     drawn = [draw["test"] for draw in baseline["draws"]]
-    lines = [f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({baseline['n_evaluated']})"]
+    n = baseline["n_evaluated"]
+    if baseline.get("is_search"):
+        lines = [f"baseline   none beside it: the search was random search itself ({n} evaluations)"]
+    elif n_searched not in (None, n):  # a search that tries some again in a space with few archs
+        lines = [f"baseline   {baseline['test']:.4f} by random search with {n} evaluations against {n_searched}"]
+    else:
+        lines = [f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({n})"]
     if drawn:
         lines.append(
             f"           {statistics.mean(drawn):.4f} mean of {len(drawn)} random networks "

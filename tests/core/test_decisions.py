@@ -59,6 +59,28 @@ def test_size_and_enumeration_agree_with_brute_force(space: DecisionSpace) -> No
     assert set(space.archs(rows)) == brute_force(space)
 
 
+@given(spaces(), st.integers(1, 5), st.data())
+@settings(max_examples=60)
+def test_a_walk_gives_the_rows_of_the_enumeration(space: DecisionSpace, block: int, data: st.DataObject) -> None:
+    """In the same order, however many are extended at once; with fewer values of a decision, those that have them."""
+    rows = space.enumerate_rows()
+    assert np.concatenate(list(space.walk(block=block))).tolist() == rows.tolist()
+    allowed = [
+        sorted(data.draw(st.sets(st.sampled_from(range(len(decision.values))), min_size=1))) for decision in space
+    ]
+    kept = [row for row in rows.tolist() if all(v < 0 or v in a for v, a in zip(row, allowed, strict=True))]
+    assert np.concatenate(list(space.walk(allowed, block=block))).tolist() == kept
+
+
+def test_a_walk_begins_at_once_in_a_space_that_cannot_be_listed() -> None:
+    """4^40 archs: the first rows of the list, by their last decisions."""
+    space = DecisionSpace([Decision(f"d{i}", (0, 1, 2, 3)) for i in range(40)])
+    rows = next(space.walk())
+    assert rows[:5, -2:].tolist() == [[0, 0], [0, 1], [0, 2], [0, 3], [1, 0]]
+    assert not rows[:5, :-2].any()
+    assert len(rows) <= 4 * 1024
+
+
 @given(spaces(), st.integers(0, 2**32 - 1))
 @settings(max_examples=60)
 def test_draws_are_members_and_round_trip(space: DecisionSpace, seed: int) -> None:

@@ -19,7 +19,7 @@ from archwright.costs.latency import Latency
 from archwright.costs.lookup import fitted
 from archwright.costs.parts import parts_of, signature_of
 from archwright.nn.choice import Chooser, Supernet
-from archwright.spaces import Space, SposSpace
+from archwright.spaces import LeNet, Space, SposSpace
 from archwright.testing import ElasticSpace, LooseEndsSpace, MBConvSpace, NumberSpace, StagesSpace
 
 TORCH = ProfileConfig("torch", warmup=0, repeats=1, n_fitted=3, n_checked=2)
@@ -64,9 +64,17 @@ def test_a_small_space_is_one_part() -> None:
 
 
 def test_a_module_that_cannot_be_cut_is_named() -> None:
-    """A convolution whose sizes have eight combinations, where four are allowed."""
-    with pytest.raises(InvalidValueError, match=r"ElasticConv2d at .* depends on 2 decisions with more than 4"):
-        _parts(NumberSpace(), 4)
+    """A convolution whose sizes have eight combinations, where twice three are allowed."""
+    with pytest.raises(InvalidValueError, match=r"ElasticConv2d at .* depends on 2 decisions with more than 6"):
+        _parts(NumberSpace(), 3)
+
+
+def test_what_a_cut_does_not_make_smaller_stays_whole() -> None:
+    """A LeNet's second convolution with its ReLU and pooling: 81 forms, as many as the convolution alone has."""
+    parts = _parts(LeNet())
+    assert parts["conv2"] == ["conv1.channels", "conv1.kernel", "conv2.channels", "conv2.kernel"]
+    assert parts["hidden1"] == ["conv1.kernel", "conv2.channels", "conv2.kernel", "hidden1"]
+    assert list(parts) == ["conv1", "conv2", "flatten", "hidden1", "hidden2", "classifier"]
 
 
 def test_blocks_of_a_repeated_stage_depend_on_its_depth() -> None:

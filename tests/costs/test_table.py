@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.costs.count import count
 from archwright.costs.counted import ActivationPeak, Flops, Macs, MemoryAccess, ModelSize, Params
 from archwright.costs.table import CostTables, tables_of
+from archwright.nn import Chooser, Classifier, Conv2d
 from archwright.spaces import NasBench201, Space, SposSpace
 from archwright.testing import (
     BranchSpace,
@@ -162,3 +164,30 @@ def test_expected_cost_needs_a_sum() -> None:
     for cost in (Macs(), ActivationPeak()):
         with pytest.raises(InvalidValueError, match="it has no expected value"):
             cost.expected(space, uniform)
+
+
+class UnpaddedSpace(Space):
+    """The second convolution's image follows the kernel of the first, which it is told or not."""
+
+    input_shape = (1, 9, 9)
+    n_classes = 2
+    is_told = False
+
+    def network(self, choose: Chooser) -> nn.Module:
+        kernel = choose.number("kernel", [1, 3, 5])
+        side = choose.map(lambda k: 10 - k, kernel, largest=9)
+        first = Conv2d(1, 2, kernel, padding=0)
+        second = Conv2d(2, 2, choose.number("second", [1, 3]), image=(side, side) if self.is_told else None)
+        return Classifier(first, second, n_classes=self.n_classes)
+
+
+class ToldSpace(UnpaddedSpace):
+    is_told = True
+
+
+@pytest.mark.parametrize("space", [UnpaddedSpace(), ToldSpace()], ids=["silent", "told"])
+def test_a_kernel_that_resizes_the_image_is_never_costed_wrong(space: UnpaddedSpace) -> None:
+    """Looked up where layers say what their image follows; where not, that is noticed and every arch is counted."""
+    rows = space.decisions.enumerate_rows()
+    assert tables_of(space).cost_rows(rows).tolist() == built_and_counted(space, rows).tolist()
+    assert tables_of(space).is_additive == space.is_told

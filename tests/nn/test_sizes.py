@@ -10,7 +10,7 @@ import pytest
 
 from archwright.core.errors import SpaceError
 from archwright.nn import Supernet
-from archwright.nn.sizes import Lazy, current, largest, lazies_in, lazy_map
+from archwright.nn.sizes import Lazy, current, flattened, largest, lazies_in, lazy_map, places
 
 
 @pytest.fixture
@@ -123,6 +123,15 @@ def test_a_copy_follows_the_copied_selection(chooser: Supernet, width: Lazy) -> 
     chooser.selection.activate({"width": 4})
     other_chooser.selection.activate({"width": 16})
     assert (current(width), current(other)) == (4, 32)
+
+
+def test_a_flattened_image_of_full_size_is_one_slice(chooser: Supernet, width: Lazy) -> None:
+    """The first channels lie together; plain axes give a plain number."""
+    flat = flattened(width, 3, 2)
+    chooser.selection.activate({"width": 4})
+    assert (current(flat), places(flat)) == (24, (slice(0, 24),))
+    assert (largest(flat), flat.decisions) == (largest(width) * 6, {"width"})
+    assert flattened(4, 3, 2) == 24
 
 
 def test_lazies_are_found_among_attributes(width: Lazy) -> None:

@@ -95,6 +95,15 @@ def test_draws_are_archs() -> None:
     assert space.sample(5, np.random.default_rng(3)) == space.decisions.archs(rows)
 
 
+def test_a_step_changes_one_decision() -> None:
+    """To any of its other values; of a hundred steps in a space without conditions, all decisions see some."""
+    space = BranchSpace()
+    rows = np.repeat(space.decisions.sample(1, np.random.default_rng(3)), 100, axis=0)
+    changed = space.mutate(rows, np.random.default_rng(4)) != rows
+    assert (changed.sum(axis=1) == 1).all()
+    assert changed.any(axis=0).all()
+
+
 def test_a_network_that_does_not_ask_for_a_declared_decision_is_noticed() -> None:
     """When an arch of it is built."""
 

@@ -32,6 +32,7 @@ from archwright.cli.options import (
     parse_assignments,
     parse_data_options,
     parse_limits,
+    split_settings,
 )
 from archwright.cli.text import print_lines
 from archwright.core import catalog
@@ -111,7 +112,8 @@ def search(
     limits = parse_limits(limit or (), macs=max_macs, params=max_params, latency_ms=max_latency_ms)
     fields = {"limits": limits or None, "seed": seed, "space": space, "threads": threads, "device": device}
     given = {name: value for name, value in fields.items() if value is not None}
-    settings, data_options = parse_assignments("--set", set_ or ()), parse_data_options(val_images, input_)
+    settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
+    data_options |= parse_data_options(val_images, input_)
     request = Request(recipe, data, preset, given, settings, data_options)
     check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
     if workers < 1:

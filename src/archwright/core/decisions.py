@@ -27,6 +27,7 @@ Rows = NDArray[np.int16]
 Kind = Literal["op", "number", "repeat", "inputs"]
 
 MAX_STATES = 100_000
+_START = np.empty((1, 0), dtype=np.int16), np.zeros(1, dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -245,15 +246,42 @@ class DecisionSpace:
             raise InvalidValueError(
                 f"the space has {self.size()} archs, more than the limit of {limit}; sample instead"
             )
-        rows, states = np.empty((1, 0), dtype=np.int16), np.zeros(1, dtype=np.int32)
-        for layer, n_values in zip(self._layers, self.n_values, strict=True):
-            n_options = np.where(layer.active[states], n_values, 1)
-            source = np.repeat(np.arange(len(rows)), n_options)
-            first = np.repeat(np.cumsum(n_options) - n_options, n_options)
-            value = np.where(layer.active[states[source]], np.arange(len(source)) - first, -1)
-            rows = np.column_stack([rows[source], value.astype(np.int16)])
-            states = layer.follow[states[source], value]
+        rows, states = _START
+        for i in range(len(self)):
+            rows, states = self._extended(rows, states, i, np.arange(self.n_values[i]))
         return rows
+
+    def walk(self, allowed: Sequence[Sequence[int]] | None = None, *, block: int = 1024) -> Iterator[Rows]:
+        """All archs in the order of `enumerate_rows`, in arrays of a few thousand rows made as they are needed.
+
+        However large the space, the first come at once and nothing is kept.
+
+        Args:
+            allowed: Ascending value indices to keep of each decision; all by default.
+            block: Unfinished rows that are extended together.
+        """
+        kept = [np.asarray(v) for v in allowed] if allowed is not None else [np.arange(n) for n in self.n_values]
+
+        def extended(rows: Rows, states: NDArray[np.int32], i: int) -> Iterator[Rows]:
+            if i == len(self):
+                yield rows
+                return
+            for start in range(0, len(rows), block):
+                part = slice(start, start + block)
+                yield from extended(*self._extended(rows[part], states[part], i, kept[i]), i + 1)
+
+        return extended(*_START, 0)
+
+    def _extended(
+        self, rows: Rows, states: NDArray[np.int32], i: int, values: NDArray[np.int64]
+    ) -> tuple[Rows, NDArray[np.int32]]:
+        """Rows of i decisions with each of the values of decision i, in order, and the states they lead to."""
+        layer = self._layers[i]
+        n_options = np.where(layer.active[states], len(values), 1)
+        source = np.repeat(np.arange(len(rows)), n_options)
+        first = np.repeat(np.cumsum(n_options) - n_options, n_options)
+        value = np.where(layer.active[states[source]], values[np.arange(len(source)) - first], -1)
+        return np.column_stack([rows[source], value.astype(np.int16)]), layer.follow[states[source], value]
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw n rows, every arch equally likely (with replacement)."""

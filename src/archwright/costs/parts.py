@@ -42,24 +42,31 @@ class Part:
 def parts_of(network: nn.Module, decisions: DecisionSpace, max_forms: int = MAX_FORMS) -> list[Part]:
     """The parts of a supernet: as few and as large as `max_forms` forms each allow.
 
+    A module of which a cut would leave a piece with as many forms is one part up to twice that number.
+
     Raises:
         InvalidValueError: If a module that cannot be cut has more forms.
     """
     found: list[Part] = []
 
-    def visit(module: nn.Module, path: str, above: frozenset[int], keys: tuple[tuple[int, int], ...]) -> None:
+    def scope_of(module: nn.Module, above: frozenset[int]) -> Scope:
         names = {name for part in module.modules() for name in _decisions_of(part)}
-        scope = tuple(sorted(above | {decisions.position(name) for name in names}))
-        if n_combinations(decisions, scope) <= max_forms:
+        return tuple(sorted(above | {decisions.position(name) for name in names}))
+
+    def visit(module: nn.Module, path: str, above: frozenset[int], keys: tuple[tuple[int, int], ...]) -> None:
+        scope = scope_of(module, above)
+        n_forms = n_combinations(decisions, scope)
+        below = above | {decisions.position(module.decision)} if isinstance(module, ChoiceModule) else above
+        children = list(module.named_children())
+        pieces = [n_combinations(decisions, scope_of(child, below)) for _, child in children]
+        if n_forms <= max_forms or (n_forms <= 2 * max_forms and max(pieces, default=n_forms) == n_forms):
             found.append(Part(path, scope, keys))
             return
-        children = list(module.named_children())
         if not children:
             raise InvalidValueError(
                 f"{type(module).__name__} at {path or 'the top'} depends on {len(scope)} decisions with more than "
-                f"{max_forms} combinations; no table of its latency can be measured"
+                f"{2 * max_forms} combinations; no table of its latency can be measured"
             )
-        below = above | {decisions.position(module.decision)} if isinstance(module, ChoiceModule) else above
         for name, child in children:
             if isinstance(module, OpChoice):
                 key = (decisions.position(module.decision), module.keys.index(name))

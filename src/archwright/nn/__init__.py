@@ -11,6 +11,7 @@ from archwright.nn.ops.mbconv import MBConv
 from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 from archwright.nn.ops.recurrent import GRUCell, LSTMCell, Recurrent, RecurrentCell
 from archwright.nn.ops.residual import ResidualBlock
+from archwright.nn.sizes import flattened
 from archwright.nn.source import source_template
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Selection",
     "Supernet",
     "extract",
+    "flattened",
     "selection_of",
     "source_template",
 ]

@@ -5,11 +5,12 @@ It refuses everything that would silently decide a branch by one particular valu
 
 A size also says *where* its entries lie in the widest form of their axis. A chosen width is the axis's first
 entries. A sum of sizes is the axis of a concatenation: each part keeps its place, so that a channel meets the
-same weights whatever the width of the parts before it.
+same weights whatever the width of the parts before it. A flattened image keeps every pixel's place.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -179,6 +180,40 @@ class LazySum(Lazy):
     __rmul__ = __mul__
 
 
+class LazyFlat(Lazy):
+    """How many numbers an image has, at least one of its axes lazy, laid end to end.
+
+    A smaller image lies in the centre of the largest: a pixel meets the same weights whatever the size around it.
+
+    Attributes:
+        shape: Channels, height and width.
+    """
+
+    def __init__(self, shape: tuple[Any, Any, Any]) -> None:
+        lazies = [axis for axis in shape if isinstance(axis, Lazy)]
+        super().__init__(
+            lazies[0].selection,
+            frozenset().union(*(lazy.decisions for lazy in lazies)),
+            math.prod(map(largest, shape)),
+        )
+        self.shape = shape
+
+    def _evaluate(self) -> Any:
+        return math.prod(map(current, self.shape))
+
+    def _locate(self) -> tuple[slice, ...]:
+        channels, height, width = self.shape
+        n_rows, n_columns, wide = current(height), largest(width), current(width)
+        top, left = (largest(height) - n_rows) // 2, (n_columns - wide) // 2
+        found = []
+        for place in places(channels):
+            for channel in range(place.start, place.stop):
+                for row in range(top, top + n_rows):
+                    start = (channel * largest(height) + row) * n_columns + left
+                    found.append(slice(start, start + wide))
+        return _joined(found)
+
+
 Size = int | Lazy
 T = TypeVar("T")
 
@@ -216,6 +251,12 @@ def concatenated(*sizes: Any) -> Any:
     flat = [part for size in sizes for part in (size.parts if isinstance(size, LazySum) else (size,))]
     parts = [part for part in flat if isinstance(part, Lazy) or part > 0]
     return parts[0] if len(parts) == 1 else LazySum(tuple(parts))
+
+
+def flattened(channels: Size, height: Size, width: Size) -> Any:
+    """The features of an image (C, H, W) behind `torch.nn.Flatten`: plain if all axes are."""
+    shape = (channels, height, width)
+    return LazyFlat(shape) if any(isinstance(axis, Lazy) for axis in shape) else math.prod(map(largest, shape))
 
 
 def lazies_in(holder: object) -> list[Lazy]:

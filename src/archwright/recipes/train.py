@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Self
-
-import torch
 
 from archwright.core.config import to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.evaluators.from_scratch import build_seeded, train_network
 from archwright.finish import effective_config, finish_fixed
-from archwright.recipes.presets import default_threads, duration, small_training, spos_training
+from archwright.recipes.base import image_seconds
+from archwright.recipes.presets import (
+    darts_language_training,
+    default_threads,
+    duration,
+    small_training,
+    spos_training,
+    suited,
+)
 from archwright.result import Result, reopen
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
-from archwright.training.device import pick_device, place_inputs, set_threads, use_layout
+from archwright.training.device import pick_device, set_threads, use_layout
 
 N_MEASURED = 3
 PHOTO_SIDE = 64
@@ -55,21 +61,22 @@ class TrainConfig:
         """`smoke` (seconds) and `quick` (minutes) train as a search of that preset retrains its winner; `paper`.
 
         `paper` is the training of SPOS from 64 pixels on (Guo et al., 2020, released code) and that of NAS-Bench-201
-        below (Dong and Yang, 2020: 200 epochs).
+        below (Dong and Yang, 2020: 200 epochs); for texts, that of DARTS's recurrent networks.
 
         Args:
             name: Which.
-            input_shape: (C, H, W) of the data.
+            input_shape: (C, H, W) of images, (T,) of texts.
 
         Raises:
             InvalidValueError: If there is no such preset.
         """
         if name == "paper":
-            return cls(training=_paper_training(min(input_shape[1:])))
+            is_text = len(input_shape) == 1
+            return cls(training=darts_language_training() if is_text else _paper_training(min(input_shape[1:])))
         if name == "quick":
-            return cls(training=small_training(steps=400, batch_size=64))
+            return suited(cls(training=small_training(steps=400, batch_size=64)), input_shape)
         if name == "smoke":
-            return cls(training=small_training(steps=8, batch_size=32))
+            return suited(cls(training=small_training(steps=8, batch_size=32)), input_shape)
         raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
 
 
@@ -145,28 +152,15 @@ def estimate(config: TrainConfig, task: Task) -> list[str]:
     found = _open(config, task)
     n_steps = config.training.n_steps(task.split("train+validation").n)
     network = build_seeded(found.space, found.arch, 0).to(device)
-    seconds = (
-        n_steps * config.training.batch_size * _image_s(network, task, device, min(config.training.batch_size, 64))
-    )
+    use_layout(network, True)
+    step_s, _ = image_seconds(lambda: repeat(network, N_MEASURED), task, device, min(config.training.batch_size, 64))
+    seconds = n_steps * config.training.batch_size * step_s
     how = f"{n_steps:,} steps of {config.training.batch_size}"
     return [f"estimated time {duration(seconds)} on {config.threads} threads of {device.type}: {how}"]
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:
     return open_architecture(config.arch, input_shape=task.input_shape, n_classes=task.n_classes)
-
-
-def _image_s(network: torch.nn.Module, task: Task, device: torch.device, batch_size: int) -> float:
-    """Seconds an image of a training step."""
-    use_layout(network, True)
-    inputs, targets = task.example(batch_size)
-    images, targets = place_inputs(inputs, device, True), targets.to(device)
-    steps = []
-    for _ in range(N_MEASURED + 1):  # the first only warms up
-        started = time.perf_counter()
-        torch.autograd.backward(task.loss(network(images), targets))
-        steps.append(time.perf_counter() - started)
-    return sum(steps[1:]) / N_MEASURED / batch_size
 
 
 # as recipes have them: what the command line reads

@@ -59,7 +59,7 @@ def _tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
     tiles = [
         _tile("test score", score(result.get("test"), measure.metric), f"{measure.metric}, held-out data, seen once")
     ]
-    if _is_search(result):
+    if _is_search(result) and not baseline.get("is_search"):
         rival = score(baseline.get("test"), measure.metric)
         tiles.append(_tile("best of random search", rival, "same limits, same retraining"))
     tiles += [
@@ -105,9 +105,12 @@ def _verdict(result: Document, measure: Measure) -> list[str]:
 def _comparison(result: Document, measure: Measure) -> list[str]:
     """What the limits and the networks beside the winner say about it."""
     test, metric = result.get("test"), measure.metric
-    random_test = _part(result, "random_baseline").get("test")
+    baseline = _part(result, "random_baseline")
+    random_test = baseline.get("test")
     sentences = [_limits_sentence(result.get("constraints") or ()), *_passed_over(result.get("passed_over") or ())]
-    if is_number(test) and is_number(random_test):
+    if baseline.get("is_search"):
+        sentences.append("The search was random search itself, so no other random search stands beside it.")
+    elif is_number(test) and is_number(random_test):
         gain = measure.minimised(random_test) - measure.minimised(test)
         comparison = "better than" if gain > 0 else "worse than" if gain < 0 else "equal to"
         by = f"{difference(gain, metric)} " if gain else ""

@@ -16,6 +16,7 @@ from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError
+from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
 from archwright.spaces.sweep import check_shapes
@@ -146,6 +147,13 @@ class Space(ABC):
     def sample(self, n: int, rng: np.random.Generator) -> list[Arch]:
         """Draw n archs, each equally likely (with replacement)."""
         return self.decisions.archs(self.decisions.sample(n, rng))
+
+    def mutate(self, rows: Rows, rng: np.random.Generator) -> Rows:
+        """Rows (n, n_decisions) that are each one random step from theirs: one decision takes another of its values.
+
+        A space whose archs have steps of their own, such as the inputs and operations of a cell, overrides it.
+        """
+        return mutate(self.decisions, rows, rng, probability=0.0)
 
     def row(self, arch: Mapping[str, Value]) -> Rows:
         """The arch as value indices (n_decisions,); raises as `DecisionSpace.row`."""

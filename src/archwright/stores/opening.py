@@ -20,11 +20,12 @@ def open_store(where: str | Path | Store | None, study: str = "search") -> Store
     Args:
         where: None keeps trials in memory; a folder means its `trials.sqlite`; a path ending in `.sqlite`,
             `.sqlite3` or `.db` means that file; text with `://` is a database URL (`sqlite:///a.db`,
-            `postgresql://…`); a store is returned as it is.
+            `postgresql://USER@HOST:PORT/NAME`); a store is returned as it is.
         study: Which of the studies in a database; ignored where there is none.
 
     Raises:
-        InvalidValueError: If `where` is empty text.
+        InvalidValueError: If `where` is empty text or no URL of a database we know.
+        MissingExtraError: If it is PostgreSQL and the driver is not installed.
         RunFolderError: If the database cannot be opened, is damaged, or is not ours.
     """
     if isinstance(where, Store):

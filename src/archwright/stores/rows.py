@@ -6,6 +6,8 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from operator import index
 from typing import Any, Literal, cast
 
 from archwright.core.arch import Arch
@@ -13,9 +15,9 @@ from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.core.trial import Candidate, Trial
 
 COLUMNS = (
+    "study",
     "number",
     "arch",
-    "key",
     "seed",
     "budget",
     "parent",
@@ -32,10 +34,14 @@ COLUMNS = (
 Row = tuple[Any, ...]
 
 _LIMIT = 2**63
+_PLAIN = frozenset({str, int, float})
+_STATES = ("complete", "failed")
+_AS_JSON = "\x01json:"
+"""Begins a text that is stored as JSON because databases do not take it as it is."""
 _strict = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
-def to_row(trial: Trial) -> Row:
+def to_row(trial: Trial, study: str) -> Row:
     """The trial's values in the order of `COLUMNS`; the last is a checksum of those before it.
 
     Raises:
@@ -44,20 +50,20 @@ def to_row(trial: Trial) -> Row:
     asked = trial.candidate
     try:
         values = (
+            study,
             _integer(asked.number),
-            _strict(asked.arch.to_json()),
-            _text(asked.arch.key),
+            _arch(asked.arch),
             _integer(asked.seed),
             None if asked.budget is None else _integer(asked.budget),
             None if asked.parent is None else _integer(asked.parent),
-            _text(asked.origin),
-            trial.status,
+            text_to_column(asked.origin),
+            _state(trial.status),
             _figures_to_text(trial.metrics),
             _figures_to_text(trial.costs),
             _finite_or_none(float(trial.duration_s)),
-            _text(trial.failure),
+            text_to_column(trial.failure),
         )
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidValueError(f"trial {asked.number!r} cannot be stored: {error}") from error
     return (*values, checksum(values))
 
@@ -71,15 +77,16 @@ def from_row(row: Sequence[Any]) -> Trial:
     *values, stored = row
     if checksum(tuple(values)) != stored:
         raise ValueError("its checksum does not match")
-    number, arch, _, seed, budget, parent, origin, status, metrics, costs, duration_s, failure = values
+    _, number, arch, seed, budget, parent, origin, status, metrics, costs, duration_s, failure = values
     try:
         chosen = Arch.from_json(json.loads(arch))
     except InvalidArchError as error:
         raise ValueError(str(error)) from error
-    candidate = Candidate(number, chosen, seed, budget=budget, parent=parent, origin=origin)
+    candidate = Candidate(number, chosen, seed, budget=budget, parent=parent, origin=_text_from_column(origin))
     duration = math.nan if duration_s is None else duration_s
     state = cast(Literal["complete", "failed"], status)
-    return Trial(candidate, state, _figures_from_text(metrics), _figures_from_text(costs), duration, failure)
+    figures = _figures_from_text(metrics), _figures_from_text(costs)
+    return Trial(candidate, state, *figures, duration, _text_from_column(failure))
 
 
 def checksum(values: tuple[Any, ...]) -> int:
@@ -87,12 +94,56 @@ def checksum(values: tuple[Any, ...]) -> int:
     return zlib.crc32(repr(values).encode("utf-8", "backslashreplace"))
 
 
+def text_to_column(text: str) -> str:
+    """Text any database takes: NUL and half surrogate pairs, as file names may hold them, go in as JSON."""
+    if not isinstance(text, str):
+        raise TypeError(f"a text is expected, not {text!r}")
+    if _is_plain(text) and not text.startswith(_AS_JSON):
+        return text
+    return _AS_JSON + _strict(text)
+
+
+def _text_from_column(text: str) -> str:
+    return str(json.loads(text.removeprefix(_AS_JSON))) if text.startswith(_AS_JSON) else text
+
+
+def _is_plain(text: str) -> bool:
+    if "\x00" in text:
+        return False
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _arch(arch: Arch) -> str:
+    document = arch.to_json()
+    # What JSON takes but `Arch.from_json` does not would be a trial that can be written and never read.
+    for name, value in document.items():
+        if type(value) not in _PLAIN and not _is_readable(value):
+            raise TypeError(f"decision {name!r} has the value {value!r}, which is no text, number or tuple of integers")
+    return _strict(document)
+
+
+def _is_readable(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(type(item) is int for item in value)
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _state(status: str) -> str:
+    if status not in _STATES:
+        raise ValueError(f"its status is {status!r}, not one of {', '.join(_STATES)}")
+    return status
+
+
 def _figures_to_text(figures: Mapping[str, float]) -> str:
     """Figures as strict JSON, which has no infinities: those and not-a-number become their Python names as text."""
-    try:
-        return _strict(dict(figures))
-    except (TypeError, ValueError):  # a float that is not finite, or a numpy scalar
-        return _strict({_name(name): _figure(value) for name, value in figures.items()})
+    # The common case, tried first: every figure is a finite number of Python's own.
+    with suppress(ValueError):
+        if all(type(name) is str and type(value) in (float, int) for name, value in figures.items()):
+            return _strict(dict(figures))
+    return _strict({_name(name): _figure(value) for name, value in figures.items()})
 
 
 def _figures_from_text(text: str) -> dict[str, float]:
@@ -115,19 +166,12 @@ def _figure(value: Any) -> float | str:
 
 
 def _integer(value: Any) -> int:
-    number = int(value)
+    number = index(value)
     if not -_LIMIT <= number < _LIMIT:
         raise OverflowError(f"{number} has more than 63 bits")
     return number
 
 
 def _finite_or_none(value: float) -> float | None:
-    # A database column has no not-a-number: SQLite turns it into NULL, which then stands for it.
-    return None if math.isnan(value) else value
-
-
-def _text(text: str) -> str:
-    """Text any database takes: half surrogate pairs and NUL, as file names may hold them, are written as escapes."""
-    if text.isascii() and "\x00" not in text:
-        return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+    # A database column has no not-a-number, SQLite turns it into NULL, which then stands for it; nor a negative zero.
+    return None if math.isnan(value) else value + 0.0

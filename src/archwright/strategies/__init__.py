@@ -2,6 +2,18 @@
 
 from archwright.strategies.base import Strategy, draw_feasible
 from archwright.strategies.evolution import Evolution, EvolutionConfig
+from archwright.strategies.grid import Grid, GridConfig
 from archwright.strategies.random import Random
+from archwright.strategies.regularized_evolution import RegularizedEvolution, RegularizedEvolutionConfig
 
-__all__ = ["Evolution", "EvolutionConfig", "Random", "Strategy", "draw_feasible"]
+__all__ = [
+    "Evolution",
+    "EvolutionConfig",
+    "Grid",
+    "GridConfig",
+    "Random",
+    "RegularizedEvolution",
+    "RegularizedEvolutionConfig",
+    "Strategy",
+    "draw_feasible",
+]

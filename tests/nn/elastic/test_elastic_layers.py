@@ -9,6 +9,7 @@ from torch import nn
 
 from archwright.core.errors import SpaceError
 from archwright.nn import BatchNorm2d, Conv2d, Linear, Supernet
+from archwright.nn.sizes import flattened
 
 
 @pytest.fixture
@@ -59,6 +60,28 @@ def test_depthwise_convolution_of_plain_width_and_elastic_kernel(chooser: Supern
     chooser.selection.activate({"kernel": 1})
     x = torch.randn(2, 4, 5, 5)
     assert torch.equal(conv(x), F.conv2d(x, conv.weight[..., 1:2, 1:2], groups=4))
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_without_padding_the_image_follows_the_kernel(chooser: Supernet, kernel: int) -> None:
+    """The centre of the largest kernel on every place where it fits into 7x7 pixels; the plain layer does the same."""
+    conv = Conv2d(2, 3, chooser.number("kernel", [1, 3, 5]), padding=0)
+    chooser.selection.activate({"kernel": kernel})
+    x = torch.randn(2, 2, 7, 7)
+    cut = (5 - kernel) // 2
+    centre = conv.weight[..., cut : 5 - cut, cut : 5 - cut]
+    assert torch.equal(conv(x), F.conv2d(x, centre, conv.bias))
+    assert conv(x).shape == Conv2d(2, 3, kernel, padding=0)(x).shape == (2, 3, 8 - kernel, 8 - kernel)
+
+
+def test_a_linear_layer_reads_a_smaller_image_in_the_centre_of_the_largest(chooser: Supernet) -> None:
+    """2 of 3 channels of 3x2 of 5x4 pixels, cut by hand."""
+    channels, side = chooser.number("channels", [2, 3]), chooser.number("height", [3, 5])
+    layer = Linear(flattened(channels, side, chooser.number("width", [2, 4])), 6)
+    chooser.selection.activate({"channels": 2, "height": 3, "width": 2})
+    x = torch.randn(4, 2, 3, 2)
+    centre = layer.weight.reshape(6, 3, 5, 4)[:, :2, 1:4, 1:3]
+    assert torch.equal(layer(x.flatten(1)), F.linear(x.flatten(1), centre.flatten(1), layer.bias))
 
 
 @pytest.mark.parametrize("case", ["two plain groups", "groups of another decision", "plain groups of elastic width"])

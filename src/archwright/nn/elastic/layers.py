@@ -23,10 +23,13 @@ def Conv2d(
     stride: int = 1,
     groups: Size = 1,
     bias: bool = True,
+    padding: int | None = None,
+    image: tuple[Size, Size] | None = None,
 ) -> nn.Conv2d:
     """A 2-d convolution padded by half its (odd) kernel, so that stride 1 keeps the image size.
 
-    Differs from torch.nn.Conv2d in that padding, without which no kernel size could be searched.
+    Differs from torch.nn.Conv2d in that padding. With another one the image size follows the kernel, and what comes
+    behind has to be built for that (see `nn.flattened`).
 
     Args:
         in_channels: Channels of the input.
@@ -35,12 +38,24 @@ def Conv2d(
         stride: Step in pixels.
         groups: 1, or all of `in_channels` for a depth-wise convolution.
         bias: Whether to add a bias.
+        padding: Pixels added on each side; None is half the kernel.
+        image: Height and width of the input, where decisions change them: so do they what the layer costs.
     """
     sizes = (in_channels, out_channels, kernel_size, groups)
-    if any(isinstance(size, Lazy) for size in sizes):
-        return ElasticConv2d(in_channels, out_channels, kernel_size, stride=stride, groups=groups, bias=bias)
+    if any(isinstance(size, Lazy) for size in (*sizes, *(image or ()))):
+        return ElasticConv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            groups=groups,
+            bias=bias,
+            padding=padding,
+            image=image,
+        )
     n_in, n_out, kernel, n_groups = _checked(*sizes)
-    return nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, groups=n_groups, bias=bias)
+    padded = kernel // 2 if padding is None else padding
+    return nn.Conv2d(n_in, n_out, kernel, stride, padded, groups=n_groups, bias=bias)
 
 
 def BatchNorm2d(channels: Size, *, affine: bool = True) -> nn.BatchNorm2d:
@@ -103,10 +118,24 @@ def _checked(*sizes: Size) -> tuple[Any, ...]:
 
 
 class ElasticConv2d(Elastic, nn.Conv2d):
-    """A convolution on the active channels and the centre of its largest kernel."""
+    """A convolution on the active channels and the centre of its largest kernel.
+
+    Attributes:
+        fixed_padding: Pixels added on each side whatever the kernel; None is half the active kernel.
+        image: Height and width of the input, if they were told.
+    """
 
     def __init__(
-        self, in_channels: Size, out_channels: Size, kernel_size: Size, *, stride: int, groups: Size, bias: bool
+        self,
+        in_channels: Size,
+        out_channels: Size,
+        kernel_size: Size,
+        *,
+        stride: int,
+        groups: Size,
+        bias: bool,
+        padding: int | None = None,
+        image: tuple[Size, Size] | None = None,
     ) -> None:
         plain = not isinstance(groups, Lazy) and not isinstance(in_channels, Lazy)
         self.is_depthwise = groups is in_channels or (plain and groups == in_channels)
@@ -115,8 +144,10 @@ class ElasticConv2d(Elastic, nn.Conv2d):
                 "an elastic convolution has 1 group, or the very value of its input channels for depth-wise"
             )
         n_in, n_out, kernel, n_groups = _checked(in_channels, out_channels, kernel_size, groups)
-        super().__init__(n_in, n_out, kernel, stride, kernel // 2, groups=n_groups, bias=bias)
+        padded = kernel // 2 if padding is None else padding
+        super().__init__(n_in, n_out, kernel, stride, padded, groups=n_groups, bias=bias)
         self.sizes, self.out_size = (in_channels, out_channels, kernel_size), out_channels
+        self.fixed_padding, self.image = padding, image
 
     def axes(self) -> dict[str, tuple[Places, ...]]:
         n_in, n_out, kernel_size = self.sizes
@@ -133,7 +164,8 @@ class ElasticConv2d(Elastic, nn.Conv2d):
         state = self.active_state()
         weight = state["weight"]
         groups = x.shape[1] if self.is_depthwise else 1
-        return F.conv2d(x, weight, state.get("bias"), self.stride, weight.shape[-1] // 2, groups=groups)
+        padding = weight.shape[-1] // 2 if self.fixed_padding is None else self.fixed_padding
+        return F.conv2d(x, weight, state.get("bias"), self.stride, padding, groups=groups)
 
 
 class ElasticBatchNorm2d(Elastic, nn.BatchNorm2d):

@@ -86,6 +86,7 @@ class SpaceContract(Contract):
         decisions, rng = self.space.decisions, np.random.default_rng(1)
         mothers, fathers = self._rows(100), self._rows(100, seed=2)
         assert decisions.contains(mutate(decisions, mothers, rng, probability=0.3)).all()
+        assert decisions.contains(self.space.mutate(mothers, rng)).all()
         assert decisions.contains(crossover(decisions, mothers, fathers, rng)).all()
 
     def test_codes_round_trip(self) -> None:

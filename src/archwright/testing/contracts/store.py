@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError, RunFolderError
@@ -78,6 +79,25 @@ class StoreContract(Contract):
             assert {name: repr(value) for name, value in figures.items()} == {n: repr(v) for n, v in metrics.items()}
         assert math.isnan(found.duration_s)
 
+    def test_any_text_comes_back(self, tmp_path: Path) -> None:
+        """NUL, half a surrogate pair and escapes, in failures, origins, and the names in archs and figures."""
+        texts = [
+            "a\x00b",
+            "\udc80 of a file name",
+            "\\x00",
+            "\x01json:",
+            "'; DROP TABLE trials; --",
+            "%s %(a)s ? :a",
+            "ü\n",
+        ]
+        trials = [
+            Trial(Candidate(i, Arch({text: text}), 0, origin=text), "failed", {text: 1.0}, {text: 2.0}, failure=text)
+            for i, text in enumerate(texts)
+        ]
+        with self.make(tmp_path, "search") as store:
+            store.add(trials)
+            assert store.trials() == trials
+
     def test_adding_nothing(self, tmp_path: Path) -> None:
         """An empty batch is fine, and an empty store is still a store."""
         with self.make(tmp_path, "search") as store:
@@ -109,6 +129,24 @@ class StoreContract(Contract):
         with self.make(tmp_path, "search") as store:
             trials = [make_trial(3), Trial(Candidate(4, Arch({}), 2**63))]
             assert "trial 4 cannot be stored" in error_of(InvalidValueError, lambda: store.add(trials))
+            assert len(store) == 0
+
+    def test_what_could_not_be_read_again_is_refused(self, tmp_path: Path) -> None:
+        """Truth values and fractions in a subset are no values of an arch, text is no figure, None no name."""
+        self._needs_durable()
+        unreadable: list[Any] = [
+            Trial(Candidate(3, Arch({"bias": True}), 0)),
+            Trial(Candidate(3, Arch({"in": (0.5,)}), 0)),  # type: ignore[dict-item]
+            Trial(Candidate(3, Arch({}), 0), metrics={"loss": "low"}),  # type: ignore[dict-item]
+            Trial(Candidate(3, Arch({}), 0), metrics={"loss": None}),  # type: ignore[dict-item]
+            Trial(Candidate(3, Arch({}), 0), costs={None: 1.0}),  # type: ignore[dict-item]
+            Trial(Candidate(3, Arch({}), 0), "lost"),  # type: ignore[arg-type]
+            Trial(Candidate(3, Arch({}), 0), failure=RuntimeError("1")),  # type: ignore[arg-type]
+            Trial(Candidate(3, Arch({}), 1.5)),  # type: ignore[arg-type]
+        ]
+        with self.make(tmp_path, "search") as store:
+            for trial in unreadable:
+                assert "trial 3 cannot be stored" in error_of(InvalidValueError, partial(store.add, [trial]))
             assert len(store) == 0
 
     def test_closing_twice_is_fine(self, tmp_path: Path) -> None:

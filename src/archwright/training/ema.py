@@ -53,7 +53,7 @@ class Ema:
 
 class Mean(Ema):
     """Plain mean of the network after each step from `first_step` on, as averaged SGD ends with (Polyak and Juditsky,
-    1992; torch.optim.ASGD with t0 = first_step and lambd = 0).
+    1992; torch.optim.ASGD with lambd = 0, which leaves out the first step of its own average).
 
     Args:
         network: The network.

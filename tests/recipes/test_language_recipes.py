@@ -86,6 +86,8 @@ def test_train_on_pydoc(cli: Callable[..., Any], tmp_path: Path) -> None:
     done = cli("train", f"{SPACE}:00", "--data", "pydoc", *OPTIONS, "--out", tmp_path / "run")
     assert done.code == 0, done.err
     assert "perplexity" in done.out
+    record = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    assert record["config"]["data_options"] == {"tokens": 8}, "smoke takes short inputs"
 
 
 @pytest.mark.slow

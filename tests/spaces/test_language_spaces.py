@@ -9,11 +9,13 @@ import torch
 from archwright.core.errors import InvalidValueError, SpaceError
 from archwright.costs import cost
 from archwright.costs.count import count
+from archwright.costs.profiling import ProfileConfig, profile
 from archwright.nn import LanguageModel, LSTMCell
 from archwright.nn.choice import Chooser
 from archwright.spaces.language import LanguageSpace
 from archwright.testing.contracts import SpaceContract
 from archwright.testing.language import RnnTied, RnnTiny
+from archwright.testing.tasks import toy_text
 
 
 class TestRnnTiny(SpaceContract):
@@ -40,6 +42,22 @@ def test_params_of_a_tied_model_in_closed_form() -> None:
     hidden, vocabulary = 16, 20
     expected = vocabulary * hidden + 8 * (hidden * hidden + hidden) + vocabulary
     assert cost(RnnTied(), {"cell": "lstm", "width": hidden})["params"] == expected
+
+
+def test_latency_table() -> None:
+    """Measured on tokens, looked up for every arch."""
+    space = RnnTiny()
+    config = ProfileConfig(backend="torch", warmup=0, repeats=1, n_fitted=3, n_checked=0)
+    rows = space.decisions.enumerate_rows()
+    assert (profile(space, config).cost_rows(space, rows) > 0).all()
+
+
+def test_toy_text_fits_a_space() -> None:
+    """Length and vocabulary are the space's."""
+    space = RnnTiny()
+    task = toy_text(space)
+    assert (task.input_shape, task.n_classes) == (space.input_shape, space.n_tokens)
+    assert set(task.class_names) >= {"w0", "w18", "<unk>"}
 
 
 def test_a_length_of_one_gives_the_macs_of_a_token() -> None:

@@ -156,11 +156,12 @@ def execute(
     run_recipe = load()
     with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress
-        from archwright.tasks import open_task
+        from archwright.tasks import open_task, smoke_options
 
         stored = _stored_config(out) if resume else {}
         data = request.data or str(stored.get("data", DEFAULT_DATA))
-        data_options = {**stored.get("data_options", {}), **request.data_options}
+        small = smoke_options(data) if request.preset == "smoke" and not stored else {}
+        data_options = {**small, **stored.get("data_options", {}), **request.data_options}
         seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
         task = open_task(data, seed=seed, **data_options)
         config = effective_config(request, run_recipe.config, stored, task.input_shape)

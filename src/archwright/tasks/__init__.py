@@ -83,6 +83,16 @@ def open_task(
     return cast(Task, build(*given, seed=seed, **options))
 
 
+def smoke_options(spec: str) -> dict[str, Any]:
+    """Options with which the data are as small as a smoke run wants them: short inputs of texts; empty for images.
+
+    Raises:
+        UnknownNameError: If no dataset has that name.
+    """
+    options: dict[str, Any] = getattr(catalog.load("dataset", spec.split(":", 1)[0]), "smoke", {})
+    return dict(options)
+
+
 def _option(spec: str, name: str, value: Any, parameters: Mapping[str, inspect.Parameter]) -> Any:
     """An option of one dataset in the type its function takes.
 

@@ -266,6 +266,10 @@ def pydoc(
     return LanguageTask("pydoc", pydoc_text(), seed=seed, marks_apart=True, **options)  # type: ignore[arg-type]
 
 
+# what `tasks.smoke_options` reads: an input's length is what exporting an unrolled network takes its time for
+text.smoke = pydoc.smoke = {"tokens": 8}  # type: ignore[attr-defined]
+
+
 def _tokens_of_parts(texts: Texts, level: Level) -> list[list[str]]:
     if isinstance(texts, str):
         return [list(part) for part in divided(tokens_of(texts, level))]

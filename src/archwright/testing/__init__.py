@@ -1,4 +1,4 @@
-"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, a toy task.
+"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, toy tasks.
 
 Nothing in the package imports this part. It needs no pytest until a test runs.
 """
@@ -19,6 +19,7 @@ from archwright.testing.contracts import (
     StrategyContract,
 )
 from archwright.testing.evaluators import Scripted
+from archwright.testing.language import RnnTied, RnnTiny
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -29,7 +30,7 @@ from archwright.testing.spaces import (
     StrideSpace,
     conditional_decisions,
 )
-from archwright.testing.tasks import toy_task
+from archwright.testing.tasks import toy_task, toy_text
 
 __all__ = [
     "BranchSpace",
@@ -39,6 +40,8 @@ __all__ = [
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "RnnTied",
+    "RnnTiny",
     "RunnerContract",
     "Scripted",
     "SpaceContract",
@@ -48,4 +51,5 @@ __all__ = [
     "StrideSpace",
     "conditional_decisions",
     "toy_task",
+    "toy_text",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -101,6 +103,16 @@ def test_penalties_are_those_of_the_formula(tokens: Tensor) -> None:
     assert found is not None
     assert torch.allclose(found, expected)
     assert penalties(network) is None
+
+
+def test_a_copy_between_a_batch_and_its_step(tokens: Tensor) -> None:
+    """Has the same weights and no penalty; the original keeps its own."""
+    network = model(regularization=Regularization(slowness_l2=1.0))
+    network(tokens)
+    copied = copy.deepcopy(network)
+    assert penalties(copied) is None
+    assert penalties(network) is not None
+    assert torch.equal(copied.eval()(tokens), network.eval()(tokens))
 
 
 def test_one_step_has_no_change_to_penalise() -> None:

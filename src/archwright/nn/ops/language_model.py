@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -146,8 +147,7 @@ class LanguageModel(nn.Module):
         for i, layer in enumerate(self.layers):
             x = layer(x if i == 0 else locked_dropout(x, rates.layer_dropout, self.training))
         kept = locked_dropout(x, rates.output_dropout, self.training)
-        if self.training:
-            self._penalty = _penalty(x, kept, rates)
+        self._penalty = _penalty(x, kept, rates) if self.training else None
         weights = (active_state(self.embedding)["weight"],) if self.tied else ()
         logits: Tensor = self.decoder(kept, *weights)
         return logits
@@ -156,6 +156,10 @@ class LanguageModel(nn.Module):
         """What the last batch in training mode adds to the loss; None where nothing does, or it was taken already."""
         found, self._penalty = self._penalty, None
         return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which have no part in the last batch."""
+        return {**vars(self), "_penalty": None}
 
     def _embedded(self, tokens: Tensor) -> Tensor:
         rate = self.regularization.word_dropout

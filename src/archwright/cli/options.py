@@ -44,6 +44,11 @@ Preset = Annotated[
         help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
     ),
 ]
+ArchSpec = Annotated[str, typer.Argument(metavar="ARCH", help="A published name, an arch.json, or SPACE:CODE.")]
+ArchInput = Annotated[
+    str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
+]
+Classes = Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help=f"Fixes all that is random.  [default: {DEFAULT_SEED}]")
 ]

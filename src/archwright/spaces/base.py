@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.drawing import Drawing, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError
 from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
+from archwright.spaces.blocks import network_strip
 from archwright.spaces.sweep import check_shapes
 
 Shape = tuple[int, ...]
@@ -199,6 +201,21 @@ class Space(ABC):
         A space with isomorphic archs overrides it, so that a search can leave out what it has tried in another form.
         """
         return None
+
+    def drawing(self, arch: Mapping[str, Value]) -> Drawing:
+        """What a picture of the arch shows: the blocks of its network, as they run, with their sizes.
+
+        A space of cells overrides it to show the cell as a graph, and the network as its skeleton.
+
+        Raises:
+            UnknownNameError, InvalidArchError: If the arch is no member of the space.
+        """
+        self.row(arch)
+        return Drawing((self.network_strip(arch),), f"{self.name} {self.code(arch)}")
+
+    def network_strip(self, arch: Mapping[str, Value], *, title: str = "", merge: bool = False) -> Strip:
+        """The network of an arch as a strip of blocks (see `spaces.blocks.network_strip`)."""
+        return network_strip(self.network, arch, self.input_shape, title=title, merge=merge)
 
     @property
     def _has_digits(self) -> bool:

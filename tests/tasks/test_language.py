@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from archwright.core.errors import DataError, InvalidValueError
-from archwright.tasks import LanguageTask, open_task, pydoc, reopen_task
+from archwright.tasks import LanguageTask, open_task, pydoc, reopen_task, smoke_options
 from archwright.tasks.language import IGNORED, PerplexityMeter, TextSplit
 
 WORDS = " ".join(f"w{i % 7}" for i in range(300))
@@ -190,6 +190,12 @@ def test_options_that_cannot_be_are_refused(options: dict[str, object], said: st
     """In one line that says what is accepted."""
     with pytest.raises(InvalidValueError, match=said):
         open_task("pydoc", **options)  # type: ignore[arg-type]
+
+
+def test_smoke_runs_take_short_inputs() -> None:
+    """Of texts; images stay as they are."""
+    assert smoke_options("text:a:b") == smoke_options("pydoc") == {"tokens": 8}
+    assert smoke_options("digits") == {}
 
 
 def test_images_have_no_such_options() -> None:

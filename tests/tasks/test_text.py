@@ -85,6 +85,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_texts(tmp_path / "none.txt")
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("/dev/zero", "^/dev/zero is no file; give a text file"), ("x" * 5000, "cannot be read"), ("a\0", "cannot")],
+)
+def test_what_is_no_file_is_refused(path: str, said: str) -> None:
+    """A device would never end; a name may be none."""
+    with pytest.raises(DataError, match=said):
+        read_texts(Path(path))
+
+
 @pytest.mark.parametrize("names", [("train.txt", "valid.txt", "test.txt"), ("a.train.x", "a.val.x", "a.test.x")])
 def test_a_folder_has_a_file_for_each_part(tmp_path: Path, names: tuple[str, ...]) -> None:
     """Known by a part of their names."""

@@ -168,7 +168,7 @@ def test_a_penalty_that_breaks_stops_the_training(task: LanguageTask) -> None:
     """Before it reaches the weights."""
 
     class Broken(LanguageModel):
-        def penalty(self) -> Tensor | None:
+        def added_loss(self, loss_of: object) -> Tensor | None:
             return torch.tensor(torch.inf)
 
     network = Broken(LSTMCell(6, 6), n_tokens=task.n_classes, n_embedding=6)

@@ -113,7 +113,11 @@ def read_texts(path: Path) -> Texts:
     Raises:
         DataError: If there is no such file, it cannot be read, or it is not UTF-8.
     """
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise DataError(f"{path} cannot be read: {error.strerror}; give a text file, or a folder of them") from None
+    if not is_folder:
         return _read(path)
     return _read(_part_file(path, "train")), _read(_part_file(path, "valid")), _read(_part_file(path, "test"))
 
@@ -134,6 +138,8 @@ def _part_file(folder: Path, part: str) -> Path:
 
 
 def _read(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a device may never end
+        raise DataError(f"{path} is no file; give a text file, or a folder of them")
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.trial import derive_seed
+from archwright.nn.added_losses import AddedLosses
 from archwright.nn.carrying import Stream
-from archwright.nn.ops.language_model import penalties
 from archwright.tasks.base import Part, Split, Task
 from archwright.training.base import Phase
 from archwright.training.checkpoint import below, check_same_training, load_network, network_tensors, under
@@ -92,7 +92,7 @@ class _Training:
         use_layout(network, config.channels_last)
         self._updater = Updater(network, config, self._dtype)
         self._ema = average_of(network, config, self._n_steps)
-        self._stream = Stream(network)
+        self._stream, self._added = Stream(network), AddedLosses(network)
         self._losses = LossRecorder(self._n_steps, 1 if device.type == "cpu" else _GPU_READ_EVERY)
         self._step, self._seconds = 0, 0.0
 
@@ -126,13 +126,15 @@ class _Training:
 
     def _train_step(self, inputs: Tensor, targets: Tensor) -> None:
         inputs = place_inputs(inputs, self._device, self._config.channels_last)
+        targets = targets.to(self._device, non_blocking=True)
+
+        def loss_of(outputs: Tensor) -> Tensor:
+            return self._task.loss(outputs, targets, label_smoothing=self._config.label_smoothing)
+
         with mixed_precision(self._device, self._dtype):
-            outputs = self._network(inputs)
-            loss = self._task.loss(
-                outputs, targets.to(self._device, non_blocking=True), label_smoothing=self._config.label_smoothing
-            )
-            if (penalty := penalties(self._network)) is not None:
-                loss = loss + penalty
+            loss = loss_of(self._network(inputs))
+            if (added := self._added.take(loss_of)) is not None:
+                loss = loss + added
         self._losses.add(loss)  # before the weights change: a broken loss must not reach them
         self._updater.step(loss, learning_rate(self._config, self._step, self._n_steps))
         if self._ema is not None:

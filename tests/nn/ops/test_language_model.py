@@ -11,15 +11,20 @@ from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError, SpaceError
 from archwright.nn import LanguageModel, LSTMCell, Recurrent, Regularization
+from archwright.nn.added_losses import AddedLosses
 from archwright.nn.dropout import embedded, locked_dropout
 from archwright.nn.inputs import example_inputs, n_tokens_of
-from archwright.nn.ops.language_model import penalties
 
 
 def model(**options: object) -> LanguageModel:
     torch.manual_seed(0)
     chosen = {"n_tokens": 11, "n_embedding": 6, **options}
     return LanguageModel(LSTMCell(6, 6), **chosen)  # type: ignore[arg-type]
+
+
+def penalties(network: nn.Module) -> Tensor | None:
+    """What the last batch adds to a loss."""
+    return AddedLosses(network).take(lambda outputs: outputs.sum())
 
 
 @pytest.fixture

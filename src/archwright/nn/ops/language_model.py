@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError, SpaceError
+from archwright.nn.added_losses import LossOf
 from archwright.nn.choice.extract import active_state
 from archwright.nn.dropout import check_rate, embedded, locked_dropout
 from archwright.nn.elastic import Embedding, Linear
@@ -152,8 +153,8 @@ class LanguageModel(nn.Module):
         logits: Tensor = self.decoder(kept, *weights)
         return logits
 
-    def penalty(self) -> Tensor | None:
-        """What the last batch in training mode adds to the loss; None where nothing does, or it was taken already."""
+    def added_loss(self, loss_of: LossOf) -> Tensor | None:
+        """The penalties of the last batch in training mode; None where there are none, or they were taken already."""
         found, self._penalty = self._penalty, None
         return found
 
@@ -192,14 +193,3 @@ def _penalty(outputs: Tensor, kept: Tensor, factors: Regularization) -> Tensor |
     if factors.slowness_l2 and outputs.shape[1] > 1:
         terms.append(factors.slowness_l2 * (outputs[:, 1:] - outputs[:, :-1]).pow(2).mean())
     return sum(terms[1:], terms[0]) if terms else None
-
-
-def penalties(network: nn.Module) -> Tensor | None:
-    """The sum of what the modules of a network add to the loss of the last batch (their `penalty()`); None if nothing.
-
-    Whoever trains a network adds it to the task's loss.
-    """
-    found = [
-        term for part in network.modules() if (ask := getattr(part, "penalty", None)) and (term := ask()) is not None
-    ]
-    return sum(found[1:], found[0]) if found else None

@@ -111,7 +111,7 @@ def test_workers_change_nothing(cli: Callable[..., Any], path: Path, tmp_path: P
         (("--data", "pydoc", "--set", "data.speed=1"), "have no option 'speed'"),
         (("--data", "pydoc", "--set", "data.seed=1"), "use --seed"),
         (("--data", "pydoc", "--set", "data.tokens=-3"), "give a whole number"),
-        (("--data", "pydoc", "--set", "data.tokens=999999999"), "an input has 999999999 tokens"),
+        (("--data", "pydoc", "--set", "data.tokens=999999999"), "tokens is 999999999; give"),
         (("--data", "pydoc", "--val-images", "9"), "are no images"),
         (("--data", "digits"), "takes sequences of tokens, but the input is 1x8x8"),
     ],

@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from archwright.core.config import check_range
 from archwright.core.errors import InvalidValueError
 from archwright.spaces.base import Shape, Space
+
+MAX_TOKENS = 10_000
+"""Most tokens of an input: a network is unrolled over them."""
 
 
 class LanguageSpace(Space):
@@ -36,6 +40,7 @@ class LanguageSpace(Space):
                 f"space {self.name!r} takes sequences of tokens, but the input is {shape}; "
                 "give one number, such as 35, or data that are text: --data pydoc or text:PATH"
             )
+        check_range("tokens of an input", self.input_shape[0], 1, MAX_TOKENS)
         if self.n_classes < 2:
             raise InvalidValueError(f"the vocabulary has {self.n_classes} token; give at least 2")
 

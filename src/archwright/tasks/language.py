@@ -18,10 +18,12 @@ from torch.nn import functional
 
 from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
+from archwright.core.config import check_range
 from archwright.core.errors import DataError, InvalidValueError
 from archwright.core.objective import Direction
 from archwright.core.trial import derive_seed
 from archwright.runs.files import read_json, write_json
+from archwright.spaces.language import MAX_TOKENS
 from archwright.tasks.base import Meter, Part, Split, Task, given_options
 from archwright.tasks.batching import steps_per_epoch
 from archwright.tasks.text import (
@@ -162,8 +164,7 @@ class LanguageTask(Task):
     ) -> None:
         self.name, self.options = name, given_options(tokens=tokens, vocabulary=vocabulary, level=level)
         n_window, of = TOKENS if tokens is None else tokens, check_level(level or "word")
-        if n_window < 1:
-            raise InvalidValueError(f"tokens is {n_window}; give at least 1")
+        check_range("tokens", n_window, 1, MAX_TOKENS)
         parts = _tokens_of_parts(texts, of)
         _check_lengths(name, [len(part) for part in parts], n_window)
         known = Vocabulary.of(name, parts[0], of, VOCABULARY if vocabulary is None else vocabulary)

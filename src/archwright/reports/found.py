@@ -32,7 +32,7 @@ def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
     for backend in list(latency) or ["latency"]:
         median = part(latency, backend).get("median")
         text = f"{median:.3g} ms" if is_number(median) else ABSENT
-        found.append(_tile("latency", text, f"{backend}, batch 1, median" if latency else "of one image"))
+        found.append(_tile("latency", text, f"{backend}, batch 1, median" if latency else "of one input"))
     return found
 
 

@@ -67,6 +67,7 @@ TRAININGS = {
     "power": ("0", "inf", "x"),
     "label_smoothing": ("1", "-1", "x"),
     "ema_decay": ("1", "-1", "x"),
+    "average_from": ("1", "-1", "x"),
     "clip_norm": ("0", "inf", "x"),
     "channels_last": ("", "x"),
     "precision": ("", "x"),

@@ -29,7 +29,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 app = typer.Typer(
     name="archwright",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

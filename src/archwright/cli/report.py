@@ -7,13 +7,21 @@ from typing import Annotated
 
 import typer
 
+from archwright.cli.options import parse_output, parse_path
+
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs, finished or not.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", parser=parse_path, help="Folders of runs, finished or not.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Where to; DIR/report.html, or ./report.html for several runs."
+            "--output",
+            "-o",
+            metavar="FILE",
+            parser=parse_output,
+            help="Where to; DIR/report.html, or ./report.html for several runs.",
         ),
     ] = None,
 ) -> None:

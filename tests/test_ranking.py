@@ -227,7 +227,11 @@ def test_the_published_table(shared_data: Callable[[str], Path]) -> None:
     [
         ("", None, "has no column 'arch'; its columns: none"),
         ("cell,accuracy\n1,2\n", None, "has no column 'arch'; its columns: cell, accuracy"),
-        ("arch,mean\n1,2\n", None, "none of the columns test200_c10, accuracy, test, top1_accuracy; name one"),
+        (
+            "arch,mean\n1,2\n",
+            None,
+            "none of the columns test200_c10, accuracy, test, top1_accuracy, perplexity; name one",
+        ),
         ("arch,mean\n1,2\n", "men", "has no column 'men'; name one with --column: arch, mean"),
         ("arch,test\n1,good\n", None, "line 2: test is 'good'; give a finite number"),
         ("arch,test\n1,nan\n", None, "line 2: test is 'nan'; give a finite number"),

@@ -8,7 +8,15 @@ from typing import Any
 from archwright.cli.options import ArchInput, ArchSpec, Classes, Json, parse_shape
 from archwright.cli.text import chatter_on_stderr, columns, human, print_json, print_lines
 
-FIGURES = ("params", "macs", "flops", "memory_access_bytes", "activation_peak_bytes", "model_size_bytes")
+FIGURES = (
+    "params",
+    "macs",
+    "macs_per_token",
+    "flops",
+    "memory_access_bytes",
+    "activation_peak_bytes",
+    "model_size_bytes",
+)
 
 
 def cost(

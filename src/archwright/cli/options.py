@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from archwright.core.config import parse_quantity
-from archwright.core.errors import InvalidValueError
+from archwright.core.errors import InvalidValueError, UsageError
 
+DATA_PREFIX = "data."
+DATA_FLAGS = {"spec": "--data", "seed": "--seed", "val_images": "--val-images", "input_shape": "--input"}
 DEFAULT_DATA, DEFAULT_PRESET, DEFAULT_SEED = "digits", "quick", 0
 
 
@@ -60,7 +62,10 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="D",
-        help=f"digits, mnist5k, npz:PATH, folder:PATH or torchvision:NAME:ROOT.  [default: {DEFAULT_DATA}]",
+        help=(
+            "digits, mnist5k, npz:PATH, folder:PATH, torchvision:NAME:ROOT, text:PATH or pydoc.  "
+            f"[default: {DEFAULT_DATA}]"
+        ),
     ),
 ]
 ValImages = Annotated[
@@ -100,7 +105,10 @@ Threads = Annotated[
 Device = Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu or cuda.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the estimate.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the recipe; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Any setting of the recipe, or of the data as data.KEY; repeatable."
+    ),
 ]
 
 
@@ -151,6 +159,22 @@ def parse_data_options(val_images: str | None, input_shape: str | None) -> dict[
             raise InvalidValueError(f"--input is {input_shape!r}; give channels x height x width, like 3x224x224")
         options["input_shape"] = shape
     return options
+
+
+def split_settings(settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Those of the recipe, and those of the data (`data.KEY`), which are without their prefix.
+
+    >>> split_settings({"n_draws": "2", "data.tokens": "20"})
+    ({'n_draws': '2'}, {'tokens': '20'})
+
+    Raises:
+        UsageError: If one of the data has an option of its own.
+    """
+    for name, option in DATA_FLAGS.items():
+        if DATA_PREFIX + name in settings:
+            raise UsageError(f"--set names {DATA_PREFIX + name!r}; use {option}")
+    own = {name: value for name, value in settings.items() if not name.startswith(DATA_PREFIX)}
+    return own, {name.removeprefix(DATA_PREFIX): settings[name] for name in settings if name not in own}
 
 
 def parse_assignments(option: str, texts: Iterable[str]) -> dict[str, str]:

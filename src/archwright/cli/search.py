@@ -32,6 +32,7 @@ from archwright.cli.options import (
     parse_assignments,
     parse_data_options,
     parse_limits,
+    split_settings,
 )
 from archwright.cli.text import print_lines
 from archwright.core import catalog
@@ -113,7 +114,8 @@ def search(
     limits = parse_limits(limit or (), macs=max_macs, params=max_params, latency_ms=max_latency_ms)
     fields = {"limits": limits or None, "seed": seed, "space": space, "threads": threads, "device": device}
     given = {name: value for name, value in fields.items() if value is not None}
-    settings, data_options = parse_assignments("--set", set_ or ()), parse_data_options(val_images, input_)
+    settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
+    data_options |= parse_data_options(val_images, input_)
     request = Request(recipe, data, preset, given, settings, data_options)
     check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
     check_range("--workers", workers, 1, MAX_WORKERS)
@@ -155,13 +157,14 @@ def execute(
     with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress
         from archwright.runs.run import check_folder
-        from archwright.tasks import open_task
+        from archwright.tasks import open_task, smoke_options
 
         if not dry_run:  # before anything is measured or printed
             check_folder(out, resume=resume)
         stored = _stored_config(out) if resume else {}
         data = str(stored.get("data", DEFAULT_DATA)) if request.data is None else request.data
-        data_options = {**stored.get("data_options", {}), **request.data_options}
+        small = smoke_options(data) if request.preset == "smoke" and not stored else {}
+        data_options = {**small, **stored.get("data_options", {}), **request.data_options}
         seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
         task = open_task(data, seed=seed, **data_options)
         config = effective_config(request, run_recipe.config, stored, task.input_shape)

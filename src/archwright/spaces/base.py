@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
@@ -88,6 +88,10 @@ class Space(ABC):
     def input_forms(self) -> list[str]:
         """One line for each kind of input the space takes, for `describe`."""
         return []
+
+    def example_inputs(self, n: int, rng: np.random.Generator) -> Tensor:
+        """A batch (n, *input_shape) of random inputs: normal numbers, unless a space takes something else."""
+        return torch.from_numpy(rng.standard_normal((n, *self.input_shape), dtype=np.float32))
 
     def search_form(self) -> Space:
         """The space a supernet is built in: the same decisions, but where the method's paper trains other layers."""

@@ -1,4 +1,4 @@
-"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, a toy task.
+"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, toy tasks.
 
 Nothing in the package imports this part. It needs no pytest until a test runs.
 """
@@ -20,6 +20,7 @@ from archwright.testing.contracts import (
     StrategyContract,
 )
 from archwright.testing.evaluators import Scripted
+from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -30,7 +31,7 @@ from archwright.testing.spaces import (
     StrideSpace,
     conditional_decisions,
 )
-from archwright.testing.tasks import toy_task
+from archwright.testing.tasks import toy_task, toy_text
 
 __all__ = [
     "BranchSpace",
@@ -41,6 +42,9 @@ __all__ = [
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "RnnNodes",
+    "RnnTied",
+    "RnnTiny",
     "RunnerContract",
     "Scripted",
     "SpaceContract",
@@ -50,4 +54,5 @@ __all__ = [
     "StrideSpace",
     "conditional_decisions",
     "toy_task",
+    "toy_text",
 ]

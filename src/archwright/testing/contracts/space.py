@@ -54,7 +54,7 @@ class SpaceContract(Contract):
 
     def inputs(self, n: int) -> Tensor:
         """A batch of n inputs for the network, always the same: images, unless a space takes something else."""
-        return torch.randn(n, *self.space.input_shape, generator=torch.Generator().manual_seed(0))
+        return self.space.example_inputs(n, np.random.default_rng(0))
 
     @property
     def space(self) -> Space:

@@ -233,6 +233,13 @@ class Space(ABC):
         chooser.check_all_asked()
         return network
 
+    def build_for_training(self, arch: Mapping[str, Value]) -> nn.Module:
+        """The network of `build` with what only its training needs, such as an auxiliary classifier.
+
+        Modules whose class says `is_training_only`; `training.fit` takes them out when it is done.
+        """
+        return self.build(arch)
+
     def supernet(self) -> nn.Module:
         """A network that holds the weights of every arch; activate one through `selection_of(network)`."""
         return self.network(Supernet())

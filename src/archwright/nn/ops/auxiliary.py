@@ -44,18 +44,11 @@ class AuxiliaryHead(nn.Module):
         self._logits: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        self._logits = logits = self.layers(x)
+        logits: Tensor = self.layers(x)
+        self._logits = logits
         return logits
 
     def added_loss(self, loss_of: LossOf) -> Tensor | None:
         """Its weighted loss in the last pass; None if it did not run."""
         logits, self._logits = self._logits, None
         return None if logits is None else self.weight * loss_of(logits)
-
-
-def drop_training_only(network: nn.Module) -> None:
-    """Take out of a network what only its training needs: the modules whose class says `is_training_only`."""
-    for part in network.modules():
-        for name, child in list(part.named_children()):
-            if getattr(type(child), "is_training_only", False):
-                setattr(part, name, None)

@@ -291,7 +291,12 @@ class Block(nn.Module):
         """Two inputs brought to one shape, blocks that each add a state, and the states that leave joined."""
 
         def __init__(
-            self, current: nn.Module, previous: nn.Module, blocks: nn.ModuleList, emitted: nn.ModuleList, join: nn.Module
+            self,
+            current: nn.Module,
+            previous: nn.Module,
+            blocks: nn.ModuleList,
+            emitted: nn.ModuleList,
+            join: nn.Module,
         ) -> None:
             super().__init__()
             self.current, self.previous = current, previous

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar, get_args
 
 from torch import nn
 
@@ -16,23 +14,14 @@ from archwright.core.drawing import Drawing
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.choosers import subsets
-from archwright.nn.drop_path import DropPath
-from archwright.nn.elastic import Concat, Linear
+from archwright.nn.elastic import Linear
 from archwright.nn.ops.auxiliary import SMALLEST_MAP, AuxiliaryHead
-from archwright.nn.ops.nasnet import (
-    Add,
-    Block,
-    Cell,
-    CellStack,
-    ConcatProject,
-    FactorizedReduction,
-    MakeOp,
-    relu_conv_bn,
-)
+from archwright.nn.ops.nasnet import CellStack, MakeOp
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.sizes import Size
 from archwright.spaces.base import Space, truth_value, whole_number
 from archwright.spaces.nasnet import genotype as texts
+from archwright.spaces.nasnet.cells import EDGES, CellRules, CellShape, build_cell
 from archwright.spaces.nasnet.drawing import cell_graph
 from archwright.spaces.nasnet.forms import (
     IMAGENET_FROM,
@@ -47,8 +36,9 @@ from archwright.spaces.nasnet.forms import (
 from archwright.spaces.nasnet.genotype import COMBINES, KINDS, Edge, Genotype, Outputs, check_outputs, unread
 from archwright.spaces.nasnet.operations import AMOEBANET_OPS, NASNET_OPS, RELEASED_OPS
 
+Module = TypeVar("Module", bound=nn.Module)
+
 MIN_SIDE = 4
-EDGES = ("1", "2")
 EPS: dict[FormName, float] = {"cifar": 1e-5, "imagenet": 1e-3}
 """Of batch norm, as in the released code."""
 
@@ -78,6 +68,7 @@ class NasNet(Space):
         channels: F, width of a state in the first stage; it doubles with each stage.
         form: "cifar", or "imagenet" with two reduction cells in the stem; by default the latter from 64 pixels on.
         blocks: B, blocks of a cell.
+        ops: Which operations there are; by default the paper's.
         combines: Which combinations there are.
         outputs: The states that leave the normal and the reduction cell; None for those that no block reads.
         stem_channels: Channels behind the first convolution; by default 3 F ("cifar") or 32 ("imagenet").
@@ -90,7 +81,8 @@ class NasNet(Space):
 
     input_shape = (3, 32, 32)
     n_classes = 10
-    ops: ClassVar[Mapping[str, MakeOp]] = NASNET_OPS
+    all_ops: ClassVar[Mapping[str, MakeOp]] = NASNET_OPS
+    default_ops: ClassVar[tuple[str, ...]] = tuple(NASNET_OPS)
     all_combines: ClassVar[tuple[str, ...]] = COMBINES
 
     def __init__(
@@ -102,6 +94,7 @@ class NasNet(Space):
         channels: int = 32,
         form: FormName | None = None,
         blocks: int = 5,
+        ops: Sequence[str] | None = None,
         combines: Sequence[str] | None = None,
         outputs: Sequence[Sequence[int]] | None = None,
         stem_channels: int | None = None,
@@ -121,9 +114,9 @@ class NasNet(Space):
         _check("channels", channels, self.channels >= least, f"at least {least} for form {self.form}")
         stem = 3 * self.channels if self.form == "cifar" else 32
         self.stem_channels = stem if stem_channels is None else whole_number("stem_channels", stem_channels, 10_000)
-        self.combines = self.all_combines[:1] if combines is None and outputs else tuple(combines or self.all_combines)
-        is_known = set(self.combines) <= set(self.all_combines) and len(set(self.combines)) == len(self.combines)
-        _check("combines", list(self.combines), is_known, f"some of {', '.join(self.all_combines)}, each once")
+        self.ops = _some("ops", self.default_ops if ops is None else ops, tuple(self.all_ops))
+        default = self.all_combines if outputs is None else self.all_combines[:1]
+        self.combines = _some("combines", default if combines is None else combines, self.all_combines)
         self.outputs = None if outputs is None else self._checked_outputs(outputs)
         self.skip_reduction_input = truth_value("skip_reduction_input", skip_reduction_input)
         self.drop_path, self.dropout = _fraction("drop_path", drop_path), _fraction("dropout", dropout)
@@ -150,20 +143,21 @@ class NasNet(Space):
         return normal, reduction
 
     def args(self) -> dict[str, Any]:
-        names = (
-            "cells channels form blocks stem_channels skip_reduction_input drop_path auxiliary dropout".split()  # noqa: SIM905 - one line
-        )
+        sizes = ("cells", "channels", "form", "blocks", "stem_channels", "skip_reduction_input")
+        names = (*sizes, "drop_path", "auxiliary", "dropout")
         lists = {
+            "ops": list(self.ops),
             "combines": list(self.combines),
             "outputs": None if self.outputs is None else [list(states) for states in self.outputs],
         }
         return super().args() | {name: getattr(self, name) for name in names} | lists
 
     def input_forms(self) -> list[str]:
+        final = f"{MIN_FINAL_SIDE} x {MIN_FINAL_SIDE}"
         return [
-            f"{IMAGENET_FROM} pixels a side and more: form imagenet, a strided convolution and two reduction cells in front",
+            f"{IMAGENET_FROM} pixels a side and more: form imagenet, a strided convolution and four reduction cells",
             f"{MIN_SIDE} to {IMAGENET_FROM - 1} pixels: form cifar, two reduction cells",
-            f"halved as often as leaves a final map of at least {MIN_FINAL_SIDE} pixels a side; the first halvings go first",
+            f"in either form the first halvings are left out where the final map would be smaller than {final}",
         ]
 
     # ── decisions and network ─────────────────────────────────────────────────────────────────────
@@ -176,7 +170,7 @@ class NasNet(Space):
                 name = f"{kind}.block{b}"
                 for i in EDGES:
                     found.append(Decision(f"{name}.input{i}", subsets(b + 2, 1), "inputs"))
-                    found.append(Decision(f"{name}.op{i}", tuple(self.ops)))
+                    found.append(Decision(f"{name}.op{i}", self.ops))
                 if len(self.combines) > 1:
                     found.append(Decision(f"{name}.combine", self.combines))
         return DecisionSpace(found)
@@ -196,33 +190,36 @@ class NasNet(Space):
                 halves_previous=level[position.previous] != level[i],
                 drop_path=self.drop_path * (i + 1) / len(positions),
             )
-            cell, width = self._cell(choose, position.kind, shape)
+            cell, width = build_cell(choose, self._rules(position.kind), shape)
             cells.append(cell)
             widths.append(width)
         dropout = nn.Dropout(self.dropout)
         head = nn.Sequential(nn.ReLU(), GlobalAvgPool2d(), dropout, Linear(widths[-1], self.n_classes))
         network = CellStack(self._stem(), cells, [position.previous for position in positions], head)
-        for part in network.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                part.eps = EPS[self.form]
-        return network
+        return self._with_eps(network)
 
     def build_for_training(self, arch: Mapping[str, Value]) -> nn.Module:
-        """With the auxiliary classifier, where there is one."""
+        """With the auxiliary classifier, unless the map it would read is too small."""
         network = self.build(arch)
         assert isinstance(network, CellStack)
+        stem_stride, _ = strides_of(min(self.input_shape[1:]), self.form)
         positions = self._positions()
-        last = max(i for i, position in enumerate(positions) if position.kind == "reduction")
-        stem, _ = strides_of(min(self.input_shape[1:]), self.form)
-        level = list(levels(positions))[last]
-        height, width = (final_side((s - 1) // 2 if stem == 2 else s, level) for s in self.input_shape[1:])
+        at = max(i for i, position in enumerate(positions) if position.kind == "reduction")
+        level = list(levels(positions))[at]
+        behind_stem = [(side - 1) // 2 if stem_stride == 2 else side for side in self.input_shape[1:]]
+        height, width = (final_side(side, level) for side in behind_stem)
         if self.auxiliary and min(height, width) >= SMALLEST_MAP:
-            n_in = network.cells[last].current[1].in_channels  # type: ignore[index, union-attr]
-            network.add_auxiliary(
-                AuxiliaryHead(int(n_in), (height, width), self.n_classes, weight=self.auxiliary),
-                last,  # type: ignore[arg-type]
-            )
+            n_in = network.get_submodule(f"cells.{at}.current.1").in_channels
+            assert isinstance(n_in, int)
+            head = AuxiliaryHead(n_in, (height, width), self.n_classes, weight=self.auxiliary)
+            network.add_auxiliary(self._with_eps(head), at)
         return network
+
+    def _with_eps(self, module: Module) -> Module:
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eps = EPS[self.form]
+        return module
 
     def _positions(self) -> list[Position]:
         _, strides = strides_of(min(self.input_shape[1:]), self.form)
@@ -234,48 +231,9 @@ class NasNet(Space):
         conv = nn.Conv2d(self.input_shape[0], self.stem_channels, 3, stride, padding, bias=False)
         return nn.Sequential(conv, nn.BatchNorm2d(self.stem_channels))
 
-    def _cell(self, choose: Chooser, kind: str, shape: CellShape) -> tuple[nn.Module, Size]:
-        """A cell and the width of its result."""
-        channels, outputs = shape.channels, self._given_outputs(kind)
-        blocks = nn.ModuleList()
-        sources = []
-        for b in range(self.blocks):
-            name = f"{kind}.block{b}"
-            edges = [
-                choose.inputs(f"{name}.input{i}", b + 2, 1, partial(self._edge, choose, name, i, shape)) for i in EDGES
-            ]
-            sources += [edge.kept for edge in edges]
-            combine = {key: COMBINE[key](channels) for key in self.combines}
-            joined = choose.op(f"{name}.combine", combine) if len(combine) > 1 else combine[self.combines[0]]()
-            blocks.append(Block(*edges, joined))
-        emitted, sizes = nn.ModuleList(), []
-        for state in range(self.blocks + 2):
-            if outputs is None:
-                size = (
-                    choose.map(partial(_unless_read, state, channels), *sources, largest=channels) if state > 1 else 0
-                )
-            else:
-                size = channels if state in outputs else 0
-            sizes.append(size)
-            if state < 2:
-                emitted.append(shape.emitted(state) if outputs is not None and state in outputs else nn.Identity())
-        always = outputs is None  # then widths are decisions, and whether they are equal would depend on them
-        cell = Cell(relu_conv_bn(shape.current, channels), shape.match_previous(always), blocks, emitted, Concat(sizes))
-        return cell, sum(sizes)
-
-    def _edge(self, choose: Chooser, name: str, i: str, shape: CellShape, source: int) -> nn.Module:
-        stride = shape.stride if source < 2 else 1  # only what comes into the cell is halved
-        n_in = shape.width_of(source)
-
-        def make(op: str) -> nn.Module:
-            module = self.ops[op](n_in, shape.channels, stride)
-            if op == "identity" or not shape.drop_path:
-                return module
-            # behind the layers of a chain, so that weights have the same names with and without
-            layers = module.children() if isinstance(module, nn.Sequential) else [module]
-            return nn.Sequential(*layers, DropPath(shape.drop_path))
-
-        return choose.op(f"{name}.op{i}", {op: partial(make, op) for op in self.ops})
+    def _rules(self, kind: str) -> CellRules:
+        ops = {name: self.all_ops[name] for name in self.ops}
+        return CellRules(kind, self.blocks, ops, self.combines, self._given_outputs(kind))
 
     def _given_outputs(self, kind: str) -> Outputs | None:
         return None if self.outputs is None else self.outputs[KINDS.index(kind)]
@@ -312,12 +270,7 @@ class NasNet(Space):
         return Arch(values)
 
     def _block(self, arch: Mapping[str, Value], name: str) -> texts.Block:
-        sources = [arch[f"{name}.input{i}"] for i in EDGES]
-        first, second = (
-            Edge(str(arch[f"{name}.op{i}"]), kept[0])
-            for i, kept in zip(EDGES, sources, strict=True)
-            if isinstance(kept, tuple)
-        )
+        first, second = (Edge(str(arch[f"{name}.op{i}"]), _source(arch[f"{name}.input{i}"])) for i in EDGES)
         return texts.Block(first, second, str(arch.get(f"{name}.combine", self.combines[0])))
 
     def code(self, arch: Mapping[str, Value]) -> str:
@@ -330,7 +283,7 @@ class NasNet(Space):
         Raises:
             InvalidArchError: If it is none of this space; names the cell and block.
         """
-        return self.arch_of(texts.parse_genotype(code, tuple(self.ops), self.blocks, self.combines))
+        return self.arch_of(texts.parse_genotype(code, self.ops, self.blocks, self.combines))
 
     def drawing(self, arch: Mapping[str, Value]) -> Drawing:
         """Both cells as in the paper's figure 4, and the network that repeats them."""
@@ -351,81 +304,29 @@ class NasNet(Space):
 class AmoebaNet(NasNet):
     """NASNet's space with the eight operations of AmoebaNet and sums only: ((B + 1)!)^4 x 8^(4B) archs.
 
-    A step of evolution (`mutate`) is the paper's: one input or one operation of one block takes another value.
-
-    Args:
-        released: Whether the operations that the released AmoebaNet-B and -D also use are among them: eleven.
-        arguments: Those of `NasNet`.
+    A step of evolution (`mutate`) is the paper's: one input or one operation of one block takes another value. The
+    released AmoebaNet-B and -D use further operations, which `ops` takes too.
     """
 
+    all_ops = RELEASED_OPS
+    default_ops = tuple(AMOEBANET_OPS)
     all_combines = COMBINES[:1]
 
-    def __init__(self, *, released: bool = False, **arguments: Any) -> None:
-        self.released = truth_value("released", released)
-        if released:
-            self.ops = RELEASED_OPS  # type: ignore[misc]
-        super().__init__(**arguments)
 
-    ops: ClassVar[Mapping[str, MakeOp]] = AMOEBANET_OPS
-
-    def args(self) -> dict[str, Any]:
-        return super().args() | {"released": self.released}
-
-
-@dataclass(frozen=True)
-class CellShape:
-    """Widths and images of one cell.
-
-    Attributes:
-        channels: F, of its states.
-        stride: 2 where what comes in is halved.
-        current: Channels of state 0 before it is brought to F.
-        previous: The same of state 1.
-        is_first: Whether there is no earlier result: state 1 is state 0 as it came in.
-        halves_previous: Whether the image of state 1 is twice as large as that of state 0.
-        drop_path: Odds at the end of the training that an operation's result is dropped.
-    """
-
-    channels: int
-    stride: int
-    current: Size
-    previous: Size
-    is_first: bool
-    halves_previous: bool
-    drop_path: float
-
-    def width_of(self, state: int) -> int:
-        """Channels of a state; those of the stem are a plain number."""
-        return self.previous if state == 1 and self.is_first else self.channels  # type: ignore[return-value]
-
-    def match_previous(self, always: bool) -> nn.Module:
-        """From the earlier result to state 1."""
-        if self.is_first:
-            return nn.Identity()
-        if self.halves_previous:
-            return nn.Sequential(nn.ReLU(), FactorizedReduction(self.previous, self.channels))
-        return relu_conv_bn(self.previous, self.channels) if always or self.previous != self.channels else nn.Identity()
-
-    def emitted(self, state: int) -> nn.Module:
-        """From state 0 or 1 to what leaves the cell."""
-        n_in = self.width_of(state)
-        if self.stride == 2:
-            return FactorizedReduction(n_in, self.channels)
-        return nn.Identity() if n_in == self.channels else nn.Sequential(*relu_conv_bn(n_in, self.channels)[1:])
-
-
-COMBINE: dict[str, Callable[[int], Callable[[], nn.Module]]] = {
-    "add": lambda channels: Add,
-    "concat": lambda channels: partial(ConcatProject, channels),
-}
-
-
-def _unless_read(state: int, channels: int, *sources: tuple[int, ...]) -> int:
-    return 0 if any(state in kept for kept in sources) else channels
+def _source(kept: Value) -> int:
+    assert isinstance(kept, tuple)
+    return kept[0]
 
 
 def _unread_of(cell: texts.Cell) -> Outputs:
     return unread([edge.source for block in cell for edge in (block.first, block.second)], len(cell))
+
+
+def _some(name: str, given: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(given) if isinstance(given, list | tuple) else ()
+    is_accepted = bool(found) and all(item in known for item in found) and len(set(found)) == len(found)
+    _check(name, given, is_accepted, f"a list of some of {', '.join(known)}, each once")
+    return found
 
 
 def _fraction(name: str, value: float) -> float:

@@ -58,7 +58,8 @@ def pairs(ours: CellStack, theirs: nn.Module) -> Iterator[tuple[nn.Module, nn.Mo
             yield cell.previous, other.conv_prev_1x1  # type: ignore[misc]
         elif hasattr(other, "path_1"):
             halving: Any = cell.previous[1]  # type: ignore[index]
-            yield from zip((halving.even, halving.odd, halving.norm), (other.path_1, other.path_2, other.final_path_bn))
+            mine = (halving.even, halving.odd, halving.norm)
+            yield from zip(mine, (other.path_1, other.path_2, other.final_path_bn), strict=True)
         for path, edge in other.named_children():
             place = re.fullmatch(r"comb_iter_(\d)_(left|right)", path)
             if place and any(sized(edge)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -67,6 +67,14 @@ class CellShape:
         """Channels of a state; those of the stem are a plain number."""
         return self.previous if state == 1 and self.is_first else self.channels  # type: ignore[return-value]
 
+    def with_widths(self, n: int) -> CellShape:
+        """The same cell reading results that are n times as wide."""
+        return replace(self, current=n * self.current, previous=n * self.previous)
+
+    def match_current(self) -> nn.Module:
+        """From the result before the cell to state 0."""
+        return relu_conv_bn(self.current, self.channels)
+
     def match_previous(self, always: bool) -> nn.Module:
         """From the earlier result to state 1."""
         if self.is_first:
@@ -97,10 +105,9 @@ def build_cell(choose: Chooser, rules: CellRules, shape: CellShape) -> tuple[nn.
     sizes = [_output_size(choose, rules, shape.channels, state, sources) for state in range(rules.blocks + 2)]
     given = rules.outputs or ()
     emitted = nn.ModuleList([shape.emitted(state) if state in given else nn.Identity() for state in (0, 1)])
-    current = relu_conv_bn(shape.current, shape.channels)
     # where widths are decisions, whether two are equal depends on them: there state 1 is always brought to its width
     previous = shape.match_previous(always=rules.outputs is None)
-    return Cell(current, previous, blocks, emitted, Concat(sizes)), sum(sizes)
+    return Cell(shape.match_current(), previous, blocks, emitted, Concat(sizes)), sum(sizes)
 
 
 def _edge(choose: Chooser, name: str, rules: CellRules, shape: CellShape, source: int) -> nn.Module:

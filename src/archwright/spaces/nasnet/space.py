@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, get_args
 
 from torch import nn
@@ -35,6 +35,8 @@ from archwright.spaces.nasnet.forms import (
 )
 from archwright.spaces.nasnet.genotype import COMBINES, KINDS, Edge, Genotype, Outputs, check_outputs, unread
 from archwright.spaces.nasnet.operations import AMOEBANET_OPS, NASNET_OPS, RELEASED_OPS
+from archwright.spaces.nasnet.pieces import Pieces, PlacedCell
+from archwright.spaces.pieces import CostPiece
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -177,19 +179,10 @@ class NasNet(Space):
 
     def network(self, choose: Chooser) -> nn.Module:
         positions = self._positions()
-        level = list(levels(positions))
         widths: list[Size] = [self.stem_channels]
         cells = nn.ModuleList()
         for i, position in enumerate(positions):
-            shape = CellShape(
-                channels=position.channels,
-                stride=position.stride,
-                current=widths[i],
-                previous=widths[position.previous],
-                is_first=position.previous == i,
-                halves_previous=level[position.previous] != level[i],
-                drop_path=self.drop_path * (i + 1) / len(positions),
-            )
+            shape = self._shape(positions, i, widths[i], widths[position.previous])
             cell, width = build_cell(choose, self._rules(position.kind), shape)
             cells.append(cell)
             widths.append(width)
@@ -202,18 +195,47 @@ class NasNet(Space):
         """With the auxiliary classifier, unless the map it would read is too small."""
         network = self.build(arch)
         assert isinstance(network, CellStack)
-        stem_stride, _ = strides_of(min(self.input_shape[1:]), self.form)
         positions = self._positions()
         at = max(i for i, position in enumerate(positions) if position.kind == "reduction")
-        level = list(levels(positions))[at]
-        behind_stem = [(side - 1) // 2 if stem_stride == 2 else side for side in self.input_shape[1:]]
-        height, width = (final_side(side, level) for side in behind_stem)
+        height, width = self._sides(positions)[at]
         if self.auxiliary and min(height, width) >= SMALLEST_MAP:
             n_in = network.get_submodule(f"cells.{at}.current.1").in_channels
             assert isinstance(n_in, int)
             head = AuxiliaryHead(n_in, (height, width), self.n_classes, weight=self.auxiliary)
             network.add_auxiliary(self._with_eps(head), at)
         return network
+
+    def cost_pieces(self) -> Iterable[CostPiece]:
+        """One an edge and combination, and one a cell for what reads its result where its width is searched."""
+        positions = self._positions()
+        kinds = [None, *(position.kind for position in positions)]
+        widths = [self.stem_channels, *(position.channels for position in positions)]
+        sides = self._sides(positions)
+        cells = []
+        for i, position in enumerate(positions):
+            before = position.previous
+            shape = self._shape(positions, i, widths[i], widths[before])
+            cells.append(PlacedCell(position.kind, shape, sides[i], sides[before], kinds[i], kinds[before]))
+        ops = {name: self.all_ops[name] for name in self.ops}
+        return Pieces(tuple(cells), self.blocks, ops, self.combines, self.outputs is None, self.n_classes).all()
+
+    def _shape(self, positions: list[Position], i: int, current: Size, previous: Size) -> CellShape:
+        position, level = positions[i], list(levels(positions))
+        return CellShape(
+            channels=position.channels,
+            stride=position.stride,
+            current=current,
+            previous=previous,
+            is_first=position.previous == i,
+            halves_previous=level[position.previous] != level[i],
+            drop_path=self.drop_path * (i + 1) / len(positions),
+        )
+
+    def _sides(self, positions: list[Position]) -> list[tuple[int, ...]]:
+        """Height and width of each result, the stem's first."""
+        stride, _ = strides_of(min(self.input_shape[1:]), self.form)
+        behind_stem = [(side - 1) // 2 if stride == 2 else side for side in self.input_shape[1:]]
+        return [tuple(final_side(side, level) for side in behind_stem) for level in levels(positions)]
 
     def _with_eps(self, module: Module) -> Module:
         for part in module.modules():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.costs.count import count
+from archwright.nn.meta import ShapesOnly
 from archwright.nn.ops.nasnet import CellStack
 from archwright.spaces import AmoebaNet, Architecture, NasNet, open_architecture
 from archwright.spaces.nasnet.genotype import genotype_of_tokens, genotype_tokens, token_dims
@@ -32,20 +34,32 @@ def on_meta(found: Architecture) -> CellStack:
     return network
 
 
+@functools.cache
+def published(name: str) -> tuple[Architecture, CellStack]:
+    """A published network as it is, built once."""
+    found = open_architecture(name)
+    return found, on_meta(found)
+
+
 def maps(network: CellStack, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Channels and sides behind the stem and each cell."""
     found: list[tuple[int, ...]] = []
-    for part in (network.stem, *network.cells):
+    handles = [
         part.register_forward_hook(lambda _part, _given, out: found.append(tuple(out.shape[1:])))
-    network(torch.empty(2, *shape, device="meta"))
+        for part in (network.stem, *network.cells)
+    ]
+    with ShapesOnly(), torch.no_grad():
+        network.eval()(torch.empty(2, *shape, device="meta"))
+    for handle in handles:
+        handle.remove()
     return found
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_parameters_and_multiply_accumulates(name: str) -> None:
     """Of networks as `archwright cost` builds them, without auxiliary classifier."""
-    found = open_architecture(name)
-    counted = count(on_meta(found), found.space.input_shape, memory=False)
+    found, network = published(name)
+    counted = count(network, found.space.input_shape, memory=False)
     assert (counted.params, counted.macs, counted.uncounted) == (*FIGURES[name], [])
 
 
@@ -70,16 +84,15 @@ def test_amoebanet_a_for_imagenet_has_odd_widths() -> None:
 )
 def test_final_maps(name: str, width: int, side: int) -> None:
     """24 times the first width, and the sides of the sheet."""
-    found = open_architecture(name)
-    assert maps(on_meta(found), found.space.input_shape)[-1] == (width, side, side)
+    found, network = published(name)
+    assert maps(network, found.space.input_shape)[-1] == (width, side, side)
     assert isinstance(found.space, NasNet)
     assert width == 24 * found.space.channels
 
 
 def test_maps_and_parameters_of_nasnet_a_mobile_by_stage() -> None:
     """Sides 56, 28, 28, 14, 7, and the parameters up to there."""
-    found = open_architecture("nasnet-a-mobile")
-    network = on_meta(found)
+    found, network = published("nasnet-a-mobile")
     ends = [0, 1, 5, 6, 10, 11, 15]  # the last cell of each stage
     sides = [shape[-1] for shape in maps(network, found.space.input_shape)[1:]]
     assert [sides[end] for end in ends] == [56, 28, 28, 14, 14, 7, 7]
@@ -90,7 +103,7 @@ def test_maps_and_parameters_of_nasnet_a_mobile_by_stage() -> None:
 
 def test_parameters_of_cells_inside_a_stage() -> None:
     """Closed forms of the sheets: NASNet-A normal at F = 32 and reduction at F = 64, AmoebaNet-A normal at F = 32."""
-    nasnet, amoebanet = (on_meta(open_architecture(name)) for name in ("nasnet-a-6-768", "amoebanet-a-32"))
+    nasnet, amoebanet = (published(name)[1] for name in ("nasnet-a-6-768", "amoebanet-a-32"))
 
     def size(cell: nn.Module) -> int:
         return sum(p.numel() for p in cell.parameters())
@@ -102,25 +115,26 @@ def test_parameters_of_cells_inside_a_stage() -> None:
 
 def test_multiply_accumulates_of_a_cell_inside_a_stage() -> None:
     """28,114,944 on 32 x 32 for NASNet-A's normal cell at F = 32."""
-    counted = count(on_meta(open_architecture("nasnet-a-6-768")), (3, 32, 32), memory=False)
+    counted = count(published("nasnet-a-6-768")[1], (3, 32, 32), memory=False)
     assert sum(leaf.macs for path, leaf in counted.leaves.items() if path.startswith("cells.2.")) == 28_114_944
 
 
 def test_output_widths_of_amoebanet_a() -> None:
     """4 F behind normal cells, 5 F behind reductions."""
-    shapes = maps(on_meta(open_architecture("amoebanet-a-32")), (3, 32, 32))[1:]
+    shapes = maps(published("amoebanet-a-32")[1], (3, 32, 32))[1:]
     assert [shapes[i][0] for i in (5, 6, 12, 13, 19)] == [4 * 32, 5 * 64, 4 * 64, 5 * 128, 4 * 128]
 
 
 def test_only_wiring_differs_where_the_reduction_s_input_is_skipped() -> None:
     """Equal parameters and multiply-accumulates."""
-    costs = set()
+    costs, reads = set(), []
     for skip in (False, True):
         found = open_architecture("nasnet-a-mobile", skip_reduction_input=skip)
-        counted = count(on_meta(found), found.space.input_shape, memory=False)
+        network = on_meta(found)
+        counted = count(network, found.space.input_shape, memory=False)
         costs.add((counted.params, counted.macs))
+        reads.append(network.reads)
     assert len(costs) == 1
-    reads = [on_meta(open_architecture("nasnet-a-mobile", skip_reduction_input=skip)).reads for skip in (False, True)]
     assert [i for i, (plain, skipping) in enumerate(zip(*reads, strict=True)) if plain != skipping] == [7, 12]
 
 
@@ -171,7 +185,7 @@ def test_small_images(name: str, shape: tuple[int, ...]) -> None:
 
 def test_amoebanet_c_emits_a_state_of_another_size() -> None:
     """Its reduction gives state 0 through a factorized reduction, 6 F in all."""
-    shapes = maps(on_meta(open_architecture("amoebanet-c")), (3, 32, 32))[1:]
+    shapes = maps(published("amoebanet-c")[1], (3, 32, 32))[1:]
     assert shapes[6] == (6 * 64, 16, 16)
 
 

@@ -116,6 +116,8 @@ def test_bad_tokens_are_refused(tokens: list[int], message: str) -> None:
         ({"outputs": [[9], [2]]}, r"the normal cell's outputs are \[9\]"),
         ({"drop_path": 1.0}, "drop_path is 1.0"),
         ({"dropout": "much"}, "dropout is 'much'"),
+        ({"auxiliary": "0.4"}, "auxiliary is '0.4'"),
+        ({"outputs": 3}, "outputs is"),
         ({"auxiliary": -0.1}, "auxiliary is -0.1"),
         ({"skip_reduction_input": "yes"}, "skip_reduction_input is 'yes'"),
     ],

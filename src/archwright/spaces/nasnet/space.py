@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -122,8 +123,9 @@ class NasNet(Space):
         self.outputs = None if outputs is None else self._checked_outputs(outputs)
         self.skip_reduction_input = truth_value("skip_reduction_input", skip_reduction_input)
         self.drop_path, self.dropout = _fraction("drop_path", drop_path), _fraction("dropout", dropout)
+        is_weight = isinstance(auxiliary, int | float) and 0 <= auxiliary < math.inf
+        _check("auxiliary", auxiliary, is_weight, "a number, 0 or more")
         self.auxiliary = float(auxiliary)
-        _check("auxiliary", auxiliary, 0 <= self.auxiliary < float("inf"), "0 or more")
 
     def _checked_side(self) -> int:
         if len(self.input_shape) != 3:
@@ -138,7 +140,7 @@ class NasNet(Space):
         return side
 
     def _checked_outputs(self, outputs: Sequence[Sequence[int]]) -> tuple[Outputs, Outputs]:
-        given = list(outputs)
+        given = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
         is_pair = len(given) == len(KINDS) and all(isinstance(states, list | tuple) for states in given)
         _check("outputs", given, is_pair, "a list of states for the normal and one for the reduction cell")
         normal, reduction = (check_outputs(k, states, self.blocks) for k, states in zip(KINDS, given, strict=True))

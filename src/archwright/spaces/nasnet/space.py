@@ -140,7 +140,7 @@ class NasNet(Space):
         return side
 
     def _checked_outputs(self, outputs: Sequence[Sequence[int]]) -> tuple[Outputs, Outputs]:
-        given = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+        given: list[Any] = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
         is_pair = len(given) == len(KINDS) and all(isinstance(states, list | tuple) for states in given)
         _check("outputs", given, is_pair, "a list of states for the normal and one for the reduction cell")
         normal, reduction = (check_outputs(k, states, self.blocks) for k, states in zip(KINDS, given, strict=True))

@@ -1,6 +1,7 @@
 """Search spaces: decisions, a network, an input."""
 
 from archwright.spaces.base import Space
+from archwright.spaces.darts import Darts, Snas
 from archwright.spaces.lenet import LeNet
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
@@ -8,9 +9,11 @@ from archwright.spaces.spos import SposSpace
 
 __all__ = [
     "Architecture",
+    "Darts",
     "LeNet",
     "NasBench201",
     "NasBench201Size",
+    "Snas",
     "Space",
     "SposSpace",
     "arch_document",

@@ -1,0 +1,352 @@
+"""The convolutional cells of DARTS (Liu et al., ICLR 2019, arXiv:1806.09055) and of SNAS (Xie et al., ICLR 2019).
+
+Both search the same network: a normal and a reduction cell of four nodes, whose 14 edges each carry one operation.
+They differ in what a derived cell keeps.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any, ClassVar, Literal, Self, get_args
+
+from torch import nn
+
+from archwright.core.arch import Arch, Value
+from archwright.core.catalog import listed
+from archwright.core.decisions import Condition, Decision, DecisionSpace
+from archwright.core.errors import InvalidArchError, InvalidValueError
+from archwright.nn.choice import Chooser
+from archwright.nn.choice.modules import SummedInputs
+from archwright.nn.ops import darts as ops
+from archwright.nn.ops.pooling import GlobalAvgPool2d
+from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
+from archwright.spaces.base import Space
+from archwright.spaces.darts.genotypes import (
+    CELLS,
+    FIRST_NODE,
+    OPS,
+    PRIMITIVES,
+    Edges,
+    checked_edge,
+    genotype_text,
+    parse_genotype,
+    place,
+)
+
+FormName = Literal["cifar", "imagenet"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How cells are stacked.
+
+    Attributes:
+        channels: Width of the first cells.
+        cells: How many, the reduction cells included.
+        smallest: Shortest side of an image in pixels.
+    """
+
+    channels: int
+    cells: int
+    smallest: int
+
+
+FORMS: dict[FormName, Form] = {"cifar": Form(36, 20, 8), "imagenet": Form(48, 14, 64)}
+SEARCH_CHANNELS, SEARCH_CELLS = 16, 8
+MIN_CELLS = 3
+"""With fewer the network would lack a normal or a reduction cell."""
+
+MAX_NODES = 8
+"""States are then 0 to 9: one digit each in the names of edges."""
+
+
+class DartsCells(Space):
+    """What `darts` and `snas` share: networks of normal and reduction cells.
+
+    A cell has two inputs, the outputs of the two cells before, and four nodes, each the sum of edges from earlier
+    states; its output joins the nodes. Cells at one and at two thirds of the depth are reduction cells: they halve the
+    image and double the width. All cells of a kind are the same.
+
+    Args:
+        input_shape: (channels, height, width).
+        n_classes: Number of classes.
+        form: "cifar" begins with one 3x3 convolution, "imagenet" with three of stride 2 (from 64 pixels a side on, and
+            by default there).
+        channels: Width of the first cells; 36 and 48 by default, as the papers retrain.
+        cells: How many cells; 20 and 14 by default, at least 3.
+        nodes: Nodes of a cell, 1 to 8; the papers have 4.
+        affine: Whether batch norms in cells scale and shift. Without, batch norms also follow the poolings.
+    """
+
+    input_shape = (3, 32, 32)
+    n_classes = 10
+
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int] | None = None,
+        n_classes: int | None = None,
+        form: FormName | None = None,
+        channels: int | None = None,
+        cells: int | None = None,
+        nodes: int = 4,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(input_shape=input_shape, n_classes=n_classes)
+        if len(self.input_shape) != 3:
+            raise InvalidValueError(
+                f"space {self.name!r} takes images (channels, height, width), not the shape {self.input_shape}"
+            )
+        side = min(self.input_shape[1:])
+        if form is not None and form not in get_args(FormName):
+            raise InvalidValueError(f"form is {form!r}; choose one of {', '.join(get_args(FormName))}")
+        self.form: FormName = form or ("imagenet" if side >= FORMS["imagenet"].smallest else "cifar")
+        if side < FORMS[self.form].smallest:
+            raise InvalidValueError(
+                f"space {self.name!r} takes images of at least {FORMS[self.form].smallest} pixels a side in its form "
+                f"{self.form}, not {side}"
+            )
+        for name, value, smallest, largest in (
+            ("channels", channels, 2, None),
+            ("cells", cells, MIN_CELLS, None),
+            ("nodes", nodes, 1, MAX_NODES),
+        ):
+            if value is not None:
+                _check_whole(name, value, smallest, largest)
+        # kept as they were given: with another input size the form's own numbers apply
+        self._given: dict[str, Any] = {"form": form, "channels": channels, "cells": cells}
+        self.channels = channels or FORMS[self.form].channels
+        self.n_cells = cells or FORMS[self.form].cells
+        self.nodes, self.affine = nodes, bool(affine)
+
+    def args(self) -> dict[str, Any]:
+        return super().args() | self._given | {"nodes": self.nodes, "affine": self.affine}
+
+    def input_forms(self) -> list[str]:
+        cifar, imagenet = FORMS["cifar"], FORMS["imagenet"]
+        return [
+            f"{imagenet.smallest} pixels a side and more: form imagenet, {imagenet.cells} cells, halved five times",
+            f"{cifar.smallest} to {imagenet.smallest - 1} pixels: form cifar, {cifar.cells} cells, halved twice",
+        ]
+
+    def search_form(self) -> Self:
+        """Without affine batch norms; 8 cells that begin with 16 channels where the space has its form's own size."""
+        return self.with_args(
+            affine=False,
+            channels=self._given["channels"] or SEARCH_CHANNELS,
+            cells=self._given["cells"] or SEARCH_CELLS,
+        )
+
+    # ── the network ───────────────────────────────────────────────────────────────────────────────
+
+    def network(self, choose: Chooser) -> nn.Module:
+        stems = _cifar_stem(self.input_shape[0], 3 * self.channels)
+        if self.form == "imagenet":
+            stems = _imagenet_stems(self.input_shape[0], self.channels)
+        before_last, last = (self.channels,) * 2 if self.form == "imagenet" else (3 * self.channels,) * 2
+        # at which cells' inputs the image is half of that before
+        width, is_halved, cells = self.channels, self.form == "imagenet", []
+        for i in range(self.n_cells):
+            kind = "reduce" if i in self.reductions else "normal"
+            width *= 2 if kind == "reduce" else 1
+            cells.append(self._cell(choose, kind, before_last, last, width, is_halved))
+            before_last, last, is_halved = last, self.nodes * width, kind == "reduce"
+        return TwoInputNetwork(stems, cells, nn.Sequential(GlobalAvgPool2d(), nn.Linear(last, self.n_classes)))
+
+    @property
+    def node_numbers(self) -> range:
+        """Numbers of a cell's nodes; 0 and 1 are its inputs."""
+        return range(FIRST_NODE, FIRST_NODE + self.nodes)
+
+    @property
+    def reductions(self) -> tuple[int, int]:
+        """Numbers of the reduction cells."""
+        return self.n_cells // 3, 2 * self.n_cells // 3
+
+    def _cell(
+        self, choose: Chooser, kind: str, before_last: int, last: int, width: int, is_halved: bool
+    ) -> TwoInputCell:
+        reader = ops.factorized_reduce if is_halved else ops.relu_conv_bn
+        return TwoInputCell(
+            reader(before_last, width, affine=self.affine),
+            ops.relu_conv_bn(last, width, affine=self.affine),
+            [self._node(choose, kind, node, width) for node in self.node_numbers],
+        )
+
+    @abstractmethod
+    def _node(self, choose: Chooser, kind: str, node: int, width: int) -> nn.Module:
+        """The sum of a node's edges."""
+
+    def _edge(self, choose: Chooser, kind: str, node: int, width: int, source: int) -> nn.Module:
+        stride, affine = 2 if kind == "reduce" and source < FIRST_NODE else 1, self.affine
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "none": partial(ops.none, stride),
+            "max_pool_3x3": partial(ops.max_pool, width, stride=stride, affine=affine),
+            "avg_pool_3x3": partial(ops.avg_pool, width, stride=stride, affine=affine),
+            "skip_connect": partial(ops.skip_connect, width, stride=stride, affine=affine),
+            "sep_conv_3x3": partial(ops.sep_conv, width, 3, stride=stride, affine=affine),
+            "sep_conv_5x5": partial(ops.sep_conv, width, 5, stride=stride, affine=affine),
+            "dil_conv_3x3": partial(ops.dil_conv, width, 3, stride=stride, affine=affine),
+            "dil_conv_5x5": partial(ops.dil_conv, width, 5, stride=stride, affine=affine),
+        }
+        return choose.op(edge_name(kind, source, node), {op: makers[op] for op in self.ops})
+
+    # ── names of cells ────────────────────────────────────────────────────────────────────────────
+
+    ops: ClassVar[tuple[str, ...]]
+
+    def code(self, arch: Mapping[str, Value]) -> str:
+        """The genotype in the notation of `spaces.darts.genotypes`."""
+        self.row(arch)
+        return genotype_text(
+            {kind: tuple(self._edges(arch, kind, node) for node in self.node_numbers) for kind in CELLS}
+        )
+
+    def parse(self, code: str) -> Arch:
+        """The arch of a genotype, in the short notation or as the released code prints it.
+
+        Raises:
+            InvalidArchError: If it is none of this space; names the cell and node.
+        """
+        values: dict[str, Value] = {}
+        for kind, cell in parse_genotype(code, self.nodes).items():
+            for node, edges in zip(self.node_numbers, cell, strict=True):
+                values |= self._values(kind, node, _by_source(kind, node, edges))
+        arch = Arch(values)
+        self.row(arch)
+        return arch
+
+    def _edges(self, arch: Mapping[str, Value], kind: str, node: int) -> Edges:
+        """The edges of a node that are not `none`."""
+        pairs = ((arch.get(edge_name(kind, source, node), "none"), source) for source in range(node))
+        return tuple((str(op), source) for op, source in pairs if op != "none")
+
+    @abstractmethod
+    def _values(self, kind: str, node: int, edges: Mapping[int, str]) -> dict[str, Value]:
+        """The decisions of a node with these operations by source."""
+
+
+@listed(
+    "space",
+    "darts",
+    summary="DARTS: normal and reduction cell of 4 nodes, two inputs a node, 7 operations; 1.08e18 archs",
+    source="Liu et al., ICLR 2019, arXiv:1806.09055",
+)
+class Darts(DartsCells):
+    """DARTS: each node keeps two of its inputs, each with one of seven operations: (180 * 7^8)^2 archs.
+
+    The eighth operation, `none`, takes part in the search only: there an edge's other weights sum to less than 1.
+    Arguments are those of `DartsCells`.
+    """
+
+    ops = OPS
+
+    def declare(self) -> DecisionSpace:
+        return DecisionSpace(
+            [decision for kind in CELLS for node in self.node_numbers for decision in _node_decisions(kind, node)]
+        )
+
+    def _node(self, choose: Chooser, kind: str, node: int, width: int) -> nn.Module:
+        made: nn.Module = choose.inputs(
+            node_name(kind, node), node, 2, lambda source: self._edge(choose, kind, node, width, source)
+        )
+        return made
+
+    def _values(self, kind: str, node: int, edges: Mapping[int, str]) -> dict[str, Value]:
+        if "none" in edges.values():
+            raise InvalidArchError(
+                f"{place(kind, node)}: a cell of DARTS has no edge 'none'; choose one of {', '.join(OPS)}, "
+                "or use the space 'snas'"
+            )
+        if len(edges) != 2:
+            raise InvalidArchError(f"{place(kind, node)}: it has {len(edges)} edges; give two, from different states")
+        names = {edge_name(kind, source, node): op for source, op in edges.items()}
+        return {node_name(kind, node): tuple(edges), **names}
+
+
+@listed(
+    "space",
+    "snas",
+    summary="SNAS: DARTS's two cells with any of 8 operations, none included, on all 14 edges; 1.93e25 archs",
+    source="Xie et al., ICLR 2019, arXiv:1812.09926",
+)
+class Snas(DartsCells):
+    """SNAS: every edge of both cells has one of eight operations, `none` among them: 8^28 archs.
+
+    A node may end up with any number of inputs; one without any is zero. Arguments are those of `DartsCells`.
+    """
+
+    ops = PRIMITIVES
+
+    def declare(self) -> DecisionSpace:
+        names = [
+            edge_name(kind, source, node) for kind in CELLS for node in self.node_numbers for source in range(node)
+        ]
+        return DecisionSpace([Decision(name, PRIMITIVES) for name in names])
+
+    def _node(self, choose: Chooser, kind: str, node: int, width: int) -> nn.Module:
+        sources = range(node)
+        return SummedInputs(sources, {str(j): self._edge(choose, kind, node, width, j) for j in sources})
+
+    def _values(self, kind: str, node: int, edges: Mapping[int, str]) -> dict[str, Value]:
+        return {edge_name(kind, source, node): edges.get(source, "none") for source in range(node)}
+
+
+def node_name(kind: str, node: int) -> str:
+    """The decision about which states a node reads."""
+    return f"{kind}.node{node}"
+
+
+def edge_name(kind: str, source: int, node: int) -> str:
+    """The decision about the operation of an edge."""
+    return f"{kind}.edge{source}{node}"
+
+
+def _node_decisions(kind: str, node: int) -> list[Decision]:
+    subsets = tuple(combinations(range(node), 2))
+    found = [Decision(node_name(kind, node), subsets, "inputs")]
+    for source in range(node):
+        kept = tuple(subset for subset in subsets if source in subset)
+        when = () if kept == subsets else ((Condition(node_name(kind, node), kept),),)
+        found.append(Decision(edge_name(kind, source, node), OPS, when=when))
+    return found
+
+
+def _by_source(kind: str, node: int, edges: Edges) -> dict[int, str]:
+    """Operations by source, ascending; a state is read once."""
+    found: dict[int, str] = {}
+    for op, source in sorted(edges, key=lambda edge: edge[1]):
+        checked_edge(kind, node, op, source)
+        if source in found:
+            raise InvalidArchError(f"{place(kind, node)}: it reads state {source} twice; give two different states")
+        found[source] = op
+    return found
+
+
+def _cifar_stem(n_in: int, width: int) -> list[nn.Module]:
+    return [nn.Sequential(nn.Conv2d(n_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))]
+
+
+def _imagenet_stems(n_in: int, width: int) -> list[nn.Module]:
+    """A quarter of the image, and half of that."""
+    half = width // 2
+    return [
+        nn.Sequential(
+            nn.Conv2d(n_in, half, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(half),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(half, width, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(width),
+        ),
+        nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width)),
+    ]
+
+
+def _check_whole(name: str, value: object, smallest: int, largest: int | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < smallest or value > (largest or value):
+        accepted = f"at least {smallest}" if largest is None else f"{smallest} to {largest}"
+        raise InvalidValueError(f"{name} is {value!r}; give a whole number, {accepted}")

@@ -76,6 +76,12 @@ def test_opening_leaves_the_folder_alone(folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def unfinish(copy: Path) -> None:
+    """A change to a run that is not that far yet."""
+    (copy / "checkpoints" / "supernet.safetensors").unlink()
+    (copy / "result.json").unlink()
+
+
 def set_record(key: str, value: object) -> Callable[[Path], object]:
     """A change of run.json, or with a dot of its config."""
 
@@ -83,6 +89,7 @@ def set_record(key: str, value: object) -> Callable[[Path], object]:
         record = json.loads((copy / "run.json").read_text())
         holder = record["config"] if key.startswith("config.") else record
         holder[key.removeprefix("config.")] = value
+        del record["sha256"]
         (copy / "run.json").write_text(json.dumps(record))
 
     return change
@@ -92,7 +99,11 @@ def set_record(key: str, value: object) -> Callable[[Path], object]:
     ("change", "message"),
     [
         (lambda copy: (copy / "run.json").unlink(), "holds no run (there is no run.json)"),
-        (lambda copy: (copy / "checkpoints" / "supernet.safetensors").unlink(), "is not trained yet; finish the run"),
+        (
+            lambda copy: (copy / "checkpoints" / "supernet.safetensors").unlink(),
+            "is gone, which holds the trained supernet",
+        ),
+        (unfinish, "is not trained yet; finish the run"),
         (lambda copy: (copy / "checkpoints" / "supernet.safetensors").write_bytes(b"x" * 100), "supernet.safetensors"),
         (set_record("recipe", "darts"), "is a run of darts; only spos leaves a supernet"),
         (set_record("config.data_sha256", "0" * 64), "the data digits are not those"),
@@ -216,7 +227,11 @@ def test_the_published_table(shared_data: Callable[[str], Path]) -> None:
     [
         ("", None, "has no column 'arch'; its columns: none"),
         ("cell,accuracy\n1,2\n", None, "has no column 'arch'; its columns: cell, accuracy"),
-        ("arch,mean\n1,2\n", None, "none of the columns test200_c10, accuracy, test, top1_accuracy; name one"),
+        (
+            "arch,mean\n1,2\n",
+            None,
+            "none of the columns test200_c10, accuracy, test, top1_accuracy, perplexity; name one",
+        ),
         ("arch,mean\n1,2\n", "men", "has no column 'men'; name one with --column: arch, mean"),
         ("arch,test\n1,good\n", None, "line 2: test is 'good'; give a finite number"),
         ("arch,test\n1,nan\n", None, "line 2: test is 'nan'; give a finite number"),

@@ -32,6 +32,7 @@ from archwright.export.preprocessing import input_metadata
 from archwright.export.weights import save_weights
 from archwright.reports.page import write_page
 from archwright.result import Result
+from archwright.runs.files import are_unchanged, digest
 from archwright.runs.run import Run
 from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
@@ -43,6 +44,7 @@ from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 
 RESULT_FORMAT = 1
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -162,10 +164,13 @@ def _conclude(
 ) -> None:
     """Write the page and the record."""
     record["ledger"] = run.ledger
+    products: list[str] = []
     if run.folder is not None:
         _write_page(run, record, trials, curves)
+        made = [name for name in ("arch.json", *EXPORT_FORMATS.values()) if name not in record["not_exported"]]
+        products = [PAGE, *(f"best/{name}" for name in made)]
     record["ledger"] = run.ledger
-    run.finish(record)
+    run.finish(record, products=products)
 
 
 def _random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResult:
@@ -287,8 +292,14 @@ def _export_and_measure(
 
 
 def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> dict[str, str]:
-    """best/: arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name."""
-    with run.phase("export", total=4) as phase:
+    """best/: arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name.
+
+    All are made again where one that was made is gone; one that was changed is refused.
+    """
+    phase = run.phase("export", total=4)
+    if phase.is_done and run.folder is not None and not are_unchanged(run.folder, phase.result.get("sha256", {})):
+        phase.reopen()
+    with phase:
         if not phase.is_done:
             run.path("best").mkdir(exist_ok=True)
             metadata = input_metadata(task.class_names, task.preprocessing)
@@ -304,7 +315,9 @@ def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) 
                     missing[path.name] = reason
                     run.log(f"{path.name} is not written: {reason}")
                 phase.advance(done)
-            phase.finish(state={"missing": missing})
+            names = [name for name in ("arch.json", *EXPORT_FORMATS.values()) if name not in missing]
+            made = {f"best/{name}": digest(run.path(f"best/{name}")) for name in names}
+            phase.finish(state={"missing": missing, "sha256": made})
         outcome: Any = phase.result
     return dict(outcome.get("missing", {}))
 
@@ -319,7 +332,7 @@ def _write_page(
         "architecture": [{"name": name, "value": value} for name, value in record["arch"].items()],
         "training": curves,
     }
-    write_page(run.path("report.html"), document)
+    write_page(run.path(PAGE), document)
 
 
 def _plain_trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:

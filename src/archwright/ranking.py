@@ -32,7 +32,7 @@ STORE = "rank.sqlite"
 """Where a run's folder keeps the networks that were trained as truth."""
 
 TRAIN = "train"
-COLUMNS = ("test200_c10", "accuracy", "test", "top1_accuracy")
+COLUMNS = ("test200_c10", "accuracy", "test", "top1_accuracy", "perplexity")
 """Columns of a table that are taken for the truth, in this order, where none is named."""
 
 N_NAMED = 3
@@ -56,15 +56,15 @@ def rank_run(
             `rank.sqlite`, so that an interrupted ranking goes on), else a CSV file, may be gzipped, with the column
             `arch`.
         column: Column of the table; the first of `COLUMNS` by default. Where more is better for the run's metric, it
-            has to be for the column.
+            has to be for the column, and where less is, less.
         n: How many distinct architectures, uniform over the space; all of them where it has fewer.
         seed: Draws them, and what is random in their training and in the intervals.
         part: What the supernet scores on; the test part is for reproducing published figures only.
         progress: Where to show how far it is.
 
     Returns:
-        `correlations`, and: "baselines" (Kendall's τ of multiply–accumulates alone), "metric", "truth", "archs" (code,
-        score, truth and multiply–accumulates of each).
+        `correlations`, and: "baselines" (Kendall's τ of more multiply–accumulates with better), "metric", "truth",
+        "archs" (code, score, truth and multiply–accumulates of each).
 
     Raises:
         UsageError: If the folder holds no trained supernet, or the table cannot be used.
@@ -94,8 +94,9 @@ def rank_run(
         {"arch": space.code(arch), "score": score, "truth": right, "macs": int(cost)}
         for arch, score, right, cost in zip(archs, scores, true, macs, strict=True)
     ]
+    better = true if opened.task.direction == "max" else [-value for value in true]
     described = {"metric": metric, "part": part, "truth": str(truth), "column": column, "seed": seed}
-    return {**found, "baselines": {"macs": kendall(macs, true)}, **described, "archs": lines}
+    return {**found, "baselines": {"macs": kendall(macs, better)}, **described, "archs": lines}
 
 
 def read_truth(path: Path, space: Space, column: str | None = None) -> tuple[dict[Arch, float], str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from archwright.core.arch import Arch
 from archwright.core.errors import RunFolderError
@@ -17,7 +17,9 @@ from archwright.costs.measuring import latency_lines, limit_line
 from archwright.export.files import EXPORT_FORMATS, check_format, write_export
 from archwright.export.weights import load_weights
 from archwright.runs.files import read_json
+from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.run import Run
+from archwright.runs.status import check_products
 from archwright.spaces.base import Space
 from archwright.spaces.opening import Architecture, open_architecture
 from archwright.training.checkpoint import load_network
@@ -58,14 +60,15 @@ class Result:
 def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
     """The result of a run that is finished already; `phase` is the one that trained its network."""
     record: Any = run.result
-    network = _load_winner(space, Arch.from_json(record["arch"]), run.phase(phase).restore())
+    network = _load_winner(run, phase, space, Arch.from_json(record["arch"]))
     trials = run.store().trials() if "n_evaluated" in record else ()
     return Result(record, space, network, tuple(trials), run.folder)
 
 
-def _load_winner(space: Space, arch: Arch, stored: tuple[dict[str, Tensor], Any] | None) -> nn.Module:
+def _load_winner(run: Run, phase: str, space: Space, arch: Arch) -> nn.Module:
+    stored, path = run.phase(phase).restore(), run.path(f"{CHECKPOINTS}/{phase}.safetensors")
     if stored is None:
-        raise RunFolderError("the winner's weights are gone from the run's checkpoints; restore them from a copy")
+        raise RunFolderError(f"{path} is gone, which holds the winner's weights; restore it from a copy")
     network = space.build(arch)
     load_network(network, stored[0])
     return network.eval()
@@ -79,6 +82,7 @@ def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
     """
     if not (folder / "result.json").exists():
         raise RunFolderError(f"{folder} holds no finished run (there is no result.json); finish it with --resume first")
+    check_products(folder)
     read_json(folder / "result.json")
     found = open_architecture(str(folder / "best" / "arch.json"))
     network = found.space.build(found.arch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +15,9 @@ import pytest
 import torch
 
 from archwright.core.errors import InvalidArchError, InvalidValueError, RunFolderError, UnknownNameError
+from archwright.export.files import EXPORT_FORMATS
 from archwright.recipes import SposConfig, TrainConfig, train
-from archwright.result import Result, open_winner
+from archwright.result import Result, export_run, open_winner
 from archwright.runs.phase import Phase
 from archwright.runs.run import open_run
 from archwright.spaces import SposSpace, arch_document
@@ -177,3 +179,31 @@ def test_presets(smoke_config: Callable[[int], SposConfig]) -> None:
         TrainConfig.preset("fast", (1, 8, 8))
     with pytest.raises(InvalidValueError, match="threads is 0; give at least 1"):
         TrainConfig(threads=0)
+
+
+@pytest.mark.parametrize("format", EXPORT_FORMATS)
+def test_exporting_again_gives_the_same_bytes(done: Result, tmp_path: Path, format: str) -> None:
+    """So a run whose files were exported again is not one whose files were changed."""
+    assert done.folder is not None
+    path = export_run(done.folder, format, tmp_path / "again")
+    assert path.read_bytes() == (done.folder / "best" / EXPORT_FORMATS[format]).read_bytes()
+
+
+def test_a_changed_arch_is_not_exported(done: Result, tmp_path: Path) -> None:
+    """Also where the weights would fit another architecture."""
+    assert done.folder is not None
+    shutil.copytree(done.folder, tmp_path / "run")
+    path = tmp_path / "run" / "best" / "arch.json"
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(RunFolderError, match=r"best/arch\.json was changed after the run"):
+        export_run(tmp_path / "run", "safetensors", tmp_path / "again")
+
+
+def test_a_deleted_export_is_made_again(done: Result, tmp_path: Path) -> None:
+    """The finished run is gone through once more; nothing is trained."""
+    assert done.folder is not None
+    folder = tmp_path / "run"
+    shutil.copytree(done.folder, folder)
+    (folder / "best" / "model.onnx").unlink()
+    train(_config(steps=40), digits(), out=folder, resume=True)
+    assert differences(folder, done.folder, ()) == []

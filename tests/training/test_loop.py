@@ -226,6 +226,34 @@ def test_ema_decides_the_final_weights(toy: ImageTask, two_paths: Build) -> None
     assert _bits(networks[0]) == _bits(networks[1]) != _bits(networks[2])
 
 
+class WithHead(nn.Module):
+    """A linear classifier and a second head that is only trained with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.other, self.kept = nn.Linear(300, 3), nn.Linear(300, 3), None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept = self.other(x.flatten(1)) if self.training else None
+        return self.head(x.flatten(1))  # type: ignore[no-any-return]
+
+    def added_loss(self, loss_of: Callable[[Tensor], Tensor]) -> Tensor | None:
+        kept, self.kept = self.kept, None
+        return None if kept is None else 0.4 * loss_of(kept)
+
+
+def test_what_a_network_adds_to_the_loss_is_trained(toy: ImageTask) -> None:
+    """A head of weight 0.4 moves as one alone at 0.4 times the rate."""
+    networks = [WithHead() for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    networks[1].head.load_state_dict(networks[0].other.state_dict())
+    config = replace(CONFIG, momentum=0.0, weight_decay=0.0)
+    fit(networks[0], toy, config, seed=0)
+    networks[1].added_loss = lambda loss_of: None  # type: ignore[method-assign]
+    fit(networks[1], toy, replace(config, learning_rate=0.4 * config.learning_rate), seed=0)
+    assert torch.allclose(networks[0].other.weight, networks[1].head.weight, atol=1e-5)
+
+
 class Exploding(nn.Module):
     """Its output becomes infinite in the sixth call."""
 

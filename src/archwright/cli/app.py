@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from archwright import __version__
-from archwright.cli import cost, describe, export, listing, profile, rank, search, status, train
+from archwright.cli import cost, describe, draw, export, listing, profile, rank, search, status, train
 from archwright.cli.boundary import guarded
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "list": listing.list_names,
     "describe": describe.describe,
     "cost": cost.cost,
+    "draw": draw.draw,
     "train": train.train,
     "profile": profile.profile,
     "rank": rank.rank,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from archwright.core.config import parse_quantity
-from archwright.core.errors import InvalidValueError
+from archwright.core.errors import InvalidValueError, UsageError
 
+DATA_PREFIX = "data."
+DATA_FLAGS = {"spec": "--data", "seed": "--seed", "val_images": "--val-images", "input_shape": "--input"}
 DEFAULT_DATA, DEFAULT_PRESET, DEFAULT_SEED = "digits", "quick", 0
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -20,7 +22,10 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="D",
-        help=f"digits, mnist5k, npz:PATH, folder:PATH or torchvision:NAME:ROOT.  [default: {DEFAULT_DATA}]",
+        help=(
+            "digits, mnist5k, npz:PATH, folder:PATH, torchvision:NAME:ROOT, text:PATH or pydoc.  "
+            f"[default: {DEFAULT_DATA}]"
+        ),
     ),
 ]
 ValImages = Annotated[
@@ -39,6 +44,11 @@ Preset = Annotated[
         help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
     ),
 ]
+ArchSpec = Annotated[str, typer.Argument(metavar="ARCH", help="A published name, an arch.json, or SPACE:CODE.")]
+ArchInput = Annotated[
+    str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
+]
+Classes = Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help=f"Fixes all that is random.  [default: {DEFAULT_SEED}]")
 ]
@@ -52,7 +62,10 @@ Threads = Annotated[
 Device = Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu or cuda.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the estimate.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the recipe; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Any setting of the recipe, or of the data as data.KEY; repeatable."
+    ),
 ]
 
 
@@ -103,6 +116,22 @@ def parse_data_options(val_images: str | None, input_shape: str | None) -> dict[
             raise InvalidValueError(f"--input is {input_shape!r}; give channels x height x width, like 3x224x224")
         options["input_shape"] = shape
     return options
+
+
+def split_settings(settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Those of the recipe, and those of the data (`data.KEY`), which are without their prefix.
+
+    >>> split_settings({"n_draws": "2", "data.tokens": "20"})
+    ({'n_draws': '2'}, {'tokens': '20'})
+
+    Raises:
+        UsageError: If one of the data has an option of its own.
+    """
+    for name, option in DATA_FLAGS.items():
+        if DATA_PREFIX + name in settings:
+            raise UsageError(f"--set names {DATA_PREFIX + name!r}; use {option}")
+    own = {name: value for name, value in settings.items() if not name.startswith(DATA_PREFIX)}
+    return own, {name.removeprefix(DATA_PREFIX): settings[name] for name in settings if name not in own}
 
 
 def parse_assignments(option: str, texts: Iterable[str]) -> dict[str, str]:

@@ -32,6 +32,7 @@ from archwright.cli.options import (
     parse_assignments,
     parse_data_options,
     parse_limits,
+    split_settings,
 )
 from archwright.cli.text import print_lines
 from archwright.core import catalog
@@ -111,7 +112,8 @@ def search(
     limits = parse_limits(limit or (), macs=max_macs, params=max_params, latency_ms=max_latency_ms)
     fields = {"limits": limits or None, "seed": seed, "space": space, "threads": threads, "device": device}
     given = {name: value for name, value in fields.items() if value is not None}
-    settings, data_options = parse_assignments("--set", set_ or ()), parse_data_options(val_images, input_)
+    settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
+    data_options |= parse_data_options(val_images, input_)
     request = Request(recipe, data, preset, given, settings, data_options)
     check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
     if workers < 1:
@@ -154,11 +156,12 @@ def execute(
     run_recipe = load()
     with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress
-        from archwright.tasks import open_task
+        from archwright.tasks import open_task, smoke_options
 
         stored = _stored_config(out) if resume else {}
         data = request.data or str(stored.get("data", DEFAULT_DATA))
-        data_options = {**stored.get("data_options", {}), **request.data_options}
+        small = smoke_options(data) if request.preset == "smoke" and not stored else {}
+        data_options = {**small, **stored.get("data_options", {}), **request.data_options}
         seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
         task = open_task(data, seed=seed, **data_options)
         config = effective_config(request, run_recipe.config, stored, task.input_shape)

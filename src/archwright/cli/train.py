@@ -20,6 +20,7 @@ from archwright.cli.options import (
     ValImages,
     parse_assignments,
     parse_data_options,
+    split_settings,
 )
 from archwright.cli.search import Request, check_options, execute, new_folder
 from archwright.core.errors import UsageError
@@ -47,13 +48,13 @@ def train(
     set_: Settings = None,
 ) -> None:
     """Train, test and export one fixed architecture."""
-    settings = parse_assignments("--set", set_ or ())
+    settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
     check_options(settings, seed=seed, threads=threads, resume=resume, out=out)
     if arch is None and not (resume and out is not None and (out / "run.json").exists()):
         raise UsageError("ARCH is missing; give a published name, the path of an arch.json, or SPACE:CODE")
     fields = {"arch": arch, "seed": seed, "threads": threads, "device": device}
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
-    request = Request("train", data, preset, given, settings, parse_data_options(val_images, input_))
+    request = Request("train", data, preset, given, settings, data_options | parse_data_options(val_images, input_))
     execute(request, _load, out or new_folder("train"), resume, dry_run)
 
 

@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from archwright.costs.memory import MemoryAccount
 from archwright.nn.choice.extract import active_state
 from archwright.nn.choice.modules import active_modules
+from archwright.nn.inputs import example_inputs
 from archwright.nn.meta import described, shape_only
 
 FREE_BY_CONVENTION = (
@@ -106,14 +107,14 @@ def count(
     _count_state(module, result)
     parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
     replaced = {name: described(t) for name, t in (parameters | buffers).items() if not t.is_meta}
-    images = torch.empty((1, *input_shape), device="meta")
+    inputs = example_inputs(module, input_shape, 1, device="meta")
     account: MemoryAccount | None = None
     if memory:
         weights, others = ([replaced.get(name, t) for name, t in named.items()] for named in (parameters, buffers))
-        account = MemoryAccount(images, weights, others)
+        account = MemoryAccount(inputs, weights, others)
     counting = _Counting(result, transposed_by_input, account)
     with _eval_mode(module), torch.no_grad(), _tracked(module, counting), counting:
-        outputs = functional_call(module, replaced, (images,))
+        outputs = functional_call(module, replaced, (inputs,))
     if account is not None:
         account.finish(outputs)
         _add_memory(result, account)

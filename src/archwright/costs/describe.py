@@ -13,6 +13,7 @@ from archwright.core.decisions import Rows
 from archwright.costs.count import count
 from archwright.costs.limits import lowest_row
 from archwright.costs.table import COLUMNS, tables_of
+from archwright.nn.inputs import n_tokens_of
 from archwright.spaces.base import Space
 
 
@@ -39,6 +40,7 @@ def cost(
     with torch.device("meta"):
         network = sized.build(arch)
     counted = count(network, sized.input_shape)
+    n_steps = sized.input_shape[0] if n_tokens_of(network) is not None else None
     return {
         "arch": space.code(arch),
         "space": space.name,
@@ -50,6 +52,7 @@ def cost(
         "activation_peak_bytes": counted.activation_peak_bytes,
         "model_size_bytes": counted.model_size_bytes,
         "uncounted": counted.uncounted,
+        **({} if n_steps is None else {"macs_per_token": counted.macs // n_steps}),
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -25,7 +25,11 @@ from archwright.costs.lookup import SpaceTable
 from archwright.costs.scopes import Probabilities
 from archwright.export.folding import fold_batch_norms
 from archwright.export.onnx import export_onnx, onnx_session
+from archwright.nn.inputs import example_inputs
 from archwright.spaces.base import Space
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Backend = Literal["onnxruntime", "torch"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -91,9 +95,9 @@ def measure_latency(
     plain = copy.deepcopy(network).eval().requires_grad_(False).to("cpu", torch.float32)
     plain = plain.to(memory_format=torch.contiguous_format)
     fold_batch_norms(plain)
-    images = torch.from_numpy(_images(batch, input_shape))
+    inputs = example_inputs(plain, input_shape, batch, rng=np.random.default_rng(0))
     with _threads(threads), torch.inference_mode():
-        times = _timed(lambda: plain(images), warmup, repeats)
+        times = _timed(lambda: plain(inputs), warmup, repeats)
     return _latency(times, threads, backend)
 
 
@@ -114,7 +118,7 @@ def time_onnx(
     """
     _check("onnxruntime", batch=batch, threads=threads, repeats=repeats, warmup=warmup + 1)
     session = onnx_session(path, threads)
-    feed = {session.get_inputs()[0].name: _images(batch, input_shape)}
+    feed = {session.get_inputs()[0].name: _inputs(session, batch, input_shape)}
     return _latency(_timed(lambda: session.run(None, feed), warmup, repeats), threads, "onnxruntime")
 
 
@@ -127,7 +131,10 @@ def _check(backend: str, **numbers: int) -> None:
             raise InvalidValueError(f"{name} is {number - (1 - least)}; give at least {least}")
 
 
-def _images(batch: int, input_shape: Sequence[int]) -> NDArray[np.float32]:
+def _inputs(session: onnxruntime.InferenceSession, batch: int, input_shape: Sequence[int]) -> NDArray[Any]:
+    """Normal numbers; tokens are all 0, the one that every vocabulary has."""
+    if session.get_inputs()[0].type == "tensor(int64)":
+        return np.zeros((batch, *input_shape), dtype=np.int64)
     return np.random.default_rng(0).standard_normal((batch, *input_shape), dtype=np.float32)
 
 

@@ -29,6 +29,7 @@ from archwright.costs.lookup import SpaceTable, fitted
 from archwright.costs.parts import Form, calls_of, form_of, parts_of, signature_of
 from archwright.costs.scopes import Scope, ScopeTables
 from archwright.nn.choice import Supernet
+from archwright.nn.inputs import example_inputs
 from archwright.spaces.base import Space
 
 N_RANKED = 64
@@ -168,7 +169,7 @@ class _Profiler:
         present = [p for p in self.parts if p.path in modules and all(row[c] == k for c, k in p.keys)]
         terms: dict[Scope, list[str]] = {}
         with calls_of(network, {part.path: modules[part.path] for part in present}) as calls, torch.inference_mode():
-            network(torch.zeros(1, *self.space.input_shape))
+            network(example_inputs(network, self.space.input_shape, 1))
         for part in present:
             for arguments in calls.get(part.path, ()):
                 signature = signature_of(modules[part.path], arguments)

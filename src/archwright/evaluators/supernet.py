@@ -21,6 +21,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator
 from archwright.evaluators.chains import Chain, find_chains, running
+from archwright.nn.carrying import Stream
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.nn.sizes import lazies_in
@@ -114,6 +115,8 @@ class SupernetEvaluator(Evaluator):
         self._stages: list[nn.Module] = list(supernet.children()) if type(supernet) is nn.Sequential else [supernet]
         self._columns = [_columns(stage, space) for stage in self._stages]
         self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
+        self._streams, self._stream = [Stream(stage) for stage in self._stages], Stream(supernet)
+        self._is_stream = False  # until the validation part was asked for
         self._norms = [norm for norm in supernet.modules() if isinstance(norm, _BatchNorm)]
         self._shares: bool | None = None
         self._kept: tuple[list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
@@ -205,8 +208,11 @@ class SupernetEvaluator(Evaluator):
             calibration = [stage(batch) for batch in calibration]
         with running(chains, calibrate=False):
             _stop_averaging(stage)
-            validation = [stage(batch) for batch in validation]
-        return calibration, validation
+            outputs = []
+            for i, batch in enumerate(validation):
+                with self._streams[k].batch(goes_on=self._is_stream and i > 0):
+                    outputs.append(stage(batch))
+        return calibration, outputs
 
     def _streamed(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Validation outputs and targets of the active arch, with no output kept between batches."""
@@ -219,8 +225,10 @@ class SupernetEvaluator(Evaluator):
                 self.supernet(self._own(batch))
         _stop_averaging(self.supernet)
         with running(chains, calibrate=False):
-            for batch, targets in self._validation():
-                yield self.supernet(self._own(batch)), targets
+            for i, (batch, targets) in enumerate(self._validation()):
+                with self._stream.batch(goes_on=self._is_stream and i > 0):
+                    outputs = self.supernet(self._own(batch))
+                yield outputs, targets
 
     def _active_chains(self, k: int) -> dict[nn.Sequential, Chain]:
         stage = self._stages[k]
@@ -233,6 +241,8 @@ class SupernetEvaluator(Evaluator):
     # ── data ──────────────────────────────────────────────────────────────────────────────────────
 
     def _calibration(self) -> Iterable[Tensor]:
+        if not self._norms:
+            return []
         if self._kept is not None:
             return self._kept[0]
         config = self.calibration
@@ -243,7 +253,9 @@ class SupernetEvaluator(Evaluator):
     def _validation(self) -> Iterable[tuple[Tensor, Tensor]]:
         if self._kept is not None:
             return self._kept[1]
-        batches = self.task.split(self.part).ordered(self.batch_size)
+        split = self.task.split(self.part)
+        self._is_stream = split.is_stream
+        batches = split.ordered(self.batch_size)
         return ((place_inputs(inputs, self.device, True), targets.to(self.device)) for inputs, targets in batches)
 
     def _inputs(self) -> tuple[list[State], list[State]]:

@@ -21,13 +21,14 @@ from torch import nn
 from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
 from archwright.export.folding import fold_batch_norms
 from archwright.export.reference import plain_copy, random_inputs, relative_difference
+from archwright.nn.inputs import example_inputs, n_tokens_of
 from archwright.runs.files import write_bytes
 
 if TYPE_CHECKING:
     import onnx
     import onnxruntime
 
-INPUT, OUTPUT = "images", "logits"
+INPUT, TOKENS, OUTPUT = "images", "tokens", "logits"
 _BATCH = "batch"
 TOLERANCE = 1e-4
 MAX_BYTES = 1_500_000_000
@@ -65,11 +66,12 @@ def export_onnx(
 ) -> OnnxExport:
     """Write a network as one ONNX file with its weights inside, atomically and silently.
 
-    The file computes float32 eval-mode logits; its input is "images" (N, …) with any N, its output "logits".
+    The file computes float32 eval-mode logits; its input is "images" (N, …) with any N, or int64 "tokens" (N, T) for a
+    network that takes tokens; its output is "logits".
     The network itself is left as it is. Traces of the exporting machine (source paths) are removed.
 
     Args:
-        network: A module that takes one float tensor and returns one.
+        network: A module that takes one tensor and returns one.
         input_shape: Shape of one input without the batch axis, e.g. (3, 32, 32).
         path: File to write; its folder exists.
         metadata: Texts stored in the file, e.g. those of `input_metadata`.
@@ -118,9 +120,9 @@ def onnx_metadata(session: onnxruntime.InferenceSession) -> dict[str, str]:
 
 
 def predict_onnx(
-    session: onnxruntime.InferenceSession, images: NDArray[np.float32], *, batch_size: int = 256
+    session: onnxruntime.InferenceSession, images: NDArray[Any], *, batch_size: int = 256
 ) -> NDArray[np.float32]:
-    """Logits (N, n_classes) of preprocessed images (N, C, H, W), at most `batch_size` at a time."""
+    """Logits of preprocessed images (N, C, H, W) or tokens (N, T), at most `batch_size` at a time."""
     name = session.get_inputs()[0].name
     starts = range(0, max(len(images), 1), batch_size)
     return np.concatenate([np.asarray(session.run(None, {name: images[i : i + batch_size]})[0]) for i in starts])
@@ -146,7 +148,7 @@ def verify_onnx(
     session, reference = onnx_session(path, threads), plain_copy(network)
     worst = 0.0
     for batch in batches:
-        images = random_inputs(input_shape, batch, seed=seed, purpose="verify_onnx")
+        images = random_inputs(reference, input_shape, batch, seed=seed, purpose="verify_onnx")
         with torch.inference_mode():
             expected = reference(torch.from_numpy(images)).numpy()
         difference = relative_difference(predict_onnx(session, images), expected)
@@ -164,7 +166,7 @@ def _translate(network: nn.Module, input_shape: Sequence[int], opset: int) -> on
     # folded here, not by the exporter, which then has half as many nodes to carry through its passes
     fold_batch_norms(plain)
     # batch 2: the exporter would take a batch of 1 for a constant
-    example = torch.zeros((2, *input_shape))
+    example = example_inputs(plain, input_shape, 2)
     # bounded: a strided slice makes torch 2.6 ask for proof that the batch is not the largest integer
     axis = torch.export.Dim(_BATCH, max=2**31 - 1)
     try:
@@ -175,7 +177,7 @@ def _translate(network: nn.Module, input_shape: Sequence[int], opset: int) -> on
                 captured,
                 (),
                 dynamo=True,
-                input_names=[INPUT],
+                input_names=[INPUT if n_tokens_of(plain) is None else TOKENS],
                 output_names=[OUTPUT],
                 opset_version=opset,
                 external_data=False,
@@ -201,7 +203,7 @@ def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     model.ClearField("metadata_props")
     _name_batch_axis(model.graph)
     model.ir_version = min(model.ir_version, _IR_VERSION)
-    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 

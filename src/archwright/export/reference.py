@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from archwright.core.trial import derive_seed
+from archwright.nn.inputs import example_inputs
 
 
 def plain_copy(network: nn.Module) -> nn.Module:
@@ -19,10 +21,13 @@ def plain_copy(network: nn.Module) -> nn.Module:
     return plain.to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
 
 
-def random_inputs(input_shape: Sequence[int], batch: int, *, seed: int, purpose: str) -> NDArray[np.float32]:
-    """Random normal inputs (batch, *input_shape), a function of the three last arguments."""
+def random_inputs(
+    network: nn.Module, input_shape: Sequence[int], batch: int, *, seed: int, purpose: str
+) -> NDArray[Any]:
+    """Random normal numbers or tokens (batch, *input_shape), as the network takes; a function of the last arguments."""
     rng = np.random.default_rng(derive_seed(seed, purpose, batch))
-    return rng.standard_normal((batch, *input_shape), dtype=np.float32)
+    found: NDArray[Any] = example_inputs(network, input_shape, batch, rng=rng).numpy()
+    return found
 
 
 def relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

@@ -45,9 +45,21 @@ In Python:
     logits = network(model.preprocess(images))      # images: uint8 (N, H, W, C)
 """'''
 
+_TEXT_HEADER = '''"""A trained language model, written by archwright: PyTorch source that needs nothing but torch.
+
+On the command line:
+    python model.py WEIGHTS TEXT       the words that most likely follow a text
+    python model.py                    those that follow the most frequent word, with model.safetensors beside this file
+
+In Python:
+    network = model.load("model.safetensors")       # a torch.nn.Module in evaluation mode
+    logits = network(model.encode("a text"))        # (1, T, words): scores of what follows each word
+"""'''
+
 _IMPORTS = {
     "json": "import json",
     "math": "import math",
+    "re": "import re",
     "sys": "import sys",
     "OrderedDict": "from collections import OrderedDict",
     "Mapping": "from collections.abc import Mapping",
@@ -66,12 +78,15 @@ def network_source(
         network: A module without searched parts; its weights are not in the text.
         input_shape: Shape of one input without the batch axis, e.g. (3, 32, 32).
         class_names: One name for each output.
-        preprocessing: How images become inputs, as in `archwright.export.preprocessing`.
+        preprocessing: How images become inputs, as in `archwright.export.preprocessing`, or how texts do, as in
+            `archwright.tasks.language`.
 
     Raises:
         ExportError: If a module cannot be expressed; names its place and class.
     """
-    writer = NetworkWriter(_RESERVED | _defined(_usage()))
+    is_text = preprocessing.get("layout") == "T"
+    usage = _text_usage() if is_text else _usage("standalone")
+    writer = NetworkWriter(_RESERVED | _defined(usage))
     root = writer.expression(network)
     ties = _ties(network)
     functions = _functions(root, writer, "network = " if ties else "return ")
@@ -85,8 +100,8 @@ def network_source(
         *laid_out("CLASS_NAMES = ", numbers if is_numbered else literal(names)),
     ]
     blocks = [*writer.definitions.values(), *map("\n".join, functions)]
-    body = "\n\n\n".join(["\n".join(constants), *blocks, _usage()])
-    return f"{_HEADER}\n\n{_imports(body)}\n\n{body}\n"
+    body = "\n\n\n".join(["\n".join(constants), *blocks, usage])
+    return f"{_TEXT_HEADER if is_text else _HEADER}\n\n{_imports(body)}\n\n{body}\n"
 
 
 def write_source(
@@ -124,7 +139,7 @@ def verify_source(text: str, network: nn.Module, input_shape: Sequence[int], *, 
         ExportError: If the text does not run, its network takes other weights, or the logits differ by more than 1e-5.
     """
     reference = plain_copy(network)
-    inputs = torch.from_numpy(random_inputs(input_shape, 2, seed=seed, purpose="verify_source"))
+    inputs = torch.from_numpy(random_inputs(network, input_shape, 2, seed=seed, purpose="verify_source"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -246,9 +261,17 @@ def _imports(body: str) -> str:
     return "\n".join(["from __future__ import annotations", "", *lines, *tail])
 
 
-def _usage() -> str:
-    text = resources.files("archwright.export").joinpath("standalone.py").read_text("utf-8")
+def _usage(module: str) -> str:
+    text = resources.files("archwright.export").joinpath(f"{module}.py").read_text("utf-8")
     return text[text.index(_MARK) :].partition("\n")[2].strip()
+
+
+def _text_usage() -> str:
+    """That of language models, behind what it shares with images."""
+    shared = _usage("standalone")
+    nodes = {node.name: node for node in ast.parse(shared).body if isinstance(node, ast.FunctionDef)}
+    taken = [ast.get_source_segment(shared, nodes[name]) or "" for name in ("load", "read_safetensors")]
+    return "\n\n\n".join([*taken, _usage("standalone_text")])
 
 
 def _defined(text: str) -> set[str]:

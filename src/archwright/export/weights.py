@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from archwright.core.errors import InvalidValueError, RunFolderError
 from archwright.runs.files import write_bytes
 
 _DIGEST = "sha256"
+_TEXTS = "__metadata__"
 _N_LISTED = 5
 
 
 def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the whole state dict (parameters and buffers) of a network, atomically.
+    """Write the whole state dict (parameters and buffers) of a network, atomically; the same bytes for the same.
 
     A tensor with several names is written under each, so that a plain `load_state_dict(strict=True)` accepts
     the file; loading restores what was tied because the network itself ties it.
@@ -38,7 +40,7 @@ def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str,
         raise InvalidValueError(f"metadata may not name {_DIGEST!r}; it holds the digest of the tensors")
     tensors = {name: _saved(name, tensor) for name, tensor in network.state_dict().items()}
     texts[_DIGEST] = _digest(tensors)
-    write_bytes(Path(path), safetensors.torch.save(tensors, metadata=texts))
+    write_bytes(Path(path), _ordered(safetensors.torch.save(tensors, metadata=texts)))
 
 
 def load_weights(network: nn.Module, path: Path | str) -> dict[str, str]:
@@ -65,6 +67,16 @@ def load_weights(network: nn.Module, path: Path | str) -> dict[str, str]:
         )
     network.load_state_dict(tensors, strict=True)
     return texts
+
+
+def _ordered(data: bytes) -> bytes:
+    """The file with the texts of its header in order; the library writes them in another order each time."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    ordered = {_TEXTS: dict(sorted(header.pop(_TEXTS).items())), **header}
+    text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format keeps tensors aligned
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def _saved(name: str, tensor: object) -> Tensor:

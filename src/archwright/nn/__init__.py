@@ -4,10 +4,12 @@ The layers are torch's own where every size is a plain number and elastic ones w
 """
 
 from archwright.nn.choice import Chooser, Fixed, Selection, Supernet, extract, selection_of
-from archwright.nn.elastic import BatchNorm2d, Concat, Conv2d, Linear
+from archwright.nn.elastic import BatchNorm2d, Concat, Conv2d, Embedding, Linear
 from archwright.nn.ops.classifier import Classifier
+from archwright.nn.ops.language_model import LanguageModel, Regularization
 from archwright.nn.ops.mbconv import MBConv
 from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
+from archwright.nn.ops.recurrent import GRUCell, LSTMCell, Recurrent, RecurrentCell
 from archwright.nn.ops.residual import ResidualBlock
 from archwright.nn.sizes import flattened
 from archwright.nn.source import source_template
@@ -18,11 +20,18 @@ __all__ = [
     "Classifier",
     "Concat",
     "Conv2d",
+    "Embedding",
     "Fixed",
+    "GRUCell",
     "GlobalAvgPool2d",
+    "LSTMCell",
+    "LanguageModel",
     "Linear",
     "LocalAvgPool2d",
     "MBConv",
+    "Recurrent",
+    "RecurrentCell",
+    "Regularization",
     "ResidualBlock",
     "Selection",
     "Supernet",

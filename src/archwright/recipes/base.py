@@ -179,13 +179,13 @@ def image_seconds(
         device: Where.
         batch_size: Images a step.
     """
-    images = place_inputs(torch.zeros(batch_size, *task.input_shape), device, True)
-    targets = torch.zeros(batch_size, dtype=torch.long, device=device)
+    inputs, targets = task.example(batch_size)
+    inputs, targets = place_inputs(inputs, device, True), targets.to(device)
     for _ in range(2):
         steps, forwards = [], []
         for network in networks():
             started = time.perf_counter()
-            loss = task.loss(network(images), targets)
+            loss = task.loss(network(inputs), targets)
             forwards.append(time.perf_counter() - started)
             torch.autograd.backward(loss)
             steps.append(time.perf_counter() - started)

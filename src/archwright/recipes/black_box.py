@@ -21,7 +21,7 @@ from archwright.costs.profiling import ProfileConfig
 from archwright.evaluators.from_scratch import FromScratch, build_seeded
 from archwright.finish import finish
 from archwright.recipes.base import Opened, SearchConfig, estimate_lines, image_seconds, open_search, run_search
-from archwright.recipes.presets import small_training
+from archwright.recipes.presets import small_training, suited
 from archwright.result import Result, reopen
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
@@ -67,7 +67,7 @@ class TrialsConfig(SearchConfig):
 
         Args:
             name: Which.
-            input_shape: (C, H, W) of the data.
+            input_shape: (C, H, W) of images, (T,) of texts.
 
         Raises:
             InvalidValueError: If there is no such preset.
@@ -77,9 +77,10 @@ class TrialsConfig(SearchConfig):
             raise InvalidValueError(f"unknown preset {name!r}; choose {' or '.join(presets)}")
         if name == "smoke":
             profile = ProfileConfig(warmup=1, repeats=5, n_fitted=3, n_checked=1)
-            return cls(training=_small(8, 32), retrain=_small(8, 32), n_draws=1, profile=profile, **presets[name])
+            short = cls(training=_small(8, 32), retrain=_small(8, 32), n_draws=1, profile=profile, **presets[name])
+            return suited(short, input_shape)
         if name == "quick":
-            return cls(training=_small(200), retrain=_small(400), n_draws=3, **presets[name])
+            return suited(cls(training=_small(200), retrain=_small(400), n_draws=3, **presets[name]), input_shape)
         return cls(**presets[name])
 
     @classmethod

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from archwright.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def default_threads() -> int:
@@ -34,6 +39,86 @@ def small_training(*, steps: int, batch_size: int) -> TrainingConfig:
     return replace(
         spos_training(steps), batch_size=batch_size, learning_rate=0.1, nesterov=True, warmup_steps=steps // 20
     )
+
+
+def small_language_training(*, steps: int, batch_size: int) -> TrainingConfig:
+    """For some hundred thousand tokens: Adam, a rate that falls like a cosine, clipped gradients."""
+    return TrainingConfig(
+        steps=steps,
+        batch_size=batch_size,
+        optimizer="adam",
+        learning_rate=0.01,
+        schedule="cosine",
+        warmup_steps=steps // 20,
+        clip_norm=1.0,
+    )
+
+
+def darts_language_training(
+    epochs: float = 8000, *, batch_size: int = 64, weight_decay: float = 8e-7
+) -> TrainingConfig:
+    """SGD at rate 20 of DARTS's released recurrent code (Liu et al., 2019; the numbers of `rnn/train.py`).
+
+    Deviations: the code begins to average the weights when the validation loss has not fallen for five epochs, here the
+    last half is averaged; it draws each window's length about 35, here all are as long as the task says.
+    """
+    return TrainingConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer="sgd",
+        learning_rate=20.0,
+        momentum=0.0,
+        weight_decay=weight_decay,
+        decay_norm_and_bias=True,
+        schedule="constant",
+        average_from=0.5,
+        clip_norm=0.25,
+    )
+
+
+def darts_language_search() -> TrainingConfig:
+    """The weights' training in DARTS's recurrent search (`rnn/train_search.py`): 50 epochs of 256 streams."""
+    return replace(darts_language_training(50, batch_size=256, weight_decay=5e-7), average_from=None)
+
+
+def enas_language_training() -> TrainingConfig:
+    """SGD of ENAS on the Penn Treebank (Pham et al., 2018): rate 20, from epoch 15 on times 0.96 an epoch, clipped."""
+    epochs, kept = 150, 15
+    return TrainingConfig(
+        epochs=epochs,
+        batch_size=64,
+        optimizer="sgd",
+        learning_rate=20.0,
+        momentum=0.0,
+        weight_decay=1e-7,
+        decay_norm_and_bias=True,
+        schedule="step",
+        step_milestones=tuple(epoch / epochs for epoch in range(kept, epochs)),
+        step_gamma=0.96,
+        clip_norm=0.25,
+    )
+
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
+
+def suited(config: Config, input_shape: Sequence[int]) -> Config:
+    """A recipe's short preset for data of that shape: where they are texts, all its trainings are those of texts.
+
+    Steps and batch sizes stay.
+
+    Args:
+        config: The preset for images.
+        input_shape: (C, H, W) of images, (T,) of texts.
+    """
+    if len(input_shape) != 1:
+        return config
+    changed = {
+        field.name: small_language_training(steps=value.steps, batch_size=value.batch_size)
+        for field in fields(config)
+        if isinstance(value := getattr(config, field.name), TrainingConfig) and value.steps is not None
+    }
+    return replace(config, **changed)
 
 
 def duration(seconds: float) -> str:

@@ -23,7 +23,7 @@ from archwright.finish import finish
 from archwright.nn.choice import selection_of
 from archwright.policies.uniform import UniformInCostBins, quantile_edges
 from archwright.recipes.base import SearchConfig, estimate_lines, image_seconds, open_search, run_search
-from archwright.recipes.presets import small_training, spos_training
+from archwright.recipes.presets import small_training, spos_training, suited
 from archwright.result import Result, reopen
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
@@ -76,19 +76,20 @@ class SposConfig(SearchConfig):
             InvalidValueError: If there is no such preset.
         """
         if name == "paper":
-            if min(input_shape[1:]) != PAPER_SIDE:
+            if len(input_shape) != 3 or min(input_shape[1:]) != PAPER_SIDE:
                 return cls()
             return cls(limits=(("macs", 330e6),), bin_edges=PAPER_EDGES)
         if name == "quick":
-            return cls(
+            quick = cls(
                 supernet=replace(small_training(steps=900, batch_size=64), learning_rate=0.05),
                 calibration=CalibrationConfig(batches=2, batch_size=256),
                 evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=3),
                 retrain=small_training(steps=400, batch_size=64),
                 n_draws=3,
             )
+            return suited(quick, input_shape)
         if name == "smoke":
-            return cls(
+            smoke = cls(
                 supernet=small_training(steps=8, batch_size=32),
                 calibration=CalibrationConfig(batches=1, batch_size=64),
                 evolution=EvolutionConfig(population=4, top=2, mutations=2, crossovers=2, generations=1),
@@ -96,6 +97,7 @@ class SposConfig(SearchConfig):
                 n_draws=1,
                 profile=ProfileConfig(warmup=1, repeats=5, n_fitted=3, n_checked=1),
             )
+            return suited(smoke, input_shape)
         raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
 
 

@@ -14,7 +14,14 @@ from archwright.core.trial import derive_seed
 from archwright.evaluators.from_scratch import build_seeded, train_network
 from archwright.finish import effective_config, finish_fixed
 from archwright.recipes.base import image_seconds
-from archwright.recipes.presets import default_threads, duration, small_training, spos_training
+from archwright.recipes.presets import (
+    darts_language_training,
+    default_threads,
+    duration,
+    small_training,
+    spos_training,
+    suited,
+)
 from archwright.result import Result, reopen
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
@@ -54,21 +61,22 @@ class TrainConfig:
         """`smoke` (seconds) and `quick` (minutes) train as a search of that preset retrains its winner; `paper`.
 
         `paper` is the training of SPOS from 64 pixels on (Guo et al., 2020, released code) and that of NAS-Bench-201
-        below (Dong and Yang, 2020: 200 epochs).
+        below (Dong and Yang, 2020: 200 epochs); for texts, that of DARTS's recurrent networks.
 
         Args:
             name: Which.
-            input_shape: (C, H, W) of the data.
+            input_shape: (C, H, W) of images, (T,) of texts.
 
         Raises:
             InvalidValueError: If there is no such preset.
         """
         if name == "paper":
-            return cls(training=_paper_training(min(input_shape[1:])))
+            is_text = len(input_shape) == 1
+            return cls(training=darts_language_training() if is_text else _paper_training(min(input_shape[1:])))
         if name == "quick":
-            return cls(training=small_training(steps=400, batch_size=64))
+            return suited(cls(training=small_training(steps=400, batch_size=64)), input_shape)
         if name == "smoke":
-            return cls(training=small_training(steps=8, batch_size=32))
+            return suited(cls(training=small_training(steps=8, batch_size=32)), input_shape)
         raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
 
 

@@ -70,7 +70,7 @@ def _tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
     for backend in list(latency) or ["latency"]:
         median = _part(latency, backend).get("median")
         text = f"{median:.3g} ms" if is_number(median) else ABSENT
-        tiles.append(_tile("latency", text, f"{backend}, batch 1, median" if latency else "of one image"))
+        tiles.append(_tile("latency", text, f"{backend}, batch 1, median" if latency else "of one input"))
     return tiles
 
 

@@ -27,6 +27,8 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _NO_DIGEST = b"0" * 64
 _FLOAT = "__float__"
+SEAL = "sha256"
+"""The key of a sealed JSON document's digest."""
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -84,6 +86,16 @@ def write_json(path: Path | str, document: Json, *, durable: bool = True) -> Non
         InvalidValueError: If the document holds what JSON has no form for, such as NaN or an array.
     """
     write_text(path, json_text(document, str(path)) + "\n", durable=durable)
+
+
+def write_sealed_json(path: Path | str, document: Mapping[str, Any], *, durable: bool = True) -> None:
+    """As `write_json`, with the SHA-256 of what the document says beside its keys, for `read_sealed_json`."""
+    write_json(path, {SEAL: _seal_of(document, str(path)), **document}, durable=durable)
+
+
+def _seal_of(document: Mapping[str, Any], what: str) -> str:
+    plain = json.loads(json_text(document, what))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def json_text(document: Json, what: str, *, any_float: bool = False) -> str:
@@ -179,6 +191,70 @@ def read_json(path: Path | str) -> Json:
         RunFolderError: If it is missing, unreadable or no strict JSON; the message names it.
     """
     return parse_json(read_bytes(path), str(path))
+
+
+def read_sealed_json(path: Path | str) -> dict[str, Any]:
+    """The document that `write_sealed_json` wrote; one without a seal, of an earlier version, is taken as it is.
+
+    Raises:
+        RunFolderError: If it is missing, unreadable, no mapping, or says something else than what was written.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise RunFolderError(f"{path} is damaged, it holds no mapping; restore it from a copy")
+    seal = document.pop(SEAL, None)
+    if seal is not None and seal != _seal_of(document, str(path)):
+        raise RunFolderError(
+            f"{path} is damaged or was changed, its checksum does not match; restore it from a copy, "
+            f"or, if the change is meant, delete the line {SEAL!r}"
+        )
+    return document
+
+
+def is_there(path: Path) -> bool:
+    """Whether the path leads to something.
+
+    Raises:
+        RunFolderError: If that cannot be seen, for example in a folder that is closed to us.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    return True
+
+
+def digest(path: Path | str) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises:
+        RunFolderError: If it cannot be read; the message names it.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def are_unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether all files are what they were; False where one is gone, so that it can be made again.
+
+    Args:
+        folder: Where they are.
+        digests: Of each, by its name in the folder.
+
+    Raises:
+        RunFolderError: If one is there and is another: it may be someone's work, so it is not replaced.
+    """
+    if not all(is_there(folder / name) for name in digests):
+        return False
+    for name, known in digests.items():
+        if digest(folder / name) != known:
+            raise RunFolderError(f"{folder / name} was changed after the run; delete it and resume to write it again")
+    return True
 
 
 def parse_json(data: bytes | str, what: str) -> Json:

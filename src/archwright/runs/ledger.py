@@ -72,7 +72,7 @@ class Ledger:
     def save(self, *, durable: bool = False) -> None:
         """Write the file; it can be rebuilt from the checkpoints, so flushing to the disk is not needed."""
         if self._path is not None:
-            files.write_json(self._path, self.entries(), durable=durable)
+            files.write_sealed_json(self._path, self.entries(), durable=durable)
 
     def _bring_up_to_date(self, phase: str) -> None:
         before, start = self._begun[phase]
@@ -85,11 +85,11 @@ class Ledger:
 
     def _read(self, path: Path) -> None:
         try:
-            found = files.read_json(path)
+            found = files.read_sealed_json(path)
         except RunFolderError:
             self.was_damaged = True
             return
-        entries = {phase: _entry(entry) for phase, entry in found.items()} if isinstance(found, dict) else {"": None}
+        entries = {phase: _entry(entry) for phase, entry in found.items()}
         self.was_damaged = None in entries.values()
         self._entries = {phase: entry for phase, entry in entries.items() if entry is not None}
 

@@ -50,8 +50,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         RunFolderError: If run.json is damaged, of something else, or of a format this version does not know.
     """
     path = folder / FILE_NAME
-    record = files.read_json(path)
-    if not isinstance(record, dict) or "format" not in record:
+    record = files.read_sealed_json(path)
+    if "format" not in record:
         raise RunFolderError(f"{path} is no record of a run; choose another folder")
     if record["format"] != FORMAT:
         known = f"this archwright reads {FORMAT}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,24 @@ from archwright.runs import files, lock, record
 from archwright.runs.progress import Standing
 
 FILE_NAME = "status.json"
+RESULT = "result.json"
 
 _FIELDS = ("phase", "done", "total", "best", "figures", "time_left_s", "updated", "elapsed_s", "pid")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished run left, so that harm to it is noticed.
+
+    Attributes:
+        result_sha256: Of result.json.
+        files_sha256: Of the files a user is given, by name.
+        n_trials: Of each study.
+    """
+
+    result_sha256: str
+    files_sha256: dict[str, str]
+    n_trials: dict[str, int]
 
 
 class StatusFile:
@@ -30,17 +48,17 @@ class StatusFile:
         self._elapsed_before_s = _number(before.get("elapsed_s")) or 0.0
         self._opened_s = time.monotonic()
         self._standing: Standing | None = None
-        self.result_digest: str | None = before.get("result_sha256") if before.get("state") == "finished" else None
+        self.finished = _finished(before)
 
     def write(self, standing: Standing) -> None:
         """The run is running, and there it stands."""
         self._standing = standing
-        self.result_digest = None
+        self.finished = None
         self._save("running", durable=False)
 
-    def finish(self, result_digest: str) -> None:
-        """The run is finished and result.json has this SHA-256."""
-        self.result_digest = result_digest
+    def finish(self, finished: Finished) -> None:
+        """The run is finished, and that is what it left."""
+        self.finished = finished
         self._save("finished", durable=True)
 
     def _save(self, state: str, *, durable: bool) -> None:
@@ -59,9 +77,9 @@ class StatusFile:
             "updated": record.utc_now(),
             "elapsed_s": round(self._elapsed_before_s + time.monotonic() - self._opened_s, 1),
             "pid": os.getpid(),
-            "result_sha256": self.result_digest,
+            **({} if self.finished is None else asdict(self.finished)),
         }
-        files.write_json(self._path, document, durable=durable)
+        files.write_sealed_json(self._path, document, durable=durable)
 
 
 def read_status(folder: Path | str) -> dict[str, Any]:
@@ -86,9 +104,37 @@ def read_status(folder: Path | str) -> dict[str, Any]:
         return {"state": "running" if is_locked else "empty", **nothing}
     started = record.read_record(folder)
     written = _read_or_empty(folder / FILE_NAME)
-    state = "finished" if written.get("state") == "finished" else "running" if is_locked else "dead"
+    state = "finished" if _holds_result(folder, _finished(written)) else "running" if is_locked else "dead"
     known = {name: started.get(name) for name in ("recipe", "seed", "started")}
     return {"state": state, **known, **{name: written.get(name) for name in _FIELDS}}
+
+
+def check_products(folder: Path) -> None:
+    """Refuse a finished run of whose result and files one is another than when it ended; gone is not changed.
+
+    Raises:
+        RunFolderError: At the first; names it.
+    """
+    finished = _finished(_read_or_empty(folder / FILE_NAME))
+    if finished is not None:
+        files.are_unchanged(folder, {RESULT: finished.result_sha256})
+        files.are_unchanged(folder, finished.files_sha256)
+
+
+def _finished(document: Mapping[str, Any]) -> Finished | None:
+    """What a status says of a finished run; None of one that is not."""
+    said = document.get("result_sha256")
+    if document.get("state") != "finished" or not isinstance(said, str):
+        return None
+    return Finished(said, document.get("files_sha256", {}), document.get("n_trials", {}))
+
+
+def _holds_result(folder: Path, finished: Finished | None) -> bool:
+    """Whether result.json is the one a finished run wrote; a run without it can only be resumed."""
+    try:
+        return finished is not None and files.are_unchanged(folder, {RESULT: finished.result_sha256})
+    except RunFolderError:
+        return False
 
 
 def is_fresh(folder: Path) -> bool:
@@ -104,10 +150,9 @@ def is_fresh(folder: Path) -> bool:
 def _read_or_empty(path: Path) -> dict[str, Any]:
     """The file's document; damaged or missing it counts as nothing known, since the next write replaces it."""
     try:
-        document = files.read_json(path)
+        return files.read_sealed_json(path)
     except RunFolderError:
         return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _finite(value: float | str | None) -> float | str | None:

@@ -10,15 +10,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.drawing import Drawing, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError
 from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
+from archwright.spaces.blocks import network_strip
 from archwright.spaces.sweep import check_shapes
 
 Shape = tuple[int, ...]
@@ -88,6 +90,10 @@ class Space(ABC):
     def input_forms(self) -> list[str]:
         """One line for each kind of input the space takes, for `describe`."""
         return []
+
+    def example_inputs(self, n: int, rng: np.random.Generator) -> Tensor:
+        """A batch (n, *input_shape) of random inputs: normal numbers, unless a space takes something else."""
+        return torch.from_numpy(rng.standard_normal((n, *self.input_shape), dtype=np.float32))
 
     def search_form(self) -> Space:
         """The space a supernet is built in: the same decisions, but where the method's paper trains other layers."""
@@ -195,6 +201,21 @@ class Space(ABC):
         A space with isomorphic archs overrides it, so that a search can leave out what it has tried in another form.
         """
         return None
+
+    def drawing(self, arch: Mapping[str, Value]) -> Drawing:
+        """What a picture of the arch shows: the blocks of its network, as they run, with their sizes.
+
+        A space of cells overrides it to show the cell as a graph, and the network as its skeleton.
+
+        Raises:
+            UnknownNameError, InvalidArchError: If the arch is no member of the space.
+        """
+        self.row(arch)
+        return Drawing((self.network_strip(arch),), f"{self.name} {self.code(arch)}")
+
+    def network_strip(self, arch: Mapping[str, Value], *, title: str = "", merge: bool = False) -> Strip:
+        """The network of an arch as a strip of blocks (see `spaces.blocks.network_strip`)."""
+        return network_strip(self.network, arch, self.input_shape, title=title, merge=merge)
 
     @property
     def _has_digits(self) -> bool:

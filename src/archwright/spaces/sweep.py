@@ -15,6 +15,7 @@ from archwright.core.errors import SpaceError
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import active_modules
 from archwright.nn.elastic.layers import Elastic
+from archwright.nn.inputs import example_inputs
 from archwright.nn.meta import ShapesOnly
 from archwright.nn.sizes import current
 
@@ -127,10 +128,10 @@ class _Sweep:
     def _run(self) -> Failure | None:
         if (empty := self._empty_layer()) is not None:
             return Failure(self._layer([empty]), "it has a size of 0")
-        images = torch.empty((N_INPUTS, *self.input_shape), device="meta")
+        inputs = example_inputs(self.network, self.input_shape, N_INPUTS, device="meta")
         with _path_of_failure(self.network) as path, torch.no_grad(), ShapesOnly():
             try:
-                out = self.network(images)
+                out = self.network(inputs)
             except Exception as error:  # whatever a user's forward raises
                 said = f"{type(error).__name__}: {error}".rstrip(": ") if _is_terse(error) else str(error)
                 name, given = path[-1] if path else ("", "nothing")

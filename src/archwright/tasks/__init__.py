@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -12,12 +13,14 @@ from archwright.tasks.base import Meter, Part, Split, Task
 from archwright.tasks.datasets import digits, mnist5k
 from archwright.tasks.folders import folder
 from archwright.tasks.images import ImageTask
+from archwright.tasks.language import LanguageTask, pydoc, text
 from archwright.tasks.npz_files import npz
 from archwright.tasks.streamed_task import StreamedTask
 from archwright.tasks.torchvision_sets import torchvision
 
 __all__ = [
     "ImageTask",
+    "LanguageTask",
     "Meter",
     "Part",
     "Split",
@@ -28,22 +31,30 @@ __all__ = [
     "mnist5k",
     "npz",
     "open_task",
+    "pydoc",
+    "text",
     "torchvision",
 ]
 
 
 def open_task(
-    spec: str, *, seed: int = 0, val_images: int | None = None, input_shape: tuple[int, int, int] | None = None
+    spec: str,
+    *,
+    seed: int = 0,
+    val_images: int | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    **more: Any,
 ) -> Task:
     """The task that a `--data` string names: a dataset, and after colons what it needs, e.g. "npz:PATH".
 
     What a run was started with opens again by `open_task(data, seed=seed, **data_options)` of its config.
 
     Args:
-        spec: `digits`, `mnist5k`, `npz:PATH`, `folder:PATH` or `torchvision:NAME:ROOT`.
+        spec: `digits`, `mnist5k`, `npz:PATH`, `folder:PATH`, `torchvision:NAME:ROOT`, `text:PATH` or `pydoc`.
         seed: Draws the validation part.
         val_images: Images in the validation part, drawn from the training images; 10 % of each class if not given.
         input_shape: (C, H, W) that images are brought to, for datasets that can.
+        more: Options of the one dataset, as its function takes them: numbers or texts, a number also as its text.
 
     Raises:
         UnknownNameError: If no dataset has that name.
@@ -59,14 +70,45 @@ def open_task(
     if len(given) != len(needed) or "" in given:
         accepted = ":".join([catalog.canonical_name(name), *needed])
         raise InvalidValueError(f"data {spec!r} cannot be read; write {accepted}")
-    options: dict[str, Any] = {}
+    options = {key: _option(spec, key, value, parameters) for key, value in more.items()}
     if val_images is not None:
+        if "val_images" not in parameters:
+            raise InvalidValueError(f"data {spec!r} are no images; leave the number of them (--val-images) out")
         options["val_images"] = val_images
     if input_shape is not None:
         if "input_shape" not in parameters:
-            raise InvalidValueError(f"images of {spec!r} stay as they are; leave the input's shape (--input) out")
+            what = f"images of {spec!r}" if "val_images" in parameters else f"inputs of {spec!r}"
+            raise InvalidValueError(f"{what} stay as they are; leave the input's shape (--input) out")
         options["input_shape"] = tuple(input_shape)
     return cast(Task, build(*given, seed=seed, **options))
+
+
+def smoke_options(spec: str) -> dict[str, Any]:
+    """Options with which the data are as small as a smoke run wants them: short inputs of texts; empty for images.
+
+    Raises:
+        UnknownNameError: If no dataset has that name.
+    """
+    options: dict[str, Any] = getattr(catalog.load("dataset", spec.split(":", 1)[0]), "smoke", {})
+    return dict(options)
+
+
+def _option(spec: str, name: str, value: Any, parameters: Mapping[str, inspect.Parameter]) -> Any:
+    """An option of one dataset in the type its function takes.
+
+    Raises:
+        InvalidValueError: If it takes none of that name or type.
+    """
+    common = ("seed", "val_images", "input_shape")
+    own = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in common]
+    if name not in own:
+        accepted = f"it has {', '.join(own)}" if own else "it has none"
+        raise InvalidValueError(f"data {spec!r} have no option {name!r}; {accepted}")
+    if "int" not in str(parameters[name].annotation) or type(value) is int:
+        return value
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        raise InvalidValueError(f"option {name} of data {spec!r} is {value!r}; give a whole number")
+    return int(value)
 
 
 def reopen_task(spec: str, seed: int, options: Mapping[str, Any], fingerprint: str) -> Task:

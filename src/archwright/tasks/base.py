@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from archwright.core.blueprint import Blueprint
@@ -29,7 +30,14 @@ def given_options(**options: Any) -> dict[str, Any]:
 
 
 class Split(ABC):
-    """The examples of one part, in batches of (inputs, targets)."""
+    """The examples of one part, in batches of (inputs, targets).
+
+    Attributes:
+        is_stream: Whether a batch goes on where the one before ended, example by example, until a pass
+            (`steps_per_epoch`) is over; networks that carry state then carry it from batch to batch.
+    """
+
+    is_stream: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -99,7 +107,7 @@ class Task(ABC):
     """
 
     name: str
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     n_classes: int
     class_names: tuple[str, ...]
     metric: str = "top1_accuracy"
@@ -139,6 +147,10 @@ class Task(ABC):
     @abstractmethod
     def _split(self, part: Part) -> Split:
         """The examples of a known part."""
+
+    def example(self, n: int) -> tuple[Tensor, Tensor]:
+        """A batch of n inputs and targets of the right shape and type, all zeros: enough to time a network."""
+        return torch.zeros(n, *self.input_shape), torch.zeros(n, dtype=torch.long)
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:

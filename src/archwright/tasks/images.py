@@ -103,6 +103,8 @@ class ImageTask(ClassificationTask):
         InvalidValueError: If crops could miss the image, or so many images cannot be spared for validation.
     """
 
+    input_shape: tuple[int, int, int]
+
     def __init__(
         self,
         name: str,

@@ -64,6 +64,8 @@ class StreamedTask(ClassificationTask):
         InvalidValueError: If the input's shape is none of an image, or so many validation images cannot be spared.
     """
 
+    input_shape: tuple[int, int, int]
+
     def __init__(
         self,
         name: str,

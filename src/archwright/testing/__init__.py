@@ -1,4 +1,4 @@
-"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, a toy task.
+"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, toy tasks.
 
 Nothing in the package imports this part. It needs no pytest until a test runs.
 """
@@ -13,12 +13,14 @@ if "pytest" in sys.modules:  # then asserts of the contracts tell what they comp
 from archwright.testing.contracts import (
     CostContract,
     EvaluatorContract,
+    FaultContract,
     RunnerContract,
     SpaceContract,
     StoreContract,
     StrategyContract,
 )
 from archwright.testing.evaluators import Scripted
+from archwright.testing.language import RnnTied, RnnTiny
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -29,16 +31,19 @@ from archwright.testing.spaces import (
     StrideSpace,
     conditional_decisions,
 )
-from archwright.testing.tasks import toy_task
+from archwright.testing.tasks import toy_task, toy_text
 
 __all__ = [
     "BranchSpace",
     "CostContract",
     "ElasticSpace",
     "EvaluatorContract",
+    "FaultContract",
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "RnnTied",
+    "RnnTiny",
     "RunnerContract",
     "Scripted",
     "SpaceContract",
@@ -48,4 +53,5 @@ __all__ = [
     "StrideSpace",
     "conditional_decisions",
     "toy_task",
+    "toy_text",
 ]

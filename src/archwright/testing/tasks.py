@@ -1,11 +1,13 @@
-"""A task in memory that a network learns a little of in a few steps."""
+"""Tasks in memory that a network learns a little of in a few steps."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from archwright.spaces.base import Space
+from archwright.spaces.language import LanguageSpace
 from archwright.tasks.images import ImageTask
+from archwright.tasks.language import LanguageTask
 
 
 def toy_task(space: Space, *, n: int = 160) -> ImageTask:
@@ -20,3 +22,9 @@ def toy_task(space: Space, *, n: int = 160) -> ImageTask:
     noise = rng.integers(0, 120, (n, channels, height, width))
     images = (noise + (135 // space.n_classes) * labels[:, None, None, None]).astype(np.uint8)
     return ImageTask("toy", images, labels, images[: n // 4], labels[: n // 4])
+
+
+def toy_text(space: LanguageSpace, *, n: int = 600) -> LanguageTask:
+    """A text of n words that follow each other in a fixed order, in the length and vocabulary a space takes."""
+    words = " ".join(f"w{i % (space.n_tokens - 1)}" for i in range(n - 1))
+    return LanguageTask("toy", (words, words, words), tokens=space.input_shape[0], vocabulary=space.n_tokens)

@@ -38,6 +38,8 @@ class TrainingConfig:
         power: Exponent of "polynomial".
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         ema_decay: Train an exponential moving average of the weights beside them and end with it; None for none.
+        average_from: Share of the training after which the weights of every step enter a plain mean, which the network
+            ends with (averaged SGD); None for none. Give this or `ema_decay`.
         clip_norm: Largest total norm of the gradients; None for no clipping.
         channels_last: Keep images and convolution weights in channels-last layout, the faster one.
         precision: Of the forward pass; "auto" is mixed precision where the device has it.
@@ -64,6 +66,7 @@ class TrainingConfig:
     power: float = 1.0
     label_smoothing: float = 0.0
     ema_decay: float | None = None
+    average_from: float | None = None
     clip_norm: float | None = None
     channels_last: bool = True
     precision: Precision = "auto"
@@ -75,6 +78,9 @@ class TrainingConfig:
         _require("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "a number in [0, 1)")
         ema = self.ema_decay
         _require("ema_decay", ema, ema is None or 0 <= ema < 1, "a number in [0, 1), or None for no average")
+        mean = self.average_from
+        is_share = mean is None or (0 <= mean < 1 and ema is None)
+        _require("average_from", mean, is_share, "a number in [0, 1), with ema_decay None; or None for no average")
         clip = self.clip_norm
         _require("clip_norm", clip, clip is None or 0 < clip < math.inf, "a positive number, or None for no clipping")
         _choice("precision", self.precision, get_args(Precision))

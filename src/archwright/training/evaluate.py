@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from archwright.nn.carrying import Stream
 from archwright.tasks.base import Part, Task
 from archwright.training.device import place_inputs
 from archwright.training.modes import eval_mode
@@ -30,7 +31,10 @@ def evaluate(
         channels_last: Layout of the images.
     """
     device, meter = torch.device(device), task.meter()
+    split, stream = task.split(part), Stream(network)
     with eval_mode(network), torch.inference_mode():
-        for inputs, targets in task.split(part).ordered(batch_size):
-            meter.update(network(place_inputs(inputs, device, channels_last)), targets.to(device))
+        for inputs, targets in split.ordered(batch_size):
+            with stream.batch(goes_on=split.is_stream):
+                outputs = network(place_inputs(inputs, device, channels_last))
+            meter.update(outputs, targets.to(device))
     return meter.result()

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.trial import derive_seed
+from archwright.nn.added_losses import AddedLosses
+from archwright.nn.carrying import Stream
 from archwright.tasks.base import Part, Split, Task
 from archwright.training.base import Phase
 from archwright.training.checkpoint import below, check_same_training, load_network, network_tensors, under
 from archwright.training.config import TrainingConfig
 from archwright.training.device import compute_dtype, mixed_precision, place_inputs, seeder, use_layout
-from archwright.training.ema import Ema
+from archwright.training.ema import average_of
 from archwright.training.log import LossRecorder, TrainingLog
 from archwright.training.optimizers import Updater
 from archwright.training.schedules import learning_rate
@@ -89,7 +91,8 @@ class _Training:
         network.to(device)
         use_layout(network, config.channels_last)
         self._updater = Updater(network, config, self._dtype)
-        self._ema = None if config.ema_decay is None else Ema(network, config.ema_decay)
+        self._ema = average_of(network, config, self._n_steps)
+        self._stream, self._added = Stream(network), AddedLosses(network)
         self._losses = LossRecorder(self._n_steps, 1 if device.type == "cpu" else _GPU_READ_EVERY)
         self._step, self._seconds = 0, 0.0
 
@@ -104,7 +107,8 @@ class _Training:
                 seed_all(derive_seed(self._seed, "step", self._step))
                 if before_step is not None:
                     before_step(self._step)
-                self._train_step(inputs, targets)
+                with self._stream.batch(goes_on=self._goes_on()):
+                    self._train_step(inputs, targets)
                 self._seconds = time.perf_counter() - started
                 if phase is not None:
                     self._report(phase)
@@ -116,13 +120,21 @@ class _Training:
         seed, n_left = derive_seed(self._seed, "batches"), self._n_steps - self._step
         return self._split.batches(self._config.batch_size, seed=seed, first_step=self._step, n_steps=n_left)
 
+    def _goes_on(self) -> bool:
+        """Whether the next batch goes on where the last one ended."""
+        return self._split.is_stream and self._step % self._split.steps_per_epoch(self._config.batch_size) != 0
+
     def _train_step(self, inputs: Tensor, targets: Tensor) -> None:
         inputs = place_inputs(inputs, self._device, self._config.channels_last)
+        targets = targets.to(self._device, non_blocking=True)
+
+        def loss_of(outputs: Tensor) -> Tensor:
+            return self._task.loss(outputs, targets, label_smoothing=self._config.label_smoothing)
+
         with mixed_precision(self._device, self._dtype):
-            outputs = self._network(inputs)
-            loss = self._task.loss(
-                outputs, targets.to(self._device, non_blocking=True), label_smoothing=self._config.label_smoothing
-            )
+            loss = loss_of(self._network(inputs))
+            if (added := self._added.take(loss_of)) is not None:
+                loss = loss + added
         self._losses.add(loss)  # before the weights change: a broken loss must not reach them
         self._updater.step(loss, learning_rate(self._config, self._step, self._n_steps))
         if self._ema is not None:
@@ -136,6 +148,7 @@ class _Training:
 
     def _checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = network_tensors(self._network) | below("optimizer", self._updater.tensors())
+        tensors |= below("carried", self._stream.tensors())
         if self._ema is not None:
             tensors |= below("ema", self._ema.tensors())
         return tensors, {
@@ -160,6 +173,7 @@ class _Training:
             return
         self._updater.load(under("optimizer", tensors))
         self._updater.load_state(state["scaler"])
+        self._stream.load({path: tensor.to(self._device) for path, tensor in under("carried", tensors).items()})
         if self._ema is not None:
             self._ema.load(under("ema", tensors))
         self._losses.load_state(state["losses"])

@@ -6,6 +6,7 @@ ones; in a concatenation, the first ones of each part), and the centre of the ke
 """
 
 from archwright.nn.elastic.concat import Concat
+from archwright.nn.elastic.embedding import ElasticEmbedding, Embedding
 from archwright.nn.elastic.layers import (
     BatchNorm2d,
     Conv2d,
@@ -15,4 +16,14 @@ from archwright.nn.elastic.layers import (
     Linear,
 )
 
-__all__ = ["BatchNorm2d", "Concat", "Conv2d", "ElasticBatchNorm2d", "ElasticConv2d", "ElasticLinear", "Linear"]
+__all__ = [
+    "BatchNorm2d",
+    "Concat",
+    "Conv2d",
+    "ElasticBatchNorm2d",
+    "ElasticConv2d",
+    "ElasticEmbedding",
+    "ElasticLinear",
+    "Embedding",
+    "Linear",
+]

@@ -14,6 +14,7 @@ from torch import nn
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
+from archwright.core.drawing import Drawing, Edge, Graph, Node
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.cell import EdgeCell
@@ -42,6 +43,15 @@ LEFT_OUT: dict[Reduce, tuple[str, ...]] = {
     2: ("avg_pool_3x3",),
     3: ("nor_conv_1x1", "avg_pool_3x3"),
 }
+SHOWN = {
+    "none": "none",
+    "skip_connect": "skip",
+    "nor_conv_1x1": "conv 1×1",
+    "nor_conv_3x3": "conv 3×3",
+    "avg_pool_3x3": "avg pool 3×3",
+}
+"""Operations as drawings name them."""
+
 DECISIONS = tuple(f"edge{source}{target}" for source, target in EDGES)
 
 
@@ -175,3 +185,16 @@ class NasBench201(Space):
     def equivalence_key(self, arch: Mapping[str, Value], *, consider_zero: bool = True) -> str:
         """A text equal for isomorphic cells; see `cells.unique_text`."""
         return unique_text(self.cell(arch), consider_zero=consider_zero)
+
+    # ── pictures ──────────────────────────────────────────────────────────────────────────────────
+
+    def drawing(self, arch: Mapping[str, Value]) -> Drawing:
+        """The cell with its six edges, as in the paper's figure 1, and the skeleton that repeats it."""
+        cell = self.cell(arch)
+        states = [Node(str(i), "in" if i == 0 else "out" if i == N_NODES - 1 else str(i)) for i in range(N_NODES)]
+        edges = tuple(
+            Edge(str(source), str(target), SHOWN[op]) for (source, target), op in zip(EDGES, cell, strict=True)
+        )
+        graph = Graph(tuple(states), edges, "cell")
+        summary = f"NAS-Bench-201 cell {cell_text(cell)}, and the network of {3 * self.cells} such cells"
+        return Drawing((graph, self.network_strip(arch, title="network", merge=True)), summary)

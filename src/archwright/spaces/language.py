@@ -1,0 +1,55 @@
+"""The base of spaces of language models: tokens in, the scores of the next token at every place out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from archwright.core.errors import InvalidValueError
+from archwright.spaces.base import Shape, Space
+
+
+class LanguageSpace(Space):
+    """A space whose networks take tokens, int64 (N, T), and give logits (N, T, n_classes).
+
+    A subclass writes `network`, usually as an `nn.LanguageModel` over `self.n_classes` tokens.
+
+    Args:
+        input_shape: (T,), the tokens of one input; 35 by default, as most papers unroll.
+        n_classes: Size of the vocabulary; 10,000 by default, that of the Penn Treebank.
+
+    Raises:
+        InvalidValueError: If the input is no sequence of tokens, or there are fewer than two of them.
+    """
+
+    input_shape: Shape = (35,)
+    n_classes = 10_000
+
+    def __init__(self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> None:
+        super().__init__(input_shape=input_shape, n_classes=n_classes)
+        if len(self.input_shape) != 1:
+            shape = "x".join(map(str, self.input_shape))
+            raise InvalidValueError(
+                f"space {self.name!r} takes sequences of tokens, but the input is {shape}; "
+                "give one number, such as 35, or data that are text: --data pydoc or text:PATH"
+            )
+        if self.n_classes < 2:
+            raise InvalidValueError(f"the vocabulary has {self.n_classes} token; give at least 2")
+
+    @property
+    def n_tokens(self) -> int:
+        """Size of the vocabulary."""
+        return self.n_classes
+
+    @property
+    def output_shape(self) -> Shape:
+        return (*self.input_shape, self.n_classes)
+
+    def example_inputs(self, n: int, rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(rng.integers(self.n_tokens, size=(n, *self.input_shape)))
+
+    def input_forms(self) -> list[str]:
+        return ["any number of tokens, any vocabulary of two or more"]

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from archwright.nn.drop_path import DropPath
 from archwright.nn.layout import keep_layout
 from archwright.nn.ops.edges import Zero
-from archwright.nn.ops.pooling import LocalAvgPool2d
+from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 from archwright.nn.source import source_template
 
 
@@ -61,6 +62,13 @@ def _norm_while_searching(width: int, affine: bool) -> list[nn.Module]:
 def skip_connect(width: int, *, stride: int = 1, affine: bool = True) -> nn.Module:
     """The state itself; at stride 2 `factorized_reduce`."""
     return nn.Identity() if stride == 1 else factorized_reduce(width, width, affine=affine)
+
+
+def dropping(op: nn.Module, rate: float) -> nn.Module:
+    """The operation with a `DropPath` behind it, its layers named as before; an identity is never dropped."""
+    if rate == 0 or not isinstance(op, nn.Sequential):
+        return op
+    return op.append(DropPath(rate))
 
 
 def none(stride: int = 1) -> nn.Module:
@@ -136,3 +144,26 @@ class StridedZero(nn.Module):
 
     def extra_repr(self) -> str:
         return str(self.stride)
+
+
+def auxiliary_classifier(width: int, n_classes: int, *, pool_stride: int, has_last_norm: bool) -> nn.Sequential:
+    """The classifier on a feature map of 8 pixels a side (CIFAR) or 7 (ImageNet), at least; larger maps are averaged.
+
+    Args:
+        width: Channels of the map.
+        n_classes: Outputs.
+        pool_stride: 3 for CIFAR, 2 for ImageNet.
+        has_last_norm: Whether the second convolution has a batch norm; the released one for ImageNet has none.
+    """
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.AvgPool2d(5, pool_stride, count_include_pad=False),
+        nn.Conv2d(width, 128, 1, bias=False),
+        nn.BatchNorm2d(128),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(128, 768, 2, bias=False),
+        *([nn.BatchNorm2d(768)] if has_last_norm else []),
+        nn.ReLU(inplace=True),
+        GlobalAvgPool2d(),
+        nn.Linear(768, n_classes),
+    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from archwright.nn.ops.auxiliary import AuxiliaryHead
 from archwright.nn.source import source_template
 
 
@@ -58,13 +59,22 @@ class TwoInputCell(nn.Module):
         return torch.cat([states[i] for i in self.concat], dim=1)
 
 
-@source_template('''
+@source_template(
+    '''
     class TwoInputNetwork(nn.Module):
         """Stems, then cells that each read the two outputs before, then the head."""
 
-        def __init__(self, stems: Sequence[nn.Module], cells: Sequence[nn.Module], head: nn.Module) -> None:
+        def __init__(
+            self,
+            stems: Sequence[nn.Module],
+            cells: Sequence[nn.Module],
+            head: nn.Module,
+            auxiliary: nn.Module | None = None,
+        ) -> None:
             super().__init__()
             self.stems, self.cells, self.head = nn.ModuleList(stems), nn.ModuleList(cells), head
+            if auxiliary is not None:
+                self.auxiliary = auxiliary  # helped in training
 
         def forward(self, x: Tensor) -> Tensor:
             states = [x]
@@ -74,7 +84,9 @@ class TwoInputCell(nn.Module):
             for cell in self.cells:
                 before_last, last = last, cell(before_last, last)
             return self.head(last)
-''')
+    ''',
+    arguments=lambda network: dict(network.named_children()),
+)
 class TwoInputNetwork(nn.Module):
     """Stems, cells in order, head: (N, C, H, W) → what the head gives.
 
@@ -84,18 +96,31 @@ class TwoInputNetwork(nn.Module):
         stems: One or more, each reading the one before.
         cells: Each takes the outputs of the two cells before it.
         head: For the output of the last cell.
+        auxiliary: For the output of an earlier cell, while training.
+        auxiliary_after: Number of that cell.
     """
 
-    def __init__(self, stems: Sequence[nn.Module], cells: Sequence[nn.Module], head: nn.Module) -> None:
+    def __init__(
+        self,
+        stems: Sequence[nn.Module],
+        cells: Sequence[nn.Module],
+        head: nn.Module,
+        *,
+        auxiliary: AuxiliaryHead | None = None,
+        auxiliary_after: int = -1,
+    ) -> None:
         super().__init__()
         self.stems, self.cells, self.head = nn.ModuleList(stems), nn.ModuleList(cells), head
+        self.auxiliary, self.auxiliary_after = auxiliary, auxiliary_after
 
     def forward(self, x: Tensor) -> Tensor:
         states = [x]
         for stem in self.stems:
             states.append(stem(states[-1]))
         before_last, last = states[-2] if len(self.stems) > 1 else states[-1], states[-1]
-        for cell in self.cells:
+        for i, cell in enumerate(self.cells):
             before_last, last = last, cell(before_last, last)
+            if i == self.auxiliary_after and self.auxiliary is not None:
+                self.auxiliary(last)
         out: Tensor = self.head(last)
         return out

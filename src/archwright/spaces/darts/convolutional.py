@@ -6,6 +6,7 @@ They differ in what a derived cell keeps.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from archwright.core.decisions import Condition, Decision, DecisionSpace
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.modules import SummedInputs
+from archwright.nn.dropout import check_rate
 from archwright.nn.ops import darts as ops
+from archwright.nn.ops.auxiliary import AuxiliaryHead
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
 from archwright.spaces.base import Space
@@ -48,14 +51,18 @@ class Form:
         channels: Width of the first cells.
         cells: How many, the reduction cells included.
         smallest: Shortest side of an image in pixels.
+        halvings: How often the image is halved in all.
+        auxiliary_from: Shortest side of the map behind the second reduction cell that an auxiliary head takes.
     """
 
     channels: int
     cells: int
     smallest: int
+    halvings: int
+    auxiliary_from: int
 
 
-FORMS: dict[FormName, Form] = {"cifar": Form(36, 20, 8), "imagenet": Form(48, 14, 64)}
+FORMS: dict[FormName, Form] = {"cifar": Form(36, 20, 8, 2, 8), "imagenet": Form(48, 14, 64, 5, 7)}
 SEARCH_CHANNELS, SEARCH_CELLS = 16, 8
 MIN_CELLS = 3
 """With fewer the network would lack a normal or a reduction cell."""
@@ -80,7 +87,16 @@ class DartsCells(Space):
         cells: How many cells; 20 and 14 by default, at least 3.
         nodes: Nodes of a cell, 1 to 8; the papers have 4.
         affine: Whether batch norms in cells scale and shift. Without, batch norms also follow the poolings.
+        drop_path: Rate, at the end of training, at which an operation's result is dropped for an example; the rate
+            rises from 0 with the steps (the released code raises it with the epochs). The papers retrain with 0.2 on
+            CIFAR-10.
+        auxiliary: Weight of the loss of a second classifier behind the second reduction cell, which takes part in
+            training only; 0.4 in the papers, 0 for none. Images below 29 pixels a side (193 in the ImageNet form)
+            leave too small a map for it; there is none then.
     """
+
+    operations: ClassVar[tuple[str, ...]]
+    """What an edge of a derived cell can have."""
 
     input_shape = (3, 32, 32)
     n_classes = 10
@@ -95,6 +111,8 @@ class DartsCells(Space):
         cells: int | None = None,
         nodes: int = 4,
         affine: bool = True,
+        drop_path: float = 0.0,
+        auxiliary: float = 0.0,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         if len(self.input_shape) != 3:
@@ -122,9 +140,17 @@ class DartsCells(Space):
         self.channels = channels or FORMS[self.form].channels
         self.n_cells = cells or FORMS[self.form].cells
         self.nodes, self.affine = nodes, bool(affine)
+        self.drop_path = check_rate("drop_path", float(drop_path))
+        self.auxiliary = float(auxiliary)
+        if not 0 <= self.auxiliary < math.inf:
+            raise InvalidValueError(f"auxiliary is {auxiliary!r}; give the weight of its loss, 0 or more")
 
     def args(self) -> dict[str, Any]:
-        return super().args() | self._given | {"nodes": self.nodes, "affine": self.affine}
+        return (
+            super().args()
+            | self._given
+            | {name: getattr(self, name) for name in ("nodes", "affine", "drop_path", "auxiliary")}
+        )
 
     def input_forms(self) -> list[str]:
         cifar, imagenet = FORMS["cifar"], FORMS["imagenet"]
@@ -139,6 +165,7 @@ class DartsCells(Space):
             affine=False,
             channels=self._given["channels"] or SEARCH_CHANNELS,
             cells=self._given["cells"] or SEARCH_CELLS,
+            auxiliary=0.0,
         )
 
     # ── the network ───────────────────────────────────────────────────────────────────────────────
@@ -155,7 +182,21 @@ class DartsCells(Space):
             width *= 2 if kind == "reduce" else 1
             cells.append(self._cell(choose, kind, before_last, last, width, is_halved))
             before_last, last, is_halved = last, self.nodes * width, kind == "reduce"
-        return TwoInputNetwork(stems, cells, nn.Sequential(GlobalAvgPool2d(), nn.Linear(last, self.n_classes)))
+        head = nn.Sequential(GlobalAvgPool2d(), nn.Linear(last, self.n_classes))
+        return TwoInputNetwork(stems, cells, head, auxiliary=self._auxiliary(last), auxiliary_after=self.reductions[-1])
+
+    def _auxiliary(self, width: int) -> AuxiliaryHead | None:
+        form = FORMS[self.form]
+        side = min(self.input_shape[1:])
+        for _ in range(form.halvings):
+            side = -(-side // 2)
+        if not self.auxiliary or side < form.auxiliary_from:
+            return None
+        is_cifar = self.form == "cifar"
+        classifier = ops.auxiliary_classifier(
+            width, self.n_classes, pool_stride=3 if is_cifar else 2, has_last_norm=is_cifar
+        )
+        return AuxiliaryHead(classifier, self.auxiliary)
 
     @property
     def node_numbers(self) -> range:
@@ -193,11 +234,14 @@ class DartsCells(Space):
             "dil_conv_3x3": partial(ops.dil_conv, width, 3, stride=stride, affine=affine),
             "dil_conv_5x5": partial(ops.dil_conv, width, 5, stride=stride, affine=affine),
         }
-        return choose.op(edge_name(kind, source, node), {op: makers[op] for op in self.ops})
+        return choose.op(
+            edge_name(kind, source, node), {op: partial(self._dropping, makers[op]) for op in self.operations}
+        )
+
+    def _dropping(self, make: Callable[[], nn.Module]) -> nn.Module:
+        return ops.dropping(make(), self.drop_path)
 
     # ── names of cells ────────────────────────────────────────────────────────────────────────────
-
-    ops: ClassVar[tuple[str, ...]]
 
     def code(self, arch: Mapping[str, Value]) -> str:
         """The genotype in the notation of `spaces.darts.genotypes`."""
@@ -243,7 +287,7 @@ class Darts(DartsCells):
     Arguments are those of `DartsCells`.
     """
 
-    ops = OPS
+    operations = OPS
 
     def declare(self) -> DecisionSpace:
         return DecisionSpace(
@@ -280,7 +324,7 @@ class Snas(DartsCells):
     A node may end up with any number of inputs; one without any is zero. Arguments are those of `DartsCells`.
     """
 
-    ops = PRIMITIVES
+    operations = PRIMITIVES
 
     def declare(self) -> DecisionSpace:
         names = [

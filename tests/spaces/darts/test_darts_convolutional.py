@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archwright.core.drawing import Graph, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.costs.count import count
 from archwright.nn import Supernet, selection_of
@@ -308,6 +309,33 @@ def test_none_takes_part_in_a_mixture_as_missing_weight() -> None:
     selection_of(snas).relax({name: list(enumerate(weights)) for name in names})
     with torch.no_grad():
         assert torch.allclose(darts(x), snas(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("space", [Darts(), Darts(**IMAGENET), Darts(input_shape=(1, 9, 14), cells=5, nodes=3)])
+def test_drawn_maps_are_those_of_the_network(space: Darts) -> None:
+    """Channels and sides of the skeleton's boxes, each as often as it stands for."""
+    arch = space.sample(1, np.random.default_rng(0))[0]
+    strip = space.drawing(arch).panels[-1]
+    assert isinstance(strip, Strip)
+    drawn = [(block.channels, block.resolution) for block in strip.blocks[:-1] for _ in range(block.repeats)]
+    found = []
+    with torch.device("meta"):
+        network = space.build(arch)
+        assert isinstance(network, TwoInputNetwork)
+        for part in (*network.stems, *network.cells):
+            part.register_forward_hook(lambda _m, _a, out: found.append((out.shape[1], tuple(out.shape[2:]))))
+        network(torch.empty(2, *space.input_shape))
+    assert drawn == found
+
+
+def test_cells_are_drawn_as_their_genotype_says() -> None:
+    """Eight operations a cell of DARTS; a node without edges has none, but goes into the output."""
+    found = open_architecture("snas-aggressive")
+    normal, reduction, _ = found.space.drawing(found.arch).panels
+    assert isinstance(normal, Graph)
+    assert isinstance(reduction, Graph)
+    assert [sum(bool(edge.label) for edge in graph.edges) for graph in (normal, reduction)] == [8, 2]
+    assert [edge.source for edge in reduction.edges if edge.target == "c_{k}"] == ["2", "3", "4", "5"]
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,7 @@ from torch import nn
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Condition, Decision, DecisionSpace
+from archwright.core.drawing import Drawing
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.modules import SummedInputs
@@ -28,11 +29,13 @@ from archwright.nn.ops.auxiliary import AuxiliaryHead
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
 from archwright.spaces.base import Space
+from archwright.spaces.darts.drawing import cell_graph, skeleton
 from archwright.spaces.darts.genotypes import (
     CELLS,
     FIRST_NODE,
     OPS,
     PRIMITIVES,
+    Cell,
     Edges,
     checked_edge,
     genotype_text,
@@ -243,12 +246,14 @@ class DartsCells(Space):
 
     # ── names of cells ────────────────────────────────────────────────────────────────────────────
 
+    def genotype(self, arch: Mapping[str, Value]) -> dict[str, Cell]:
+        """Both cells, edges of a node by their source, without `none`."""
+        self.row(arch)
+        return {kind: tuple(self._edges(arch, kind, node) for node in self.node_numbers) for kind in CELLS}
+
     def code(self, arch: Mapping[str, Value]) -> str:
         """The genotype in the notation of `spaces.darts.genotypes`."""
-        self.row(arch)
-        return genotype_text(
-            {kind: tuple(self._edges(arch, kind, node) for node in self.node_numbers) for kind in CELLS}
-        )
+        return genotype_text(self.genotype(arch))
 
     def parse(self, code: str) -> Arch:
         """The arch of a genotype, in the short notation or as the released code prints it.
@@ -272,6 +277,33 @@ class DartsCells(Space):
     @abstractmethod
     def _values(self, kind: str, node: int, edges: Mapping[int, str]) -> dict[str, Value]:
         """The decisions of a node with these operations by source."""
+
+    # ── pictures ──────────────────────────────────────────────────────────────────────────────────
+
+    def drawing(self, arch: Mapping[str, Value]) -> Drawing:
+        """Both cells as the papers draw them, and the network of such cells."""
+        cells = self.genotype(arch)
+        graphs = [
+            cell_graph(title, cells[kind]) for kind, title in (("normal", "normal cell"), ("reduce", "reduction cell"))
+        ]
+        summary = f"cells {genotype_text(cells)}, and the network of {self.n_cells} such cells"
+        return Drawing((*graphs, skeleton(self.input_shape, self._maps(), self.n_classes)), summary)
+
+    def _maps(self) -> list[tuple[str, int, tuple[int, int]]]:
+        """Name, channels and (height, width) of the result of stems and cells."""
+        is_cifar = self.form == "cifar"
+        sides, width = [self.input_shape[1:]], self.channels
+        for _ in range(FORMS[self.form].halvings):
+            sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
+        found = [("stem", 3 * width if is_cifar else width, sides[-3])]
+        if not is_cifar:
+            found.insert(0, ("stem", width, sides[-4]))
+        for i in range(self.n_cells):
+            is_reduction = i in self.reductions
+            n_reduced = sum(i >= reduction for reduction in self.reductions)
+            name = "reduction cell" if is_reduction else "normal cell"
+            found.append((name, self.nodes * width * 2**n_reduced, sides[n_reduced - 3]))
+        return [(name, channels, (height, width_)) for name, channels, (height, width_) in found]
 
 
 @listed(

@@ -1,57 +1,62 @@
-"""Dropping whole paths of a network for single examples (Larsson et al., ICLR 2017)."""
+"""Scheduled drop path (Zoph et al., CVPR 2018; released code): results of operations dropped for single examples."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from archwright.nn.dropout import check_rate, dropout_mask
 from archwright.nn.source import source_template
 
 
 @source_template('''
     class DropPath(nn.Module):
-        """Its input: paths are dropped in training only."""
+        """Drops results of an operation in training; here it hands them on."""
 
         def forward(self, x: Tensor) -> Tensor:
             return x
 ''')
 class DropPath(nn.Module):
-    """In training, zeros for an example with the current rate, else its input over one minus the rate.
-
-    Papers raise the rate linearly from 0: whoever trains a network tells its `progress` before each step.
+    """In training, zeros instead of the result for some examples; the others are divided by the odds to be kept.
 
     Args:
-        rate: At the end of training, in [0, 1).
+        rate: Odds that an example is dropped at the end of the training; they grow linearly from 0 with the steps.
 
     Attributes:
-        progress: Share of the training that is over, in [0, 1]; 1 where nobody says it.
+        progress: Share of the training's steps that is over, set by who trains; 1 until then.
     """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.rate, self.progress = check_rate("drop_path", rate), 1.0
+        self.rate, self.progress = rate, 1.0
+
+    @property
+    def keep(self) -> float:
+        """Odds that an example is kept now."""
+        return 1.0 - self.rate * min(1.0, self.progress)
 
     def forward(self, x: Tensor) -> Tensor:
-        rate = self.rate * self.progress
-        if not self.training or rate == 0:
+        keep = self.keep
+        if not self.training or keep == 1.0:
             return x
-        return x * dropout_mask(x, (x.shape[0], *[1] * (x.dim() - 1)), rate)
+        # rounded down after adding `keep`: 1 with these odds, for each example of its own
+        kept = (torch.rand(x.shape[0], 1, 1, 1, dtype=torch.float32, device=x.device) + keep).floor_()
+        return x * (kept / keep).to(x.dtype)
 
     def extra_repr(self) -> str:
-        return str(self.rate)
+        return f"{self.rate:g}"
 
 
 class DropPathSchedule:
-    """Tells the `DropPath` modules of a network how far its training is; looked for once.
+    """The drop paths of one network; looked for once, so that a network without any costs a step nothing.
 
     Args:
         network: What is trained.
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._modules = [part for part in network.modules() if isinstance(part, DropPath)]
+        self._parts = [part for part in network.modules() if isinstance(part, DropPath)]
 
-    def set(self, progress: float) -> None:
-        """The share of the training that is over, in [0, 1]."""
-        for module in self._modules:
-            module.progress = progress
+    def set_progress(self, progress: float) -> None:
+        """Tell them which share of the training's steps is over."""
+        for part in self._parts:
+            part.progress = progress

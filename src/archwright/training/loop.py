@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from archwright.core.trial import derive_seed
 from archwright.nn.added_losses import AddedLosses
 from archwright.nn.carrying import Stream
-from archwright.nn.drop_path import DropPathSchedule
 from archwright.tasks.base import Part, Split, Task
 from archwright.training.base import Phase
 from archwright.training.checkpoint import below, check_same_training, load_network, network_tensors, under
@@ -93,7 +92,7 @@ class _Training:
         use_layout(network, config.channels_last)
         self._updater = Updater(network, config, self._dtype)
         self._ema = average_of(network, config, self._n_steps)
-        self._stream, self._added, self._drops = Stream(network), AddedLosses(network), DropPathSchedule(network)
+        self._stream, self._added = Stream(network), AddedLosses(network)
         self._losses = LossRecorder(self._n_steps, 1 if device.type == "cpu" else _GPU_READ_EVERY)
         self._step, self._seconds = 0, 0.0
 
@@ -108,7 +107,6 @@ class _Training:
                 seed_all(derive_seed(self._seed, "step", self._step))
                 if before_step is not None:
                     before_step(self._step)
-                self._drops.set(self._step / self._n_steps)
                 with self._stream.batch(goes_on=self._goes_on()):
                     self._train_step(inputs, targets)
                 self._seconds = time.perf_counter() - started

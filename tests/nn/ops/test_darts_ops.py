@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from archwright.costs.count import count
+from archwright.nn.added_losses import AddedLosses
+from archwright.nn.drop_path import DropPath
 from archwright.nn.ops import darts as ops
 
 FIGURES = {16: (864, 1376, 432, 688, 288), 36: (3384, 4536, 1692, 2268, 1368)}
@@ -69,3 +73,25 @@ def test_zeros_need_no_weights() -> None:
     """And cost nothing."""
     assert not bool(ops.none(2)(torch.ones(1, 2, 4, 4)).any())
     assert count(ops.none(2), (2, 4, 4)).macs == 0
+
+
+def test_auxiliary_head_adds_its_weighted_loss_once() -> None:
+    """For the last pass; a copy of the module has no part in it."""
+    head = ops.AuxiliaryHead(4, 3, weight=0.4)
+    logits, added = head(torch.randn(2, 4, 8, 8)), AddedLosses(nn.Sequential(head))
+    assert logits.shape == (2, 3)
+    assert copy.deepcopy(head).added_loss(torch.sum) is None
+    found = added.take(torch.sum)
+    assert found is not None
+    assert found.item() == pytest.approx(0.4 * logits.sum().item(), abs=1e-6)
+    assert added.take(torch.sum) is None
+
+
+def test_an_identity_is_never_dropped() -> None:
+    """Every other operation gets a drop path behind it, its layers named as before."""
+    assert isinstance(ops.dropping(ops.skip_connect(4), 0.2), nn.Identity)
+    for op in (ops.skip_connect(4, stride=2), ops.max_pool(4), ops.sep_conv(4, 3)):
+        names = list(op.state_dict())
+        dropping = ops.dropping(op, 0.2)
+        assert isinstance(list(dropping.children())[-1], DropPath)
+        assert list(dropping.state_dict()) == names

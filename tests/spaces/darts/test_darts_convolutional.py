@@ -79,10 +79,10 @@ class TestSnasFourNodes(TestSnas):
         return Snas(**{**TINY, "nodes": 4}).search_form()
 
 
-def costs(space: Space, arch: Any) -> tuple[int, int]:
+def costs(space: Darts | Snas, arch: Any, *, for_training: bool = False) -> tuple[int, int]:
     """Parameters and multiply-accumulates of the built network."""
     with torch.device("meta"):
-        network = space.build(arch)
+        network = space.build_for_training(arch) if for_training else space.build(arch)
     counted = count(network, space.input_shape, memory=False)
     assert counted.uncounted == []
     return counted.params, counted.macs
@@ -127,7 +127,7 @@ def test_published_figures_on_cifar(name: str) -> None:
     found = open_architecture(name, input_shape=(3, 32, 32), n_classes=10)
     (params, with_head, macs), _, hundred = FIGURES[name]
     assert costs(found.space, found.arch) == (params, macs)
-    assert costs(found.space.with_args(auxiliary=0.4), found.arch) == (with_head, macs)
+    assert costs(found.space, found.arch, for_training=True) == (with_head, macs)
     if hundred is not None:
         assert costs(found.space.with_args(n_classes=100), found.arch)[0] == hundred
 
@@ -139,7 +139,7 @@ def test_published_figures_on_imagenet(name: str) -> None:
     _, (params, with_head, macs), _ = FIGURES[name]
     assert costs(found.space, found.arch) == (params, macs)
     if with_head is not None:
-        assert costs(found.space.with_args(auxiliary=0.4), found.arch) == (with_head, macs)
+        assert costs(found.space, found.arch, for_training=True) == (with_head, macs)
 
 
 def test_published_names_have_their_papers_input() -> None:
@@ -279,7 +279,7 @@ def test_auxiliary_head_is_left_out_below_its_smallest_input(form: Any, side: in
     """29 pixels leave it 8 x 8, 193 pixels of the ImageNet form 7 x 7."""
     space = Darts(input_shape=(3, side, side), form=form, channels=4, cells=3, auxiliary=0.4)
     with torch.device("meta"):
-        network = space.build(open_architecture("darts-v1").arch)
+        network = space.build_for_training(open_architecture("darts-v1").arch)
         assert isinstance(network, TwoInputNetwork)
         assert (network.auxiliary is not None) == expected
         assert network.train()(torch.empty(2, 3, side, side)).shape == (2, 10)

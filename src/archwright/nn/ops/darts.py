@@ -6,10 +6,13 @@ no bias. Layers of an operation are numbered as in the released code.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from archwright.nn.added_losses import LossOf
 from archwright.nn.drop_path import DropPath
 from archwright.nn.layout import keep_layout
 from archwright.nn.ops.edges import Zero
@@ -146,24 +149,51 @@ class StridedZero(nn.Module):
         return str(self.stride)
 
 
-def auxiliary_classifier(width: int, n_classes: int, *, pool_stride: int, has_last_norm: bool) -> nn.Sequential:
-    """The classifier on a feature map of 8 pixels a side (CIFAR) or 7 (ImageNet), at least; larger maps are averaged.
+class AuxiliaryHead(nn.Module):
+    """A second classifier in the middle of a network, whose weighted loss is added while the network is trained.
+
+    ReLU, mean over 5x5 pixels, 1x1 convolution to 128 channels, 2x2 to 768, batch norm and ReLU behind both, linear
+    layer. Of maps larger than in the papers (8 pixels a side on CIFAR, 7 on ImageNet) the mean of what is left counts.
 
     Args:
         width: Channels of the map.
         n_classes: Outputs.
+        weight: Of its loss.
         pool_stride: 3 for CIFAR, 2 for ImageNet.
-        has_last_norm: Whether the second convolution has a batch norm; the released one for ImageNet has none.
+        has_last_norm: Whether the second convolution has a batch norm; the released head for ImageNet has none.
     """
-    return nn.Sequential(
-        nn.ReLU(),
-        nn.AvgPool2d(5, pool_stride, count_include_pad=False),
-        nn.Conv2d(width, 128, 1, bias=False),
-        nn.BatchNorm2d(128),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(128, 768, 2, bias=False),
-        *([nn.BatchNorm2d(768)] if has_last_norm else []),
-        nn.ReLU(inplace=True),
-        GlobalAvgPool2d(),
-        nn.Linear(768, n_classes),
-    )
+
+    is_training_only = True
+
+    def __init__(
+        self, width: int, n_classes: int, *, weight: float, pool_stride: int = 3, has_last_norm: bool = True
+    ) -> None:
+        super().__init__()
+        self.weight = weight
+        self.layers = nn.Sequential(
+            nn.ReLU(),
+            nn.AvgPool2d(5, pool_stride, count_include_pad=False),
+            nn.Conv2d(width, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(128, 768, 2, bias=False),
+            *([nn.BatchNorm2d(768)] if has_last_norm else []),
+            nn.ReLU(inplace=True),
+            GlobalAvgPool2d(),
+            nn.Linear(768, n_classes),
+        )
+        self._logits: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(x)
+        self._logits = logits
+        return logits
+
+    def added_loss(self, loss_of: LossOf) -> Tensor | None:
+        """Its weighted loss in the last pass; None if it did not run, or the loss was taken already."""
+        logits, self._logits = self._logits, None
+        return None if logits is None else self.weight * loss_of(logits)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which have no part in the last batch."""
+        return {**vars(self), "_logits": None}

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from archwright.nn.ops.auxiliary import AuxiliaryHead
 from archwright.nn.source import source_template
 
 
@@ -64,17 +63,9 @@ class TwoInputCell(nn.Module):
     class TwoInputNetwork(nn.Module):
         """Stems, then cells that each read the two outputs before, then the head."""
 
-        def __init__(
-            self,
-            stems: Sequence[nn.Module],
-            cells: Sequence[nn.Module],
-            head: nn.Module,
-            auxiliary: nn.Module | None = None,
-        ) -> None:
+        def __init__(self, stems: Sequence[nn.Module], cells: Sequence[nn.Module], head: nn.Module) -> None:
             super().__init__()
             self.stems, self.cells, self.head = nn.ModuleList(stems), nn.ModuleList(cells), head
-            if auxiliary is not None:
-                self.auxiliary = auxiliary  # helped in training
 
         def forward(self, x: Tensor) -> Tensor:
             states = [x]
@@ -85,7 +76,7 @@ class TwoInputCell(nn.Module):
                 before_last, last = last, cell(before_last, last)
             return self.head(last)
     ''',
-    arguments=lambda network: dict(network.named_children()),
+    arguments=lambda network: {"stems": network.stems, "cells": network.cells, "head": network.head},
 )
 class TwoInputNetwork(nn.Module):
     """Stems, cells in order, head: (N, C, H, W) → what the head gives.
@@ -96,22 +87,17 @@ class TwoInputNetwork(nn.Module):
         stems: One or more, each reading the one before.
         cells: Each takes the outputs of the two cells before it.
         head: For the output of the last cell.
-        auxiliary: For the output of an earlier cell, while training.
-        auxiliary_after: Number of that cell.
     """
 
-    def __init__(
-        self,
-        stems: Sequence[nn.Module],
-        cells: Sequence[nn.Module],
-        head: nn.Module,
-        *,
-        auxiliary: AuxiliaryHead | None = None,
-        auxiliary_after: int = -1,
-    ) -> None:
+    def __init__(self, stems: Sequence[nn.Module], cells: Sequence[nn.Module], head: nn.Module) -> None:
         super().__init__()
         self.stems, self.cells, self.head = nn.ModuleList(stems), nn.ModuleList(cells), head
-        self.auxiliary, self.auxiliary_after = auxiliary, auxiliary_after
+        self.auxiliary: nn.Module | None = None
+        self._auxiliary_after = 0
+
+    def add_auxiliary(self, head: nn.Module, after: int) -> None:
+        """In training also hand the output of cell number `after` to a module that adds to the loss."""
+        self.auxiliary, self._auxiliary_after = head, after
 
     def forward(self, x: Tensor) -> Tensor:
         states = [x]
@@ -120,7 +106,7 @@ class TwoInputNetwork(nn.Module):
         before_last, last = states[-2] if len(self.stems) > 1 else states[-1], states[-1]
         for i, cell in enumerate(self.cells):
             before_last, last = last, cell(before_last, last)
-            if i == self.auxiliary_after and self.auxiliary is not None:
+            if self.training and self.auxiliary is not None and i == self._auxiliary_after:
                 self.auxiliary(last)
         out: Tensor = self.head(last)
         return out

@@ -25,7 +25,6 @@ from archwright.nn.choice import Chooser
 from archwright.nn.choice.modules import SummedInputs
 from archwright.nn.dropout import check_rate
 from archwright.nn.ops import darts as ops
-from archwright.nn.ops.auxiliary import AuxiliaryHead
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
 from archwright.spaces.base import Space
@@ -168,7 +167,6 @@ class DartsCells(Space):
             affine=False,
             channels=self._given["channels"] or SEARCH_CHANNELS,
             cells=self._given["cells"] or SEARCH_CELLS,
-            auxiliary=0.0,
         )
 
     # ── the network ───────────────────────────────────────────────────────────────────────────────
@@ -186,20 +184,22 @@ class DartsCells(Space):
             cells.append(self._cell(choose, kind, before_last, last, width, is_halved))
             before_last, last, is_halved = last, self.nodes * width, kind == "reduce"
         head = nn.Sequential(GlobalAvgPool2d(), nn.Linear(last, self.n_classes))
-        return TwoInputNetwork(stems, cells, head, auxiliary=self._auxiliary(last), auxiliary_after=self.reductions[-1])
+        return TwoInputNetwork(stems, cells, head)
 
-    def _auxiliary(self, width: int) -> AuxiliaryHead | None:
-        form = FORMS[self.form]
+    def build_for_training(self, arch: Mapping[str, Value]) -> nn.Module:
+        """With an auxiliary head behind the second reduction cell, where its weight and the map are large enough."""
+        network, form = self.build(arch), FORMS[self.form]
+        assert isinstance(network, TwoInputNetwork)
         side = min(self.input_shape[1:])
         for _ in range(form.halvings):
             side = -(-side // 2)
-        if not self.auxiliary or side < form.auxiliary_from:
-            return None
-        is_cifar = self.form == "cifar"
-        classifier = ops.auxiliary_classifier(
-            width, self.n_classes, pool_stride=3 if is_cifar else 2, has_last_norm=is_cifar
-        )
-        return AuxiliaryHead(classifier, self.auxiliary)
+        if self.auxiliary and side >= form.auxiliary_from:
+            is_cifar, width = self.form == "cifar", self.nodes * 4 * self.channels
+            head = ops.AuxiliaryHead(
+                width, self.n_classes, weight=self.auxiliary, pool_stride=3 if is_cifar else 2, has_last_norm=is_cifar
+            )
+            network.add_auxiliary(head, self.reductions[-1])
+        return network
 
     @property
     def node_numbers(self) -> range:

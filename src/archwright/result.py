@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from typing import Any
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import RunFolderError
+from archwright.core.errors import InvalidValueError, RunFolderError
 from archwright.core.trial import Trial
 from archwright.costs.measuring import latency_lines, limit_line
 from archwright.export.files import EXPORT_FORMATS, check_format, write_export
+from archwright.export.preprocessing import read_metadata
 from archwright.export.weights import load_weights
 from archwright.runs.files import read_json
 from archwright.runs.phase import CHECKPOINTS
@@ -59,10 +61,28 @@ class Result:
 
 def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
     """The result of a run that is finished already; `phase` is the one that trained its network."""
-    record: Any = run.result
+    record = checked_record(run.result, run.folder)
     network = _load_winner(run, phase, space, Arch.from_json(record["arch"]))
     trials = run.store().trials() if "n_evaluated" in record else ()
     return Result(record, space, network, tuple(trials), run.folder)
+
+
+def checked_record(record: Any, folder: Path | None) -> dict[str, Any]:
+    """A record that was read from a file, if all is there that is read from it again.
+
+    Raises:
+        RunFolderError: If it was not written by a run.
+    """
+    try:
+        summary_lines(record, folder)
+        Arch.from_json(record["arch"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RunFolderError(
+            f"result.json of {folder} was not written by a run ({said}); delete it and resume to write it again"
+        ) from None
+    checked: dict[str, Any] = record
+    return checked
 
 
 def _load_winner(run: Run, phase: str, space: Space, arch: Arch) -> nn.Module:
@@ -80,13 +100,19 @@ def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
     Raises:
         UsageError: If the folder is no finished run, or a file in it is damaged.
     """
-    if not (folder / "result.json").exists():
+    if not os.path.lexists(folder / "result.json"):
         raise RunFolderError(f"{folder} holds no finished run (there is no result.json); finish it with --resume first")
     check_products(folder)
     read_json(folder / "result.json")
     found = open_architecture(str(folder / "best" / "arch.json"))
     network = found.space.build(found.arch)
-    metadata = load_weights(network, folder / "best" / "model.safetensors")
+    weights = folder / "best" / "model.safetensors"
+    metadata = load_weights(network, weights)
+    if metadata.keys() >= {"class_names", "preprocessing"}:
+        try:
+            read_metadata(metadata, found.space.n_classes)
+        except InvalidValueError as error:
+            raise RunFolderError(f"{weights} is damaged: {error}") from None
     return found, network.eval(), metadata
 
 

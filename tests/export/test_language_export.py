@@ -20,11 +20,11 @@ from archwright.nn import LanguageModel
 from archwright.spaces.base import Space
 from archwright.tasks import LanguageTask
 from archwright.tasks.text import tokens_of
-from archwright.testing.language import RnnTied, RnnTiny
+from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
 
 TEXT = "the cat sat on the mat\nthe dog , too\n" * 10
 CASES = [(RnnTiny, {"cell": "lstm", "width": 8}), (RnnTiny, {"cell": "gru", "width": 16})]
-CASES += [(RnnTied, {"cell": "lstm", "width": 8})]
+CASES += [(RnnTied, {"cell": "lstm", "width": 8}), (RnnNodes, RnnNodes().parse("0012"))]
 
 
 @pytest.fixture

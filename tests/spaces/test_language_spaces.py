@@ -14,7 +14,7 @@ from archwright.nn import LanguageModel, LSTMCell
 from archwright.nn.choice import Chooser
 from archwright.spaces.language import LanguageSpace
 from archwright.testing.contracts import SpaceContract
-from archwright.testing.language import RnnTied, RnnTiny
+from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
 from archwright.testing.tasks import toy_text
 
 
@@ -26,6 +26,18 @@ class TestRnnTiny(SpaceContract):
 class TestRnnTied(SpaceContract):
     def make(self) -> RnnTied:
         return RnnTied()
+
+
+class TestRnnNodes(SpaceContract):
+    """Choices inside a cell are asked for once and run at every step."""
+
+    def make(self) -> RnnNodes:
+        return RnnNodes()
+
+
+def test_size_of_choices_inside_a_cell() -> None:
+    """One or two inputs, three activations a node."""
+    assert RnnNodes().size() == (1 * 3) * (2 * 3)
 
 
 def test_macs_are_those_of_linear_layers_for_every_token() -> None:
@@ -50,6 +62,13 @@ def test_latency_table() -> None:
     config = ProfileConfig(backend="torch", warmup=0, repeats=1, n_fitted=3, n_checked=0)
     rows = space.decisions.enumerate_rows()
     assert (profile(space, config).cost_rows(space, rows) > 0).all()
+
+
+def test_a_drawing_shows_widths() -> None:
+    """One block a layer, with its features, whatever the length."""
+    drawing = RnnTiny().drawing({"cell": "gru", "width": 24})
+    (strip,) = drawing.panels
+    assert [(block.label, block.channels) for block in strip.blocks] == [("embedding", 16), ("gru", 24), ("linear", 20)]
 
 
 def test_toy_text_fits_a_space() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from archwright.cli.options import ArchInput, ArchSpec, Classes, parse_shape
+from archwright.cli.options import ArchInput, ArchSpec, Classes, parse_output, parse_shape
 from archwright.cli.text import chatter_on_stderr
 from archwright.core.errors import InvalidValueError
 
@@ -21,7 +21,10 @@ def draw(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="FILE.svg or FILE.png; ARCH.svg in the current folder by default."
+            *("--output", "-o"),
+            metavar="FILE",
+            help="FILE.svg or FILE.png; ARCH.svg in the current folder by default.",
+            parser=parse_output,
         ),
     ] = None,
     input: ArchInput = None,

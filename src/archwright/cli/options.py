@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +17,44 @@ from archwright.core.errors import InvalidValueError, UsageError
 DATA_PREFIX = "data."
 DATA_FLAGS = {"spec": "--data", "seed": "--seed", "val_images": "--val-images", "input_shape": "--input"}
 DEFAULT_DATA, DEFAULT_PRESET, DEFAULT_SEED = "digits", "quick", 0
+
+
+def parse_path(text: str) -> Path:
+    """A path the system can look up; whether anything is there is the command's affair.
+
+    Raises:
+        typer.BadParameter: If it is empty, holds a zero byte, is too long, or leads through a loop of links.
+    """
+    if not text:
+        raise typer.BadParameter("'' names nothing; give a path, '.' for the working folder")
+    try:
+        os.stat(text)
+    except ValueError:  # a zero byte, or half a surrogate pair
+        raise typer.BadParameter(f"{text!r} can be no path on this system; give another") from None
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise typer.BadParameter(f"{text!r} cannot be looked up: {error.strerror}; give another path") from None
+    return Path(text)
+
+
+def parse_output(text: str) -> Path:
+    """The path of a file to write: a new one, or a regular file that is replaced.
+
+    Raises:
+        typer.BadParameter: If it is a folder or device, or its folder can be none.
+    """
+    path = parse_path(text)
+    if path.is_dir():
+        raise typer.BadParameter(f"{text!r} is a folder; give the file to write")
+    if os.path.lexists(path) and not path.is_file():
+        raise typer.BadParameter(f"{text!r} is no regular file; give a new name, or a file to replace")
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise typer.BadParameter(
+            f"{text!r} cannot be written: {str(above)!r} is no folder that takes files; choose another"
+        )
+    return path
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Data = Annotated[
@@ -53,7 +93,10 @@ Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help=f"Fixes all that is random.  [default: {DEFAULT_SEED}]")
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run; a new one under runs/ by default.")
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Folder of the run; a new one under runs/ by default.", parser=parse_path
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start it there.")]
 Threads = Annotated[

@@ -9,14 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from archwright.cli.options import parse_shape
+from archwright.cli.options import parse_output, parse_shape
 from archwright.cli.text import print_lines
-from archwright.core.errors import InvalidValueError
 
 
 def profile(
     space: Annotated[str, typer.Argument(metavar="SPACE", help="A name, package.module:Class or file.py:Class.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the table goes (JSON).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the table goes (JSON).", parser=parse_output)
+    ],
     backend: Annotated[
         str, typer.Option("--backend", metavar="onnxruntime|torch", help="What runs the networks.")
     ] = "onnxruntime",
@@ -29,8 +30,6 @@ def profile(
 ) -> None:
     """Measure a latency table of a space on this machine."""
     shape = None if input is None else parse_shape(input)
-    if output.is_dir():
-        raise InvalidValueError(f"--output {output} is a folder; give the file to write")
     from archwright.costs import ProfileConfig
     from archwright.costs import profile as measure
     from archwright.runs.progress import make_progress

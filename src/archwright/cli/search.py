@@ -36,11 +36,13 @@ from archwright.cli.options import (
 )
 from archwright.cli.text import print_lines
 from archwright.core import catalog
-from archwright.core.config import from_json, to_json, with_settings
-from archwright.core.errors import InvalidValueError, RunFolderError, UsageError
+from archwright.core.config import MAX_THREADS, check_range, from_json, to_json, with_settings
+from archwright.core.errors import InvalidValueError, UsageError
 
 RUNS = Path("runs")
 """Where a run without --out goes."""
+
+MAX_WORKERS = 1024
 
 Limits = tuple[tuple[str, float], ...]
 
@@ -116,8 +118,7 @@ def search(
     data_options |= parse_data_options(val_images, input_)
     request = Request(recipe, data, preset, given, settings, data_options)
     check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
-    if workers < 1:
-        raise InvalidValueError(f"--workers is {workers}; give at least 1")
+    check_range("--workers", workers, 1, MAX_WORKERS)
     if trial_timeout is not None and not 0 < trial_timeout < math.inf:
         raise InvalidValueError(f"--trial-timeout is {trial_timeout:g}; give positive seconds")
     folder = out or new_folder(catalog.find("recipe", recipe).name)
@@ -137,8 +138,8 @@ def check_options(
         raise UsageError("--set names 'seed'; use --seed")
     if seed is not None and not 0 <= seed < 2**63:
         raise InvalidValueError(f"--seed is {seed}; give a number from 0 to 2**63 - 1")
-    if threads is not None and threads < 1:
-        raise InvalidValueError(f"--threads is {threads}; give at least 1")
+    if threads is not None:
+        check_range("--threads", threads, 1, MAX_THREADS)
     if resume and out is None:
         raise UsageError("--resume does not say which run; add --out DIR")
 
@@ -152,14 +153,16 @@ def execute(
     workers: Workers | None = None,
 ) -> None:
     """Run what was requested in the folder `out` and print what came out; `load` gives the recipe's function."""
-    _check_folder(out)
     run_recipe = load()
     with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress
+        from archwright.runs.run import check_folder
         from archwright.tasks import open_task, smoke_options
 
+        if not dry_run:  # before anything is measured or printed
+            check_folder(out, resume=resume)
         stored = _stored_config(out) if resume else {}
-        data = request.data or str(stored.get("data", DEFAULT_DATA))
+        data = str(stored.get("data", DEFAULT_DATA)) if request.data is None else request.data
         small = smoke_options(data) if request.preset == "smoke" and not stored else {}
         data_options = {**small, **stored.get("data_options", {}), **request.data_options}
         seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
@@ -190,7 +193,7 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     if kept and request.preset is None:
         config = from_json(cls, kept)
     else:
-        config = cls.preset(request.preset or DEFAULT_PRESET, input_shape)
+        config = cls.preset(DEFAULT_PRESET if request.preset is None else request.preset, input_shape)
         # options that are not given are the stored run's also where the preset is given again
         options = {
             name: kept[name] for name in ("limits", "arch", "seed", "space", "threads", "device") if name in kept
@@ -210,14 +213,6 @@ def _stored_config(out: Path) -> dict[str, Any]:
         return {}
     config: dict[str, Any] = read_record(out)["config"]
     return config
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse a path that the system cannot even look up: too long, or in a folder that is closed to us."""
-    try:
-        out.exists()
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"--out {str(out)!r} cannot be used: {error}; choose another folder") from None
 
 
 def new_folder(name: str) -> Path:

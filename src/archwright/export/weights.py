@@ -90,10 +90,12 @@ def _saved(name: str, tensor: object) -> Tensor:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError("there is no such file")
         with safetensors.safe_open(str(path), framework="pt") as file:
             texts = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, safetensors.SafetensorError) as error:
+    except Exception as error:  # of a crafted header the library says what it does not know in several ways
         raise RunFolderError(
             f"{path} cannot be read as safetensors ({error}); give a whole safetensors file"
         ) from error

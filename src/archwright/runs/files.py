@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import hashlib
+import io
 import json
 import math
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +52,8 @@ def replacing(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
+        if path.exists() and not path.is_file():  # a rename would put the file in the place of a device
+            raise RunError(f"{path} cannot be written: there is a folder or a device of that name; choose another")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if durable:
@@ -173,15 +179,64 @@ def _flush(path: Path) -> None:
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """The whole file.
+    """The whole file, which has to be a regular one: a device or a pipe may never end.
 
     Raises:
         RunFolderError: If it is missing or cannot be read; the message names it.
     """
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
+        return read_regular(path)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else None
+        raise RunFolderError(f"{path} cannot be read: {said or error}") from error
+
+
+def read_regular(path: Path | str, most: int | None = None) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: The file.
+        most: Bytes it may have, where memory is to be saved from a file that anyone may have written.
+
+    Raises:
+        OSError, ValueError: If it is missing, of another kind or larger, in the words of the system or ours.
+    """
+    with _regular(path) as stream:
+        n_bytes = os.fstat(stream.fileno()).st_size
+        if most is not None and n_bytes > most:
+            raise ValueError(f"it has {n_bytes:,} bytes, more than the {most:,} that are read")
+        return stream.read()
+
+
+@contextmanager
+def _regular(path: Path | str) -> Iterator[io.BufferedReader]:
+    """A regular file, opened for reading; OSError or ValueError where it is none."""
+    # opened without waiting: a pipe has no writer perhaps
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise ValueError("it is no regular file")
+    with os.fdopen(descriptor, "rb") as stream:
+        yield stream
+
+
+def read_maybe_gzipped(path: Path, most: int) -> bytes:
+    """The content of a regular file, unpacked where its name ends in .gz; never more than `most` bytes of memory.
+
+    Raises:
+        OSError, ValueError, EOFError, zlib.error: If it is missing, of another kind, damaged or larger.
+    """
+    data = read_regular(path, most)
+    if path.suffix != ".gz":
+        return data
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        unpacked = stream.read(most + 1)
+    if len(unpacked) > most:
+        raise ValueError(f"it unpacks to more than the {most:,} bytes that are read")
+    return unpacked
 
 
 def read_json(path: Path | str) -> Json:
@@ -233,10 +288,11 @@ def digest(path: Path | str) -> str:
         RunFolderError: If it cannot be read; the message names it.
     """
     try:
-        with open(path, "rb") as stream:
+        with _regular(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else None
+        raise RunFolderError(f"{path} cannot be read: {said or error}") from error
 
 
 def are_unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
@@ -260,13 +316,20 @@ def are_unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
 def parse_json(data: bytes | str, what: str) -> Json:
     """The document in this text; `what` names it in errors."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite_float)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise RunFolderError(f"{what} is damaged, it is no valid JSON: {error}") from error
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not allowed")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):  # 1e999 is infinity by another name
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 # --- tensors -----------------------------------------------------------------------------------------------------
@@ -359,13 +422,21 @@ def _checked_state(data: bytes, path: Path | str) -> Json:
     digest.update(memoryview(data)[found.end(1) :])
     if digest.hexdigest().encode() != found[1]:
         raise RunFolderError(f"{path} is damaged, its checksum does not match; restore it from a copy")
-    metadata = parse_json(data[8:end], str(path)).get("__metadata__", {})
+    header = parse_json(data[8:end], str(path))
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("state"), str):
+        raise RunFolderError(f"{path} was not written by archwright: its header holds no state; restore it from a copy")
     if metadata.get("archwright") != str(TENSORS_FORMAT):
         known = f"this archwright reads {TENSORS_FORMAT}"
         raise RunFolderError(
             f"{path} has format {metadata.get('archwright')!r}; {known}; use the version that wrote it"
         )
-    return unpack(parse_json(metadata.get("state", ""), f"the state in {path}"))
+    try:
+        return unpack(parse_json(metadata["state"], f"the state in {path}"))
+    except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, ArchwrightError):
+            raise
+        raise RunFolderError(f"the state in {path} is damaged: {error}; restore it from a copy") from error
 
 
 def _header_length(data: bytes | bytearray) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from archwright.core.errors import RunFolderError
 from archwright.runs import files
 
 FILE_NAME = "ledger.json"
+MAX_FIGURE = 1e15
+"""Seconds and megabytes beyond which a file is damaged."""
 
 
 class Entry(TypedDict):
@@ -118,7 +119,7 @@ def _entry(found: Any) -> Entry | None:
     entry = _nothing()
     for name in entry:
         value = found.get(name)
-        if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        if not isinstance(value, int | float) or not 0 <= value <= MAX_FIGURE:
             return None
         entry[name] = float(value)  # type: ignore[literal-required]
     return entry

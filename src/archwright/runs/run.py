@@ -270,16 +270,38 @@ def open_run(
     return run
 
 
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder in which a run cannot begin or go on, before anything is spent on it; nothing is made.
+
+    Raises:
+        RunFolderError: As `open_run`.
+    """
+    try:
+        os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        above = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
+        if not above.is_dir():
+            raise RunFolderError(f"{folder} cannot be made: {above} is no folder; choose another --out") from None
+        return
+    except (OSError, ValueError) as error:  # too long a name; a zero byte
+        said = (error.strerror if isinstance(error, OSError) else None) or error
+        raise RunFolderError(f"{str(folder)!r} cannot be looked up: {said}; choose another --out") from None
+    if not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file; choose a folder as --out")
+    _refuse_unsuitable(folder, resume=resume)
+    pid = holder(folder) if resume else None
+    if pid is not None:
+        raise in_use(folder, pid)
+
+
 def _claim(folder: Path, *, resume: bool) -> FolderLock:
     """The lock of a folder in which this run may begin or go on; another folder is left untouched."""
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder} is a file; choose a folder as --out")
-    if folder.exists():
-        _refuse_unsuitable(folder, resume=resume)
+    check_folder(folder, resume=resume)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise RunFolderError(f"{folder} cannot be made: {said}; choose another --out") from error
     lock = FolderLock(folder)
     try:
         _refuse_unsuitable(folder, resume=resume)  # another process may have begun a run before the lock was ours
@@ -302,6 +324,15 @@ def _refuse_unsuitable(folder: Path, *, resume: bool) -> None:
         raise RunFolderError(f"{folder} is not empty; choose another --out or add --resume")
 
 
+def _refuse_links(folder: Path) -> None:
+    """What a run writes into its folder stays there: none of its folders or files may be a link that leads out."""
+    base = folder.resolve()
+    for name in (CHECKPOINTS, "best", LOG, DATABASE):
+        path = folder / name
+        if path.is_symlink() and not path.resolve().is_relative_to(base):
+            raise RunFolderError(f"{path} is a link out of the run's folder; put what it names in its place")
+
+
 def _refuse_misplaced(folder: Path) -> None:
     """Something else in the place of a file or folder of a run would stop it later, when it comes to writing there."""
     for names, kind, is_right in ((FILES, "file", Path.is_file), (FOLDERS, "folder", Path.is_dir)):
@@ -312,6 +343,7 @@ def _refuse_misplaced(folder: Path) -> None:
 
 def _begin_or_go_on(folder: Path, asked: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """The record to work by, and lines for the log."""
+    _refuse_links(folder)
     if not (folder / record.FILE_NAME).exists():
         files.remove_leftovers(folder)
         files.write_sealed_json(folder / record.FILE_NAME, asked)

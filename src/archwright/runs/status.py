@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,11 +14,13 @@ from typing import Any
 
 from archwright.core.errors import RunFolderError
 from archwright.runs import files, lock, record
+from archwright.runs.ledger import MAX_FIGURE
 from archwright.runs.progress import Standing
 
 FILE_NAME = "status.json"
 RESULT = "result.json"
 
+_MADE = re.compile(r"([\w-][\w.-]*/){0,3}[\w-][\w.-]*")
 _FIELDS = ("phase", "done", "total", "best", "figures", "time_left_s", "updated", "elapsed_s", "pid")
 
 
@@ -94,7 +98,11 @@ def read_status(folder: Path | str) -> dict[str, Any]:
         RunFolderError: If there is no such folder, it holds other things than a run, or run.json is damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError:  # too long a name, or closed to us
+        is_folder = False
+    if not is_folder:
         raise RunFolderError(f"{folder} is no folder; give the folder of a run (its --out)")
     is_locked = lock.holder(folder) is not None
     if not os.path.lexists(folder / record.FILE_NAME):
@@ -106,7 +114,7 @@ def read_status(folder: Path | str) -> dict[str, Any]:
     written = _read_or_empty(folder / FILE_NAME)
     state = "finished" if _holds_result(folder, _finished(written)) else "running" if is_locked else "dead"
     known = {name: started.get(name) for name in ("recipe", "seed", "started")}
-    return {"state": state, **known, **{name: written.get(name) for name in _FIELDS}}
+    return {"state": state, **known, **{name: _of_its_kind(name, written.get(name)) for name in _FIELDS}}
 
 
 def check_products(folder: Path) -> None:
@@ -126,7 +134,12 @@ def _finished(document: Mapping[str, Any]) -> Finished | None:
     said = document.get("result_sha256")
     if document.get("state") != "finished" or not isinstance(said, str):
         return None
-    return Finished(said, document.get("files_sha256", {}), document.get("n_trials", {}))
+    made, n_trials = document.get("files_sha256", {}), document.get("n_trials", {})
+    if not isinstance(made, dict) or not isinstance(n_trials, dict):
+        return None
+    # only what a run makes: a name in a file must not have us read elsewhere
+    inside = {name: value for name, value in made.items() if _MADE.fullmatch(name) and isinstance(value, str)}
+    return Finished(said, inside, {study: n for study, n in n_trials.items() if type(n) is int})
 
 
 def _holds_result(folder: Path, finished: Finished | None) -> bool:
@@ -155,6 +168,24 @@ def _read_or_empty(path: Path) -> dict[str, Any]:
         return {}
 
 
+def _of_its_kind(name: str, value: Any) -> Any:
+    """A value of the file where it is what its name promises, else None: what is unknown."""
+    if name in ("time_left_s", "elapsed_s"):
+        return _number(value)
+    if name in ("done", "total", "pid"):
+        return value if type(value) is int and 0 <= value <= MAX_FIGURE else None
+    if name == "figures":
+        is_mapping = isinstance(value, dict)
+        return {key: one if _is_figure(one) else None for key, one in value.items()} if is_mapping else None
+    if name == "best":
+        return value if _is_figure(value) else None
+    return value if isinstance(value, str) else None
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, str) or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
+
+
 def _finite(value: float | str | None) -> float | str | None:
     """JSON has no infinities, and a status is read by other programs."""
     if value is None or isinstance(value, str):
@@ -164,4 +195,5 @@ def _finite(value: float | str | None) -> float | str | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= MAX_FIGURE else None

@@ -16,6 +16,7 @@ from archwright.core.decisions import Kind as DecisionKind
 from archwright.core.drawing import Block, Strip, readable
 from archwright.nn.choice import Chooser, Fixed
 from archwright.nn.choice.modules import SummedInputs
+from archwright.nn.inputs import example_inputs, n_tokens_of
 from archwright.nn.meta import ShapesOnly
 from archwright.spaces.looks import CHAINS, Call, block_of, has_work, is_silent
 
@@ -159,8 +160,10 @@ def _calls(network: nn.Module, input_shape: Sequence[int]) -> list[Call]:
     for path, module in network.named_modules():
         module.register_forward_pre_hook(lambda part, args, path=path: enter(path, part, args))
         module.register_forward_hook(lambda _part, _args, out: setattr(running.pop(), "went_out", out))
+    if n_tokens_of(network) is not None:
+        input_shape = (1,)  # every step of a sequence is the same
     with ShapesOnly(), torch.no_grad():
-        network.eval()(torch.empty((1, *input_shape), device="meta"))
+        network.eval()(example_inputs(network, input_shape, 1, device="meta"))
     return calls
 
 

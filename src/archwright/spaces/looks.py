@@ -68,7 +68,7 @@ def block_of(call: Call, label: str = "", decisions: Sequence[str] = ()) -> Bloc
         label or _label(call, kind, kernel),
         kind,
         tuple(_details(call, label, kernel)) if not is_head else (f"{shape[0]} outputs",),
-        shape[0] if shape and not is_head else None,
+        shape[-1 if len(shape) == 2 else 0] if shape and not is_head else None,  # of sequences (T, F), the features
         shape[1:] if len(shape) == 3 and max(shape[1:]) > 1 else (),
         _stride(call, kind),
         kernel,

@@ -20,7 +20,7 @@ from archwright.testing.contracts import (
     StrategyContract,
 )
 from archwright.testing.evaluators import Scripted
-from archwright.testing.language import RnnTied, RnnTiny
+from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -42,6 +42,7 @@ __all__ = [
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "RnnNodes",
     "RnnTied",
     "RnnTiny",
     "RunnerContract",

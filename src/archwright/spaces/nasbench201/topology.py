@@ -21,7 +21,7 @@ from archwright.nn.ops.cell import EdgeCell
 from archwright.nn.ops.edges import Zero, relu_conv_bn
 from archwright.nn.ops.pooling import LocalAvgPool2d
 from archwright.nn.ops.residual import DownsamplingBlock
-from archwright.spaces.base import Space
+from archwright.spaces.base import Space, truth_value, whole_number
 from archwright.spaces.nasbench201.cells import (
     EDGES,
     N_NODES,
@@ -36,6 +36,7 @@ from archwright.spaces.nasbench201.cells import (
 )
 from archwright.spaces.nasbench201.skeleton import MIN_SIDE, check_images, head, stem
 
+MAX_CHANNELS, MAX_CELLS = 10_000, 1_000
 Reduce = Literal[0, 1, 2, 3]
 LEFT_OUT: dict[Reduce, tuple[str, ...]] = {
     0: (),
@@ -95,16 +96,15 @@ class NasBench201(Space):
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         check_images("nasbench201", self.input_shape)
-        for name, value in (("channels", channels), ("cells", cells)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidValueError(f"{name} is {value!r}; give a whole number, at least 1")
-        if isinstance(reduce, bool) or reduce not in get_args(Reduce):
+        self.channels = whole_number("channels", channels, MAX_CHANNELS)
+        self.cells = whole_number("cells", cells, MAX_CELLS)
+        if type(reduce) is not int or reduce not in get_args(Reduce):
             raise InvalidValueError(
                 f"reduce is {reduce!r}; choose 0 (full space), 1 (no 1x1 convolution), 2 (no pooling) or 3 (neither)"
             )
-        self.channels, self.cells, self.affine = channels, cells, bool(affine)
+        self.affine: bool = truth_value("affine", affine)
         self.reduce: Reduce = reduce
-        self.ops = tuple(op for op in OPS if op not in LEFT_OUT[reduce])
+        self.ops: tuple[str, ...] = tuple(op for op in OPS if op not in LEFT_OUT[reduce])
 
     def args(self) -> dict[str, Any]:
         own = {"channels": self.channels, "cells": self.cells, "reduce": self.reduce, "affine": self.affine}

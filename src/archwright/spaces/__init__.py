@@ -1,7 +1,7 @@
 """Search spaces: decisions, a network, an input."""
 
 from archwright.spaces.base import Space
-from archwright.spaces.darts import Darts, Snas
+from archwright.spaces.darts import Darts, DartsRnn, Snas
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.lenet import LeNet
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
@@ -13,6 +13,7 @@ __all__ = [
     "AmoebaNet",
     "Architecture",
     "Darts",
+    "DartsRnn",
     "LanguageSpace",
     "LeNet",
     "NasBench201",

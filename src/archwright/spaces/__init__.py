@@ -1,6 +1,7 @@
 """Search spaces: decisions, a network, an input."""
 
 from archwright.spaces.base import Space
+from archwright.spaces.darts import Darts, DartsRnn, Snas
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.lenet import LeNet
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
@@ -11,11 +12,14 @@ from archwright.spaces.spos import SposSpace
 __all__ = [
     "AmoebaNet",
     "Architecture",
+    "Darts",
+    "DartsRnn",
     "LanguageSpace",
     "LeNet",
     "NasBench201",
     "NasBench201Size",
     "NasNet",
+    "Snas",
     "Space",
     "SposSpace",
     "arch_document",

@@ -1,16 +1,22 @@
 """Search spaces: decisions, a network, an input."""
 
 from archwright.spaces.base import Space
+from archwright.spaces.fbnet import FBNet
 from archwright.spaces.lenet import LeNet
+from archwright.spaces.mnasnet import MnasNet
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
+from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.spos import SposSpace
 
 __all__ = [
     "Architecture",
+    "FBNet",
     "LeNet",
+    "MnasNet",
     "NasBench201",
     "NasBench201Size",
+    "ProxylessNas",
     "Space",
     "SposSpace",
     "arch_document",

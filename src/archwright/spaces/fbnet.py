@@ -63,6 +63,8 @@ class FBNet(Space):
         widths: Channels behind the stem and each of the seven groups, and before the pooling (1984 in FBNet-B and C).
         layers: Layers of each group.
         bias: Whether the convolutions of the 22 layers have biases besides the batch norms, as in the released models.
+        always_expand: Whether blocks of expansion 1 have the first 1x1 convolution too, as the paper draws them; the
+            released models leave it out.
         dropout: Probability before the classifier.
     """
 
@@ -77,6 +79,7 @@ class FBNet(Space):
         widths: Sequence[int] = WIDTHS,
         layers: Sequence[int] = LAYERS,
         bias: bool = True,
+        always_expand: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
@@ -84,12 +87,12 @@ class FBNet(Space):
         self.widths = check_counts("widths", widths, len(WIDTHS), "channels")
         check_even(self.widths)
         self.layers = check_counts("layers", layers, len(LAYERS), "layers")
-        self.bias = bool(bias)
+        self.bias, self.always_expand = bool(bias), bool(always_expand)
         self.dropout = check_dropout(dropout)
 
     def args(self) -> dict[str, Any]:
         own = {"widths": list(self.widths), "layers": list(self.layers), "bias": self.bias, "dropout": self.dropout}
-        return super().args() | own
+        return super().args() | own | {"always_expand": self.always_expand}
 
     def input_forms(self) -> list[str]:
         return image_forms(1 + sum(STRIDED))
@@ -126,7 +129,7 @@ class FBNet(Space):
             n_in,
             n_out,
             kernel=kernel,
-            expand=None if expand == 1 else expand,
+            expand=None if expand == 1 and not self.always_expand else expand,
             stride=stride,
             activation=nn.ReLU,
             groups=groups,

@@ -88,13 +88,14 @@ def load_weights(network: nn.Module, path: Path | str) -> dict[str, str]:
 
 def _in_our_names(tensors: dict[str, Tensor], ours: Sequence[str]) -> tuple[dict[str, Tensor], str]:
     """The tensors by our names, and for messages how the file's names were understood."""
-    if tensors.keys() & set(ours):
-        return tensors, ""
     found = translate(list(tensors), ours)
     if found is None:
         return tensors, ""
     family, names = found
-    return {names.get(name, name): tensor for name, tensor in tensors.items()}, f", read as names of {family},"
+    renamed = {names.get(name, name): tensor for name, tensor in tensors.items()}
+    if len(renamed.keys() & set(ours)) <= len(tensors.keys() & set(ours)):
+        return tensors, ""  # the network has the other project's names itself
+    return renamed, f", read as names of {family},"
 
 
 def _saved(name: str, tensor: object) -> Tensor:

@@ -135,7 +135,7 @@ class FBNet(Space):
             groups=groups,
             bias=self.bias,
         )
-        return Residual(main, nn.Identity()) if stride == 1 and n_in == n_out else main
+        return Residual(main, nn.Identity() if stride == 1 and n_in == n_out else None)
 
     def _skip(self, n_in: int, n_out: int, stride: int) -> nn.Module:
         if stride == 1 and n_in == n_out:

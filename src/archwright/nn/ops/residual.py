@@ -102,20 +102,24 @@ class Residual(nn.Module):
 
     Args:
         main: The main path.
-        shortcut: What runs beside it.
+        shortcut: What runs beside it, if anything does.
         sizes: Channels in and out where the shape depends on them; where they differ, there is no shortcut.
     """
 
-    def __init__(self, main: nn.Module, shortcut: nn.Module, *, sizes: tuple[Size, Size] | None = None) -> None:
+    def __init__(
+        self, main: nn.Module, shortcut: nn.Module | None = None, *, sizes: tuple[Size, Size] | None = None
+    ) -> None:
         super().__init__()
         self.main, self.shortcut, self.sizes = main, shortcut, sizes
 
     @property
     def is_joined(self) -> bool:
         """Whether the shortcut is added now."""
+        if self.shortcut is None:
+            return False
         keeps_shape = self.sizes is None or current(self.sizes[0]) == current(self.sizes[1])
         return keeps_shape and not is_zero(self.shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.main(x)
-        return self.shortcut(x) + out if self.is_joined else out
+        return out if self.shortcut is None or not self.is_joined else self.shortcut(x) + out

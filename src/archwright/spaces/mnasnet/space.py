@@ -201,4 +201,4 @@ def _layer(choose: Chooser, block: str, block_in: Size, n_out: Size, block_strid
     body = choose.op(f"{block}.conv", {name: partial(main, expansion) for name, expansion in CONV_OPS.items()})
     shortcuts: dict[str, Any] = {"identity": nn.Identity, "pool": partial(LocalAvgPool2d, POOLED_SIDE), "none": Zero}
     shortcut = choose.op(f"{block}.skip", shortcuts)
-    return Residual(body, shortcut, sizes=(n_in, n_out)) if stride == 1 else body
+    return Residual(body, shortcut if stride == 1 else None, sizes=(n_in, n_out))

@@ -7,6 +7,7 @@ from archwright.spaces.mnasnet import MnasNet
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
+from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
 from archwright.spaces.spos import SposSpace
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "NasBench201",
     "NasBench201Size",
     "ProxylessNas",
+    "ProxylessNasCifar",
     "Space",
     "SposSpace",
     "arch_document",

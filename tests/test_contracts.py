@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import re
 import subprocess
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from archwright.core import catalog
-from archwright.testing import CostContract, EvaluatorContract, SpaceContract, StrategyContract
+from archwright.testing import CostContract, EvaluatorContract, FaultContract, SpaceContract, StrategyContract
 from archwright.testing.contracts.base import Contract
 
 CONTRACTS: dict[catalog.Kind, type[Contract]] = {
@@ -20,7 +21,11 @@ CONTRACTS: dict[catalog.Kind, type[Contract]] = {
     "strategy": StrategyContract,
     "evaluator": EvaluatorContract,
     "cost": CostContract,
+    "recipe": FaultContract,
 }
+
+RESUMABLE = (*(entry.name for entry in catalog.entries("recipe")), "train", "rank")
+"""Recipes, and the commands beside `search` that can be resumed."""
 
 PLUG_IN = """
 from functools import partial
@@ -115,17 +120,23 @@ class TestForgetful(TestWeights):
 """
 
 
-def _made(contract: type[Contract]) -> type:
-    """The class of the member that a contract's inheritor tests."""
+def _made(contract: type[Contract]) -> object:
+    """The class, or for a recipe the function, of the member that a contract's inheritor tests."""
     test: Any = contract()
+    if isinstance(test, FaultContract):
+        return catalog.load("recipe", test.name) if test.name in catalog_names("recipe") else None
     if isinstance(test, StrategyContract):
         return type(test.make(test.make_space(), 0))
     return type(test.make(test.make_space()) if isinstance(test, EvaluatorContract) else test.make())
 
 
+def catalog_names(kind: catalog.Kind) -> set[str]:
+    return {entry.name for entry in catalog.entries(kind)}
+
+
 @pytest.fixture(scope="module")
-def tested() -> set[type]:
-    """Members that the contract classes in the files of this folder make."""
+def inheritors() -> list[type[Contract]]:
+    """The contract classes in the files of this folder."""
     modules = []  # a class knows its subclasses only as long as something else holds them
     for number, path in enumerate(sorted(Path(__file__).parent.rglob("test_*.py"))):
         text = path.read_text("utf-8")
@@ -136,12 +147,18 @@ def tested() -> set[type]:
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             modules.append(module)
-    inheritors = [found for contract in CONTRACTS.values() for found in contract.inheritors()]
-    return {_made(found) for found in inheritors if found.__name__.startswith("Test")}
+    found = [test for contract in CONTRACTS.values() for test in contract.inheritors()]
+    return [test for test in found if test.__name__.startswith("Test")]
+
+
+@pytest.fixture(scope="module")
+def tested(inheritors: list[type[Contract]]) -> set[object]:
+    """Members that those classes make."""
+    return {_made(test) for test in inheritors}
 
 
 @pytest.mark.parametrize("kind", CONTRACTS)
-def test_every_registered_member_has_a_contract_test(tested: set[type], kind: catalog.Kind) -> None:
+def test_every_registered_member_has_a_contract_test(tested: set[object], kind: catalog.Kind) -> None:
     """What the catalogue names is made by a class that inherits the contract of its family."""
     members = {entry.name: catalog.load(kind, entry.name) for entry in catalog.entries(kind)}
     assert members
@@ -172,3 +189,51 @@ def test_contracts_need_no_pytest(run_python: Callable[..., Any]) -> None:
     """Importing them does not; it is an extra of development."""
     script = "import sys, archwright.testing; print('pytest' in sys.modules)"
     assert run_python("-c", script).stdout == "False\n"
+
+
+# ── faults, often ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def faults(inheritors: list[type[Contract]], request: pytest.FixtureRequest) -> FaultContract:
+    """The contract of the command that the test is about."""
+    name = request.getfixturevalue("name")
+    found = [test() for test in inheritors if issubclass(test, FaultContract)]
+    members = [test for test in found if test.name == name]
+    assert members, f"no test inherits FaultContract for {name}"
+    return members[0]
+
+
+@pytest.mark.parametrize("name", RESUMABLE)
+def test_every_resumable_command_has_a_contract_of_faults(faults: FaultContract, name: str) -> None:
+    """Recipes, and the commands that are none."""
+    assert faults.name == name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(1, 11))
+@pytest.mark.parametrize("name", RESUMABLE)
+def test_fifty_random_stops(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, faults: FaultContract, name: str, seed: int
+) -> None:
+    """Five a seed, of each command, over all its phases."""
+    faults.seed = seed
+    rng = random.Random(seed)
+    faults.check_stops(tmp_path, tmp_path_factory, faults.draw_stops(5, rng, tmp_path_factory))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("state", ["early", "late", "finished"])
+@pytest.mark.parametrize("name", RESUMABLE)
+def test_every_file_damaged_in_every_way(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, faults: FaultContract, name: str, state: str
+) -> None:
+    """In a run that was killed in its first phase, in its last, and in a finished one."""
+    folder, ended = faults.undisturbed(tmp_path_factory)
+    if state != "finished":
+        steps = [moment for moment in ended.moments if moment.event == "advance"]
+        moment = steps[1] if state == "early" else faults.late(tmp_path_factory)
+        folder = faults.killed(tmp_path, tmp_path_factory, moment)
+    faults.check_damage(tmp_path, tmp_path_factory, folder, is_finished=state == "finished", every=True)

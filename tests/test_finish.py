@@ -337,7 +337,7 @@ def test_lost_weights_are_missed(on_disk: Done, tmp_path: Path) -> None:
     assert folder is not None
     shutil.copytree(folder, tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "retrain-winner.safetensors").unlink()
-    with pytest.raises(RunFolderError, match="the winner's weights are gone"):
+    with pytest.raises(RunFolderError, match=r"retrain-winner\.safetensors is gone, which holds the winner's"):
         _reopened(tmp_path / "run")
 
 

@@ -7,6 +7,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from archwright.core.trial import Candidate, derive_seed
 from archwright.costs.counted import Macs
 from archwright.evaluators.from_scratch import FromScratch
 from archwright.recipes.reopening import TrainedSupernet, open_supernet
+from archwright.reports.folder import RANK
+from archwright.runs.files import json_text, write_text
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.search import search
@@ -48,7 +51,7 @@ def rank_run(
     part: Part = "validation",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Correlations of a supernet's scores with the true quality of random architectures.
+    """Correlations of a supernet's scores with the true quality of random architectures; `rank.json` keeps them.
 
     Args:
         folder: A run of `spos` whose supernet is trained.
@@ -95,7 +98,10 @@ def rank_run(
         for arch, score, right, cost in zip(archs, scores, true, macs, strict=True)
     ]
     described = {"metric": metric, "part": part, "truth": str(truth), "column": column, "seed": seed}
-    return {**found, "baselines": {"macs": kendall(macs, true)}, **described, "archs": lines}
+    document = {**found, "baselines": {"macs": kendall(macs, true)}, **described, "archs": lines}
+    with suppress(RunError):  # a folder that cannot be written is no reason to lose the figures
+        write_text(Path(folder) / RANK, json_text(document, RANK, any_float=True) + "\n")
+    return document
 
 
 def read_truth(path: Path, space: Space, column: str | None = None) -> tuple[dict[Arch, float], str]:
@@ -142,7 +148,7 @@ def read_truth(path: Path, space: Space, column: str | None = None) -> tuple[dic
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The cells of each line that is not empty, with its number."""
-    if not path.is_file():
+    if not _is_file(path):
         raise DataError(f"{path}: there is no such file; give a CSV file, or train")
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
@@ -153,6 +159,13 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as CSV ({type(error).__name__}: {reason})") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # too long a name
+        return False
 
 
 def _number(text: str, where: str) -> float:

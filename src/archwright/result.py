@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import RunFolderError
+from archwright.core.errors import InvalidValueError, RunFolderError
 from archwright.core.trial import Trial
 from archwright.costs.measuring import latency_lines, limit_line
 from archwright.export.files import EXPORT_FORMATS, check_format, write_export
+from archwright.export.preprocessing import read_metadata
 from archwright.export.weights import load_weights
+from archwright.reports.folder import PAGE, run_document
+from archwright.reports.page import holds_page, write_page
 from archwright.runs.files import read_json
+from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.run import Run
+from archwright.runs.status import check_products
 from archwright.spaces.base import Space
 from archwright.spaces.opening import Architecture, open_architecture
 from archwright.training.checkpoint import load_network
@@ -57,15 +63,36 @@ class Result:
 
 def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
     """The result of a run that is finished already; `phase` is the one that trained its network."""
-    record: Any = run.result
-    network = _load_winner(space, Arch.from_json(record["arch"]), run.phase(phase).restore())
+    record = checked_record(run.result, run.folder)
+    network = _load_winner(run, phase, space, Arch.from_json(record["arch"]))
     trials = run.store().trials() if "n_evaluated" in record else ()
+    if run.folder is not None and not holds_page(run.folder / PAGE):
+        write_page(run.folder / PAGE, run_document(run.folder, result=record))
     return Result(record, space, network, tuple(trials), run.folder)
 
 
-def _load_winner(space: Space, arch: Arch, stored: tuple[dict[str, Tensor], Any] | None) -> nn.Module:
+def checked_record(record: Any, folder: Path | None) -> dict[str, Any]:
+    """A record that was read from a file, if all is there that is read from it again.
+
+    Raises:
+        RunFolderError: If it was not written by a run.
+    """
+    try:
+        summary_lines(record, folder)
+        Arch.from_json(record["arch"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RunFolderError(
+            f"result.json of {folder} was not written by a run ({said}); delete it and resume to write it again"
+        ) from None
+    checked: dict[str, Any] = record
+    return checked
+
+
+def _load_winner(run: Run, phase: str, space: Space, arch: Arch) -> nn.Module:
+    stored, path = run.phase(phase).restore(), run.path(f"{CHECKPOINTS}/{phase}.safetensors")
     if stored is None:
-        raise RunFolderError("the winner's weights are gone from the run's checkpoints; restore them from a copy")
+        raise RunFolderError(f"{path} is gone, which holds the winner's weights; restore it from a copy")
     network = space.build(arch)
     load_network(network, stored[0])
     return network.eval()
@@ -77,12 +104,19 @@ def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
     Raises:
         UsageError: If the folder is no finished run, or a file in it is damaged.
     """
-    if not (folder / "result.json").exists():
+    if not os.path.lexists(folder / "result.json"):
         raise RunFolderError(f"{folder} holds no finished run (there is no result.json); finish it with --resume first")
+    check_products(folder)
     read_json(folder / "result.json")
     found = open_architecture(str(folder / "best" / "arch.json"))
     network = found.space.build(found.arch)
-    metadata = load_weights(network, folder / "best" / "model.safetensors")
+    weights = folder / "best" / "model.safetensors"
+    metadata = load_weights(network, weights)
+    if metadata.keys() >= {"class_names", "preprocessing"}:
+        try:
+            read_metadata(metadata, found.space.n_classes)
+        except InvalidValueError as error:
+            raise RunFolderError(f"{weights} is damaged: {error}") from None
     return found, network.eval(), metadata
 
 

@@ -148,7 +148,7 @@ def test_too_many_workers_are_noted(cli: Cli, toy: Any, monkeypatch: pytest.Monk
         (("toy", "--trial-timeout", "0"), "--trial-timeout is 0; give positive seconds"),
         (("toy", "--trial-timeout", "nan"), "--trial-timeout is nan"),
         (("toy", "--resume"), "--resume does not say which run; add --out DIR"),
-        (("toy", "--out", "a" * 5000), "cannot be used"),
+        (("toy", "--out", "a" * 5000), "cannot be looked up: File name too long"),
         (("toy", "--lmit", "macs=1"), "No such option: --lmit"),
         ((), "Missing argument 'RECIPE'"),
     ],

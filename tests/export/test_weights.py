@@ -181,3 +181,16 @@ def test_a_torch_file_without_a_state_dict_is_refused(tmp_path: Path) -> None:
     torch.save(torch.zeros(3), tmp_path / "w.pt")
     with pytest.raises(RunFolderError, match="holds no state dict"):
         load_weights(network(0), tmp_path / "w.pt")
+
+
+def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Whatever the order of the texts; the library alone puts them into another order each time."""
+    network = nn.Linear(3, 2)
+    texts = {f"key{i}": f"é{i}" for i in range(12)}
+    written = []
+    for i, metadata in enumerate([texts, dict(reversed(texts.items())), texts]):
+        save_weights(network, tmp_path / f"{i}.safetensors", metadata=metadata)
+        written.append((tmp_path / f"{i}.safetensors").read_bytes())
+    assert written[0] == written[1] == written[2]
+    assert load_weights(nn.Linear(3, 2), tmp_path / "0.safetensors") == texts
+    assert int.from_bytes(written[0][:8], "little") % 8 == 0

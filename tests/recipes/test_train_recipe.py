@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +15,9 @@ import pytest
 import torch
 
 from archwright.core.errors import InvalidArchError, InvalidValueError, RunFolderError, UnknownNameError
+from archwright.export.files import EXPORT_FORMATS
 from archwright.recipes import SposConfig, TrainConfig, train
-from archwright.result import Result, open_winner
+from archwright.result import Result, export_run, open_winner
 from archwright.runs.phase import Phase
 from archwright.runs.run import open_run
 from archwright.spaces import SposSpace, arch_document
@@ -49,8 +51,8 @@ def test_files_are_those_of_a_search(done: Result) -> None:
     }
     names = {path.name for path in done.folder.iterdir()}
     assert names == {
-        *("best", "checkpoints", "ledger.json", "log.txt", "report.html", "result.json", "run.json", "run.lock"),
-        "status.json",
+        *("best", "checkpoints", "ledger.json", "log.txt", "report.html", "report.json", "result.json", "run.json"),
+        *("run.lock", "status.json"),
     }
     found, network, _ = open_winner(done.folder)
     assert found.space.code(found.arch) == "0120"
@@ -74,6 +76,20 @@ def test_result_has_the_keys_that_apply(done: Result) -> None:
     assert done.summary()[0] == f"network    top1_accuracy {record['test']:.4f} on the test part (seen once)"
 
 
+def test_a_page_that_is_gone_or_cut_is_made_again(done: Result) -> None:
+    """Opening the finished run again is enough; a page that is whole stays."""
+    assert done.folder is not None
+    page = done.folder / "report.html"
+    text = page.read_text("utf-8")
+    for harm in (page.unlink, lambda: page.write_text(text[:1000], "utf-8")):
+        harm()
+        train(_config(steps=40), digits(), out=done.folder, resume=True)
+        assert page.read_text("utf-8") == text
+    before = page.stat().st_mtime_ns
+    train(_config(steps=40), digits(), out=done.folder, resume=True)
+    assert page.stat().st_mtime_ns == before
+
+
 def test_page_says_that_nothing_was_chosen(done: Result) -> None:
     """And does not miss a baseline that was not asked for."""
     assert done.folder is not None
@@ -81,7 +97,7 @@ def test_page_says_that_nothing_was_chosen(done: Result) -> None:
     assert "One given architecture, trained from scratch; nothing was chosen." in page
     assert "random search" not in page
     assert "had no limit" not in page
-    assert "<figcaption>training</figcaption>" in page
+    assert ">Training loss</figcaption>" in page
 
 
 def test_training_a_winner_again_gives_it_again(finished: Any) -> None:
@@ -177,3 +193,31 @@ def test_presets(smoke_config: Callable[[int], SposConfig]) -> None:
         TrainConfig.preset("fast", (1, 8, 8))
     with pytest.raises(InvalidValueError, match="threads is 0; give at least 1"):
         TrainConfig(threads=0)
+
+
+@pytest.mark.parametrize("format", EXPORT_FORMATS)
+def test_exporting_again_gives_the_same_bytes(done: Result, tmp_path: Path, format: str) -> None:
+    """So a run whose files were exported again is not one whose files were changed."""
+    assert done.folder is not None
+    path = export_run(done.folder, format, tmp_path / "again")
+    assert path.read_bytes() == (done.folder / "best" / EXPORT_FORMATS[format]).read_bytes()
+
+
+def test_a_changed_arch_is_not_exported(done: Result, tmp_path: Path) -> None:
+    """Also where the weights would fit another architecture."""
+    assert done.folder is not None
+    shutil.copytree(done.folder, tmp_path / "run")
+    path = tmp_path / "run" / "best" / "arch.json"
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(RunFolderError, match=r"best/arch\.json was changed after the run"):
+        export_run(tmp_path / "run", "safetensors", tmp_path / "again")
+
+
+def test_a_deleted_export_is_made_again(done: Result, tmp_path: Path) -> None:
+    """The finished run is gone through once more; nothing is trained."""
+    assert done.folder is not None
+    folder = tmp_path / "run"
+    shutil.copytree(done.folder, folder)
+    (folder / "best" / "model.onnx").unlink()
+    train(_config(steps=40), digits(), out=folder, resume=True)
+    assert differences(folder, done.folder, ()) == []

@@ -179,3 +179,75 @@ def test_as_json_is_what_a_file_gives_back() -> None:
     """Tuples become lists and keys text, so that memory and disk agree."""
     document: Any = {"a": (1, 2), 3: math.inf}
     assert files.as_json(document, "it") == {"a": [1, 2], "3": math.inf}
+
+
+# ── sealed documents and digests ──────────────────────────────────────────────────────────────────
+
+
+def test_a_sealed_document_comes_back_without_its_seal(tmp_path: Path) -> None:
+    """Also one that an earlier version wrote without."""
+    files.write_sealed_json(tmp_path / "x.json", {"seed": 3, "rates": (0.1, 2)})
+    assert files.read_sealed_json(tmp_path / "x.json") == {"seed": 3, "rates": [0.1, 2]}
+    files.write_json(tmp_path / "x.json", {"seed": 3})
+    assert files.read_sealed_json(tmp_path / "x.json") == {"seed": 3}
+
+
+def test_a_sealed_document_that_says_something_else_is_refused(tmp_path: Path) -> None:
+    """One flipped bit anywhere: refused, or it says the same."""
+    path, document = tmp_path / "x.json", {"seed": 3, "rate": 0.125, "space": "tiny"}
+    files.write_sealed_json(path, document)
+    good = path.read_bytes()
+    n_refused = 0
+    for position in range(8 * len(good)):
+        changed = bytearray(good)
+        changed[position // 8] ^= 1 << position % 8
+        path.write_bytes(changed)
+        try:
+            found = files.read_sealed_json(path)
+        except RunFolderError:
+            n_refused += 1
+        else:
+            assert {name: found.get(name) for name in document} == document
+    assert n_refused > 7 * len(good)
+
+
+def test_a_change_that_is_meant_goes_without_the_seal(tmp_path: Path) -> None:
+    """It is the first line of the mapping, so that deleting it leaves JSON."""
+    path = tmp_path / "x.json"
+    files.write_sealed_json(path, {"seed": 3})
+    path.write_text(path.read_text().replace("3\n", "4\n"))
+    with pytest.raises(RunFolderError, match=r"its checksum does not match; restore it .* delete the line 'sha256'"):
+        files.read_sealed_json(path)
+    lines = path.read_text().splitlines(keepends=True)
+    assert lines[1].startswith(' "sha256": ')
+    path.write_text("".join([lines[0], *lines[2:]]))
+    assert files.read_sealed_json(path) == {"seed": 4}
+
+
+def test_gone_is_not_changed(tmp_path: Path) -> None:
+    """What is gone can be made again; what is another is refused and stays."""
+    (tmp_path / "a").write_text("one")
+    (tmp_path / "b").write_text("two")
+    digests = {name: files.digest(tmp_path / name) for name in ("a", "b")}
+    assert digests["a"] == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # sha256sum
+    assert files.are_unchanged(tmp_path, digests)
+    (tmp_path / "a").unlink()
+    assert not files.are_unchanged(tmp_path, digests)
+    (tmp_path / "a").write_text("another")
+    with pytest.raises(RunFolderError, match="a was changed after the run; delete it and resume to write it again"):
+        files.are_unchanged(tmp_path, digests)
+    (tmp_path / "a").unlink()
+    (tmp_path / "a").mkdir()
+    with pytest.raises(RunFolderError, match="a cannot be read: Is a directory"):
+        files.are_unchanged(tmp_path, digests)
+
+
+def test_what_is_there(tmp_path: Path) -> None:
+    """A link to nothing is not, nor is what a file would have to hold."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    found = [files.is_there(tmp_path / name) for name in ("file", "nothing", "link", "file/within")]
+    assert found == [True, False, False, False]
+    with pytest.raises(RunFolderError, match="loop cannot be read: Too many levels of symbolic links"):
+        files.is_there(tmp_path / "loop")

@@ -70,3 +70,15 @@ def test_a_damaged_file_is_rebuilt_from_checkpoints(tmp_path: Path, text: str) -
     ledger.recall("a", {"wall_s": 2.0, "cpu_s": 1.0, "peak_rss_mb": 1.0})
     ledger.recall("b", "nonsense")  # type: ignore[arg-type]
     assert ledger.entries() == {"a": {"wall_s": 5.0, "cpu_s": 4.0, "peak_rss_mb": 3.0}}
+
+
+def test_a_changed_figure_is_noticed(tmp_path: Path) -> None:
+    """The ledger counts as damaged, and is rebuilt from the checkpoints."""
+    ledger = Ledger(tmp_path)
+    ledger.begin("a")
+    ledger.end("a")
+    ledger.save()
+    path = tmp_path / "ledger.json"
+    path.write_text(path.read_text().replace('"wall_s": 0.0', '"wall_s": 8.0'))
+    assert Ledger(tmp_path).was_damaged
+    assert Ledger(tmp_path).entries() == {}

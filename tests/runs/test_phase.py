@@ -222,3 +222,17 @@ def test_progress_of_phases(tmp_path: Path) -> None:
     assert lines[1].endswith(" s, loss=0.5")
     assert lines[2:4] == ["a: done before", "b: started"]
     assert lines[4].startswith("b: stopped after 0.")
+
+
+def test_a_phase_whose_work_is_gone_is_done_again(tmp_path: Path) -> None:
+    """Reopened it is as if it had not begun, and can be finished once more."""
+    with open_run(tmp_path, {}, seed=0, threads=1) as run:
+        phase = run.phase("a")
+        with phase:
+            phase.finish({"w": torch.ones(1)}, {"made": 1})
+        phase.reopen()
+        assert (phase.is_done, phase.result, phase.restore()) == (False, None, None)
+        with phase:
+            phase.finish(state={"made": 2})
+    with open_run(tmp_path, {}, seed=0, threads=1, resume=True) as run:
+        assert run.phase("a").result == {"made": 2}

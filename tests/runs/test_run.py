@@ -14,6 +14,7 @@ import pytest
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError, RunError, RunFolderError
 from archwright.core.trial import Candidate, Trial
+from archwright.runs.record import read_record
 from archwright.runs.run import Run, open_run
 from archwright.stores import MemoryStore
 
@@ -35,7 +36,7 @@ def test_a_new_folder_with_missing_parents(tmp_path: Path) -> None:
     """run.json says what is needed to repeat the run."""
     with begin(tmp_path / "a" / "b", command=["archwright", "search", "spos"]) as run:
         assert run.folder == tmp_path / "a" / "b"
-    written = json.loads((tmp_path / "a" / "b" / "run.json").read_text())
+    written = read_record(tmp_path / "a" / "b")
     assert {name: written[name] for name in ("format", "recipe", "config", "seed", "threads", "command")} == {
         "format": 1,
         "recipe": "spos",
@@ -191,6 +192,7 @@ def test_other_versions_are_a_line_in_the_log(tmp_path: Path) -> None:
     begin(tmp_path).close()
     record = json.loads((tmp_path / "run.json").read_text())
     record["versions"]["numpy"] = "0.1"
+    del record["sha256"]
     (tmp_path / "run.json").write_text(json.dumps(record))
     with begin(tmp_path, resume=True) as run:
         assert run.record["versions"]["numpy"] == "0.1"
@@ -202,7 +204,8 @@ def test_other_versions_are_a_line_in_the_log(tmp_path: Path) -> None:
     [
         ("", "run.json is damaged"),
         ('{"format": 1, "recipe": "spos"', "run.json is damaged"),
-        ("[]", "run.json is no record of a run"),
+        ("[]", "run.json is damaged, it holds no mapping"),
+        ("{}", "run.json is no record of a run"),
         ('{"format": 2}', "run.json has format 2; this archwright reads 1"),
         ('{"format": 1, "recipe": "spos", "config": [], "seed": 1}', "run.json is damaged, 'config'"),
     ],
@@ -330,3 +333,64 @@ def test_the_command_line_is_recorded(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("sys.argv", ["mine.py"])
     with open_run(tmp_path / "b", {}, seed=0) as run:
         assert run.record["command"] is None
+
+
+# --- harm --------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_product_makes_a_run_unfinished_and_a_changed_one_is_refused(tmp_path: Path) -> None:
+    """What a user is given is as much a part of the result as result.json."""
+    with begin(tmp_path) as run:
+        run.write_json("best/arch.json", {"arch": 1})
+        run.finish({"test": 0.97}, products=["best/arch.json"])
+    path = tmp_path / "best" / "arch.json"
+    path.write_text(path.read_text().replace("1", "2"))
+    with begin(tmp_path, resume=True) as run, pytest.raises(RunFolderError, match=r"best/arch\.json was changed"):
+        _ = run.result
+    path.unlink()
+    with begin(tmp_path, resume=True) as run:
+        assert run.result is None
+
+
+def test_lost_trials_make_a_run_unfinished(tmp_path: Path) -> None:
+    """A database that is gone is made anew, and would say nothing of the loss."""
+    with begin(tmp_path) as run:
+        run.store().add([Trial(Candidate(0, Arch({"op": "conv"}), 5))])
+        run.finish({"test": 0.97})
+    with begin(tmp_path, resume=True) as run:
+        assert run.result == {"test": 0.97}
+    (tmp_path / "trials.sqlite").unlink()
+    with begin(tmp_path, resume=True) as run:
+        assert run.result is None
+
+
+@pytest.mark.parametrize(
+    "name", ["run.json", "status.json", "ledger.json", "result.json", "log.txt", "run.lock", "trials.sqlite"]
+)
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_starts(tmp_path: Path, name: str) -> None:
+    """Not in the middle of the run, when it comes to writing there; a link to nothing is no file either."""
+    with begin(tmp_path) as run:
+        run.store()
+        run.finish({})
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(RunFolderError, match=f"{name} is no file, as a run has there"):
+        begin(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "best"])
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """Likewise."""
+    begin(tmp_path).close()
+    (tmp_path / name).touch()
+    with pytest.raises(RunFolderError, match=f"{name} is no folder, as a run has there"):
+        begin(tmp_path, resume=True)
+
+
+def test_a_changed_run_json_is_refused(tmp_path: Path) -> None:
+    """A run must not go on with other numbers than it began with."""
+    begin(tmp_path).close()
+    path = tmp_path / "run.json"
+    path.write_text(path.read_text().replace('"steps": 100', '"steps": 101'))
+    with pytest.raises(RunFolderError, match=r"run\.json is damaged or was changed"):
+        begin(tmp_path, resume=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from archwright.core.errors import RunFolderError
+from archwright.runs import files
 from archwright.runs.run import Run, open_run
 from archwright.runs.status import read_status
 
@@ -65,8 +65,8 @@ def test_elapsed_adds_up(tmp_path: Path) -> None:
     """Over resumptions, by a clock that never jumps."""
     with begin(tmp_path) as run, run.phase("a"):
         pass
-    status = json.loads((tmp_path / "status.json").read_text())
-    (tmp_path / "status.json").write_text(json.dumps({**status, "elapsed_s": 1000.0}))
+    status = files.read_sealed_json(tmp_path / "status.json")
+    files.write_sealed_json(tmp_path / "status.json", {**status, "elapsed_s": 1000.0})
     with begin(tmp_path) as run, run.phase("a"):
         pass
     assert 1000 <= read_status(tmp_path)["elapsed_s"] < 1010
@@ -116,3 +116,22 @@ def test_reading_needs_no_torch(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code, str(tmp_path)]
     assert subprocess.run(command, capture_output=True, text=True, env=environment).stdout == "False\n"
+
+
+def test_a_finished_run_without_its_result_can_be_resumed(tmp_path: Path) -> None:
+    """So it is called dead: gone or another, the result is not there."""
+    with begin(tmp_path) as run:
+        run.finish({"test": 1})
+    (tmp_path / "result.json").write_text("{}")
+    assert read_status(tmp_path)["state"] == "dead"
+    (tmp_path / "result.json").unlink()
+    assert read_status(tmp_path)["state"] == "dead"
+
+
+def test_a_damaged_status_counts_as_nothing_known(tmp_path: Path) -> None:
+    """A flipped digit is no other progress."""
+    with begin(tmp_path) as run, run.phase("a", total=10) as phase:
+        phase.advance(4)
+    path = tmp_path / "status.json"
+    path.write_text(path.read_text().replace('"total": 10', '"total": 90'))
+    assert (read_status(tmp_path)["state"], read_status(tmp_path)["total"]) == ("dead", None)

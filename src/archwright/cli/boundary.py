@@ -11,6 +11,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from archwright.cli.text import one_line
+from archwright.cli.text import one_line, shortened
 from archwright.core.errors import ArchwrightError
 
 SIGINT_CODE = 128 + signal.SIGINT
@@ -37,6 +38,8 @@ def guarded(call: Callable[[], Any], *, debug: bool = False) -> int:
         debug: Show the traceback of an error that nobody expected.
     """
     _print_what_the_terminal_cannot()
+    # what an image file has wrong with it is an error of ours or does not matter; threads cannot catch a warning
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         with _sigterm_raises():
             returned = call()
@@ -81,8 +84,18 @@ def run_errors(out: Path, resume: str) -> Iterator[None]:
 
 
 def quoted(*arguments: str | Path) -> str:
-    """Arguments as they are typed in a shell."""
-    return shlex.join(map(str, arguments))
+    """Arguments as they are typed in a shell, on one line; what cannot be printed as bash and zsh write it."""
+    return " ".join(map(_quoted, map(str, arguments)))
+
+
+def _quoted(text: str) -> str:
+    if text.isprintable():
+        return shlex.quote(text)
+    kept = (
+        "\\" + chr(byte) if chr(byte) in "\\'" else chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}"
+        for byte in os.fsencode(text)
+    )
+    return f"$'{''.join(kept)}'"
 
 
 def resume_command(recipe: str, out: Path) -> str:
@@ -93,16 +106,16 @@ def resume_command(recipe: str, out: Path) -> str:
 
 def _report(error: Exception, debug: bool) -> int:
     if isinstance(error, ArchwrightError):
-        return _complain(f"error: {one_line(error)}", error.exit_code)
+        return _complain(f"error: {shortened(one_line(error))}", error.exit_code)
     if hasattr(error, "format_message"):
         # what typer raises for wrong options; its class moved between versions, its methods did not
         context = getattr(error, "ctx", None)
-        where = f"; see {context.command_path} --help" if context is not None else ""
-        return _complain(f"error: {one_line(error.format_message()).rstrip('.')}{where}", 2)
+        where = f"; see {context.command_path if context is not None else 'archwright'} --help"
+        return _complain(f"error: {shortened(one_line(error.format_message()).rstrip('.'))}{where}", 2)
     if debug:
         traceback.print_exception(error)
     notes = getattr(error, "__notes__", ["add --debug to see the traceback"])
-    said = one_line(error)
+    said = shortened(one_line(error))
     return _complain(f"error: unexpected {type(error).__name__}{': ' if said else ''}{said}; {one_line(notes[-1])}", 1)
 
 

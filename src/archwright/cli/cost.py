@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from archwright.cli.options import Json, parse_shape
+from archwright.cli.options import ArchInput, ArchSpec, Classes, Json, parse_shape
 from archwright.cli.text import chatter_on_stderr, columns, human, print_json, print_lines
 
 FIGURES = ("params", "macs", "flops", "memory_access_bytes", "activation_peak_bytes", "model_size_bytes")
 
 
 def cost(
-    arch: Annotated[str, typer.Argument(metavar="ARCH", help="A published name, an arch.json, or SPACE:CODE.")],
-    input: Annotated[
-        str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
-    ] = None,
-    classes: Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")] = None,
+    arch: ArchSpec,
+    input: ArchInput = None,
+    classes: Classes = None,
     json: Json = False,
 ) -> None:
     """Count what a network costs, without training it."""

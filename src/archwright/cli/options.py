@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,10 +11,49 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.cli import completion
 from archwright.core.config import parse_quantity
 from archwright.core.errors import InvalidValueError
 
 DEFAULT_DATA, DEFAULT_PRESET, DEFAULT_SEED = "digits", "quick", 0
+
+
+def parse_path(text: str) -> Path:
+    """A path the system can look up; whether anything is there is the command's affair.
+
+    Raises:
+        typer.BadParameter: If it is empty, holds a zero byte, is too long, or leads through a loop of links.
+    """
+    if not text:
+        raise typer.BadParameter("'' names nothing; give a path, '.' for the working folder")
+    try:
+        os.stat(text)
+    except ValueError:  # a zero byte, or half a surrogate pair
+        raise typer.BadParameter(f"{text!r} can be no path on this system; give another") from None
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise typer.BadParameter(f"{text!r} cannot be looked up: {error.strerror}; give another path") from None
+    return Path(text)
+
+
+def parse_output(text: str) -> Path:
+    """The path of a file to write: a new one, or a regular file that is replaced.
+
+    Raises:
+        typer.BadParameter: If it is a folder or device, or its folder can be none.
+    """
+    path = parse_path(text)
+    if path.is_dir():
+        raise typer.BadParameter(f"{text!r} is a folder; give the file to write")
+    if os.path.lexists(path) and not path.is_file():
+        raise typer.BadParameter(f"{text!r} is no regular file; give a new name, or a file to replace")
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise typer.BadParameter(
+            f"{text!r} cannot be written: {str(above)!r} is no folder that takes files; choose another"
+        )
+    return path
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Data = Annotated[
@@ -20,6 +61,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="D",
+        autocompletion=completion.datasets,
         help=f"digits, mnist5k, npz:PATH, folder:PATH or torchvision:NAME:ROOT.  [default: {DEFAULT_DATA}]",
     ),
 ]
@@ -36,20 +78,52 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         metavar="smoke|quick|paper",
+        autocompletion=completion.values(completion.PRESETS.items()),
         help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
     ),
 ]
+ArchSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="ARCH",
+        autocompletion=completion.architectures,
+        help="A published name, an arch.json, or SPACE:CODE.",
+    ),
+]
+SpaceSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPACE",
+        autocompletion=completion.names("space"),
+        help="A name, package.module:Class or file.py:Class.",
+    ),
+]
+ArchInput = Annotated[
+    str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
+]
+Classes = Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help=f"Fixes all that is random.  [default: {DEFAULT_SEED}]")
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run; a new one under runs/ by default.")
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Folder of the run; a new one under runs/ by default.", parser=parse_path
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start it there.")]
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="Threads of one evaluation; part of the result.")
 ]
-Device = Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu or cuda.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="D",
+        autocompletion=completion.values(completion.DEVICES.items()),
+        help="auto, cpu or cuda.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the estimate.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the recipe; repeatable.")

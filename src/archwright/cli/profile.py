@@ -9,28 +9,34 @@ from typing import Annotated, Any
 
 import typer
 
-from archwright.cli.options import parse_shape
+from archwright.cli import completion
+from archwright.cli.options import Classes, SpaceSpec, parse_output, parse_shape
 from archwright.cli.text import print_lines
-from archwright.core.errors import InvalidValueError
 
 
 def profile(
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="A name, package.module:Class or file.py:Class.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the table goes (JSON).")],
+    space: SpaceSpec,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the table goes (JSON).", parser=parse_output)
+    ],
     backend: Annotated[
-        str, typer.Option("--backend", metavar="onnxruntime|torch", help="What runs the networks.")
+        str,
+        typer.Option(
+            "--backend",
+            metavar="onnxruntime|torch",
+            autocompletion=completion.values([("onnxruntime", ""), ("torch", "")]),
+            help="What runs the networks.",
+        ),
     ] = "onnxruntime",
     input: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the space's own by default.")
     ] = None,
-    classes: Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")] = None,
+    classes: Classes = None,
     threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of one pass.")] = 1,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", help="Timed passes of each part.")] = 50,
 ) -> None:
     """Measure a latency table of a space on this machine."""
     shape = None if input is None else parse_shape(input)
-    if output.is_dir():
-        raise InvalidValueError(f"--output {output} is a folder; give the file to write")
     from archwright.costs import ProfileConfig
     from archwright.costs import profile as measure
     from archwright.runs.progress import make_progress

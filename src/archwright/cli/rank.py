@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli.boundary import quoted, run_errors
-from archwright.cli.options import Json
+from archwright.cli.options import Json, parse_path
 from archwright.cli.text import columns, print_json, print_lines
 from archwright.core.errors import InvalidValueError
 
@@ -18,7 +18,9 @@ TRAIN = "train"
 
 
 def rank(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run that trained a supernet.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder of a run that trained a supernet.", parser=parse_path)
+    ],
     truth: Annotated[
         str, typer.Option("--truth", metavar="PATH|train", help="A CSV table, or training each from scratch.")
     ] = TRAIN,

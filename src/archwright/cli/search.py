@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.cli import completion
 from archwright.cli.boundary import resume_command, run_errors
 from archwright.cli.options import (
     DEFAULT_DATA,
@@ -35,11 +36,13 @@ from archwright.cli.options import (
 )
 from archwright.cli.text import print_lines
 from archwright.core import catalog
-from archwright.core.config import from_json, to_json, with_settings
-from archwright.core.errors import InvalidValueError, RunFolderError, UsageError
+from archwright.core.config import MAX_THREADS, check_range, from_json, to_json, with_settings
+from archwright.core.errors import InvalidValueError, UsageError
 
 RUNS = Path("runs")
 """Where a run without --out goes."""
+
+MAX_WORKERS = 1024
 
 Limits = tuple[tuple[str, float], ...]
 
@@ -77,16 +80,35 @@ class Workers:
 
 
 def search(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A method; `archwright list recipes` names them.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            autocompletion=completion.names("recipe"),
+            help="A method; `archwright list recipes` names them.",
+        ),
+    ],
     data: Data = None,
     val_images: ValImages = None,
     input_: Input = None,
     space: Annotated[
-        str | None, typer.Option("--space", metavar="S", help="A name, package.module:Class or file.py:Class.")
+        str | None,
+        typer.Option(
+            "--space",
+            metavar="S",
+            autocompletion=completion.names("space"),
+            help="A name, package.module:Class or file.py:Class.",
+        ),
     ] = None,
     preset: Preset = None,
     limit: Annotated[
-        list[str] | None, typer.Option("--limit", metavar="COST=VALUE", help="Upper limit on a cost; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="COST=VALUE",
+            autocompletion=completion.limits,
+            help="Upper limit on a cost; repeatable.",
+        ),
     ] = None,
     max_macs: Annotated[
         str | None, typer.Option("--max-macs", metavar="N", help="Limit on multiply-accumulates, like 20M.")
@@ -114,8 +136,7 @@ def search(
     settings, data_options = parse_assignments("--set", set_ or ()), parse_data_options(val_images, input_)
     request = Request(recipe, data, preset, given, settings, data_options)
     check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
-    if workers < 1:
-        raise InvalidValueError(f"--workers is {workers}; give at least 1")
+    check_range("--workers", workers, 1, MAX_WORKERS)
     if trial_timeout is not None and not 0 < trial_timeout < math.inf:
         raise InvalidValueError(f"--trial-timeout is {trial_timeout:g}; give positive seconds")
     folder = out or new_folder(catalog.find("recipe", recipe).name)
@@ -135,8 +156,8 @@ def check_options(
         raise UsageError("--set names 'seed'; use --seed")
     if seed is not None and not 0 <= seed < 2**63:
         raise InvalidValueError(f"--seed is {seed}; give a number from 0 to 2**63 - 1")
-    if threads is not None and threads < 1:
-        raise InvalidValueError(f"--threads is {threads}; give at least 1")
+    if threads is not None:
+        check_range("--threads", threads, 1, MAX_THREADS)
     if resume and out is None:
         raise UsageError("--resume does not say which run; add --out DIR")
 
@@ -150,14 +171,16 @@ def execute(
     workers: Workers | None = None,
 ) -> None:
     """Run what was requested in the folder `out` and print what came out; `load` gives the recipe's function."""
-    _check_folder(out)
     run_recipe = load()
     with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress
+        from archwright.runs.run import check_folder
         from archwright.tasks import open_task
 
+        if not dry_run:  # before anything is measured or printed
+            check_folder(out, resume=resume)
         stored = _stored_config(out) if resume else {}
-        data = request.data or str(stored.get("data", DEFAULT_DATA))
+        data = str(stored.get("data", DEFAULT_DATA)) if request.data is None else request.data
         data_options = {**stored.get("data_options", {}), **request.data_options}
         seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
         task = open_task(data, seed=seed, **data_options)
@@ -187,7 +210,7 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     if kept and request.preset is None:
         config = from_json(cls, kept)
     else:
-        config = cls.preset(request.preset or DEFAULT_PRESET, input_shape)
+        config = cls.preset(DEFAULT_PRESET if request.preset is None else request.preset, input_shape)
         # options that are not given are the stored run's also where the preset is given again
         options = {
             name: kept[name] for name in ("limits", "arch", "seed", "space", "threads", "device") if name in kept
@@ -207,14 +230,6 @@ def _stored_config(out: Path) -> dict[str, Any]:
         return {}
     config: dict[str, Any] = read_record(out)["config"]
     return config
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse a path that the system cannot even look up: too long, or in a folder that is closed to us."""
-    try:
-        out.exists()
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"--out {str(out)!r} cannot be used: {error}; choose another folder") from None
 
 
 def new_folder(name: str) -> Path:

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli.boundary import resume_command
-from archwright.cli.options import Json
+from archwright.cli.options import Json, parse_path
 from archwright.cli.text import columns, duration, print_json, print_lines
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")], json: Json = False
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", parser=parse_path)],
+    json: Json = False,
 ) -> None:
     """Show how far a run is, its best so far, the time left."""
     from archwright.runs.status import read_status

@@ -21,8 +21,28 @@ def one_line(message: object) -> str:
     >>> one_line("no file\\n 'a\\x1b[31m'")
     "no file 'a\\\\x1b[31m'"
     """
-    words = " ".join(str(message).split())
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in words)
+    return printable(" ".join(str(message).split()))
+
+
+def printable(text: str) -> str:
+    """The text with everything a terminal would act on (control and direction characters) shown as escapes.
+
+    >>> printable("a\\tb")
+    'a\\\\tb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def shortened(text: str, most: int = 1000) -> str:
+    """The text without its middle where it is long: what someone pasted must not bury what is wrong with it.
+
+    >>> shortened("abcdefghijklmnopqrstuvwxyz", 13)
+    'abcde … vwxyz'
+    """
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
 
 
 def human(number: float) -> str:
@@ -85,8 +105,10 @@ def fitted(line: str, width: int) -> list[str]:
 def print_lines(lines: Sequence[str]) -> None:
     """Print lines to stdout at once: progress on stderr must not overtake them in a log.
 
-    A terminal gets them wrapped between words; in a file a line stays a line.
+    A terminal gets them wrapped between words; in a file a line stays a line. Names in them cannot steer the
+    terminal, or make one line look like two.
     """
+    lines = [printable(line) for line in lines]
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         lines = [piece for line in lines for piece in fitted(line, width)]

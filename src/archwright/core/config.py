@@ -23,6 +23,15 @@ from archwright.core.errors import ArchwrightError, InvalidValueError, UnknownNa
 C = TypeVar("C")
 
 _QUANTITY = re.compile(r"([+-]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*([kKmMgGtT]?)")
+MAX_INTEGER = 2**63 - 1
+"""Larger ones fit into no tensor, file or clock."""
+
+MAX_TRIALS = 100_000_000
+"""Of one search."""
+
+MAX_THREADS = 1024
+"""Of one evaluation; the libraries underneath end the process where the system refuses them more."""
+
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NONE = ("none", "null")
@@ -38,6 +47,17 @@ def parse_quantity(text: str) -> float:
         InvalidValueError: If the text is no finite number.
     """
     return float(_decimal(text))
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a number outside [low, high]: a slip of the keyboard must not take all memory, or years.
+
+    Raises:
+        InvalidValueError: Names it, and the end that it misses.
+    """
+    if not low <= value <= high:
+        end = f"at most {high:,}" if value > high else f"at least {low:,}" if low else "0 or more"
+        raise InvalidValueError(f"{name} is {value}; give {end}")
 
 
 def to_json(config: Any) -> Any:
@@ -145,7 +165,7 @@ def _built(make: Any, values: dict[str, Any], prefix: str) -> Any:
         raise
     except (TypeError, ValueError) as error:
         group = prefix.rstrip(".") or "config"
-        raise InvalidValueError(f"{group} cannot take {values}: {error}") from error
+        raise InvalidValueError(f"{group} cannot take {_shown(values)}: {error}") from error
 
 
 def _value_from_json(kind: Any, value: Any, name: str) -> Any:
@@ -173,7 +193,9 @@ def _plain_from_json(kind: Any, value: Any, name: str) -> Any:
             return value
     elif kind is float and _is_number(value):
         return float(value)
-    elif kind in (bool, int, str) and type(value) is kind:
+    elif (kind in (bool, str) and type(value) is kind) or (
+        kind is int and type(value) is int and -MAX_INTEGER <= value <= MAX_INTEGER
+    ):
         return value
     raise _wrong(name, value, _accepted(kind))
 
@@ -225,7 +247,7 @@ def _parse_plain(kind: Any, text: str, name: str) -> Any:
             raise _wrong(name, text, _accepted(kind)) from None
         if kind is float:
             return float(number)
-        if number == number.to_integral_value():
+        if number == number.to_integral_value() and abs(number) <= MAX_INTEGER:
             return int(number)
     raise _wrong(name, text, _accepted(kind))
 
@@ -265,7 +287,7 @@ def _decimal(text: str) -> Decimal:
 def _json(text: str, name: str, kind: Any) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _wrong(name, text, _accepted(kind)) from None
 
 
@@ -309,7 +331,16 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 
 def _wrong(name: str, value: Any, accepted: str) -> InvalidValueError:
-    return InvalidValueError(f"{name} is {value!r}; give {accepted}")
+    return InvalidValueError(f"{name} is {_shown(value)}; give {accepted}")
+
+
+def _shown(value: Any) -> str:
+    """The value as Python writes it; not in full where it is huge."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # thousands of digits, or of brackets
+        return f"a {type(value).__name__} too large to show"
+    return text if len(text) <= 500 else f"{text[:497]}..."
 
 
 def _accepted(kind: Any) -> str:

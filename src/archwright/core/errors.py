@@ -21,6 +21,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+N_OFFERED = 25
+"""Names that a message lists, at most."""
+
 
 class ArchwrightError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
@@ -51,7 +54,8 @@ class UnknownNameError(UsageError, LookupError):
         if near:
             hint = f"did you mean {' or '.join(near)}?"
         elif names:
-            hint = f"choose one of {', '.join(names)}"
+            more = f", … ({len(names)} in all)" if len(names) > N_OFFERED else ""
+            hint = f"choose one of {', '.join(names[:N_OFFERED])}{more}"
         else:
             hint = "none is known here"
         super().__init__(f"unknown {kind} {name!r}; {hint}")

@@ -14,6 +14,7 @@ from archwright.costs.latency import MeasuredLatency
 from archwright.costs.limits import Watch, open_costs
 from archwright.costs.lookup import LookupTable, SpaceTable
 from archwright.costs.profiling import ProfileConfig, profile
+from archwright.runs.files import read_regular
 from archwright.runs.run import Run
 from archwright.spaces.base import Space
 
@@ -60,7 +61,12 @@ def open_space_table(path: Path | str, space: Space) -> SpaceTable:
 
 def table_digest(path: Path | str | None) -> dict[str, str]:
     """What identifies a table's content, for a run's config; empty without a table."""
-    return {} if path is None else {"latency_table_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+    if path is None:
+        return {}
+    try:
+        return {"latency_table_sha256": hashlib.sha256(read_regular(path)).hexdigest()}
+    except (OSError, ValueError) as error:
+        raise InvalidValueError(f"latency table {path} cannot be read: {error}") from None
 
 
 def n_unmeasured(costs: Sequence[Cost]) -> int:

@@ -27,6 +27,10 @@ from archwright.spaces.base import Space
 
 FORMAT = 1
 MAX_SLOPE = 4.0
+MAX_MS = 1e9
+"""Eleven days: what is above, in a file, is no time of an operation."""
+MAX_CELLS = 10_000_000
+"""Combinations of values that the scopes of a file may ask memory for."""
 ACCEPTED = "give a file of `archwright profile`, or a published operator table (see archwright.costs.operator_tables)"
 
 
@@ -203,7 +207,7 @@ class SpaceTable(LookupTable):
                 decisions=str(document["decisions"]),
                 scopes=tuple(tuple(map(str, scope)) for scope in document["scopes"]),
                 backend=str(document["backend"]),
-                threads=int(document["threads"]),
+                threads=_count(document["threads"]),
                 machine=dict(document["machine"]),
                 factor=_finite(document["factor"]),
                 intercept=_finite(document["intercept"]),
@@ -223,6 +227,12 @@ class SpaceTable(LookupTable):
 
     def _filled(self, decisions: DecisionSpace) -> ScopeTables:
         scopes = [tuple(sorted(decisions.position(name) for name in scope)) for scope in self.scopes]
+        n_cells = sum(math.prod(int(decisions.n_values[c]) + 1 for c in scope) for scope in set(scopes))
+        if n_cells > MAX_CELLS or any(len(set(scope)) < len(scope) for scope in scopes):
+            raise InvalidValueError(
+                f"{self.name} is no latency table: its scopes have {n_cells:,} combinations of values, "
+                f"or name a decision twice; {ACCEPTED}"
+            )
         tables = ScopeTables(decisions, scopes, 1)
         for scope in tables.scopes:
             for key, term in tables.keys(scope).items():
@@ -235,16 +245,22 @@ class SpaceTable(LookupTable):
             self._entry(key)
 
 
+def _count(value: Any) -> int:
+    if type(value) is not int or not 1 <= value < 2**31:
+        raise ValueError(f"threads is {value!r}; give a positive number")
+    return value
+
+
 def _milliseconds(value: Any) -> float:
     found = _finite(value)
-    if found < 0:
-        raise ValueError(f"a time is {value}; give 0 or more")
+    if not 0 <= found <= MAX_MS:
+        raise ValueError(f"a time is {value}; give 0 to {MAX_MS:g} ms")
     return found
 
 
 def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
+    if type(value) not in (int, float) or not abs(value) <= MAX_MS:
+        raise ValueError(f"{value!r} is no number of at most {MAX_MS:g}")
     return float(value)
 
 

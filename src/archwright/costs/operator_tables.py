@@ -17,18 +17,22 @@ Three forms are known by their content:
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import math
 import re
+import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from archwright.core.errors import InvalidValueError
+from archwright.runs.files import read_maybe_gzipped
 
 Entries = tuple[dict[str, float], float]
 """Milliseconds by key, and those of the fixed part."""
+
+MAX_BYTES = 2**28
+"""Of a table, unpacked."""
 
 FBNET_OPERATORS = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")
 TFNAS_HEADER = ["key", "mid_channels", "latency_ms"]
@@ -46,12 +50,12 @@ def read_text(path: Path) -> str:
         InvalidValueError: If it cannot be read.
     """
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+        return read_maybe_gzipped(path, MAX_BYTES).decode("utf-8")
     except FileNotFoundError:
-        raise InvalidValueError(f"there is no latency table {path}") from None
-    except (OSError, EOFError, ValueError) as error:
-        raise InvalidValueError(f"latency table {path} cannot be read: {error}") from None
+        raise InvalidValueError(f"there is no latency table {path}; give the path of one") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        said = (error.strerror if isinstance(error, OSError) else None) or error
+        raise InvalidValueError(f"latency table {path} cannot be read: {said}; give the path of a table") from None
 
 
 def table_entries(name: str, content: Any) -> Entries:
@@ -71,7 +75,7 @@ def table_entries(name: str, content: Any) -> Entries:
             return {str(key): _number(entry["mean"]) for key, entry in content.items()}, 0.0
         if isinstance(content, list) and content:
             return _fbnet(content), 0.0
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, csv.Error) as error:
         raise InvalidValueError(f"{name} is no latency table of a known form ({error})") from None
     raise InvalidValueError(f"{name} is no latency table of a known form")
 
@@ -137,6 +141,6 @@ def _fbnet(layers: Sequence[Any]) -> dict[str, float]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"{value!r} is no finite number")
     return float(value)

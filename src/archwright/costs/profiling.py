@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from archwright.core.config import MAX_THREADS, check_range
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
@@ -63,8 +64,7 @@ class ProfileConfig:
             raise InvalidValueError(f"backend is {self.backend!r}; choose one of {', '.join(BACKENDS)}")
         least = {"threads": 1, "warmup": 0, "repeats": 1, "n_fitted": 1, "n_checked": 0}
         for name, low in least.items():
-            if getattr(self, name) < low:
-                raise InvalidValueError(f"{name} is {getattr(self, name)}; give at least {low}")
+            check_range(name, getattr(self, name), low, MAX_THREADS if name == "threads" else 1_000_000)
 
 
 def profile(

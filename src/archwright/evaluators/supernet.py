@@ -16,8 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from archwright.core.arch import Arch
 from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
-from archwright.core.config import from_json, to_json
-from archwright.core.errors import InvalidValueError
+from archwright.core.config import check_range, from_json, to_json
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator
 from archwright.evaluators.chains import Chain, find_chains, running
@@ -52,8 +51,7 @@ class CalibrationConfig:
 
     def __post_init__(self) -> None:
         for name in ("batches", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InvalidValueError(f"calibration.{name} is {getattr(self, name)}; give at least 1")
+            check_range(f"calibration.{name}", getattr(self, name), 1, 1_000_000)
 
 
 @listed(

@@ -201,7 +201,7 @@ def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     model.ClearField("metadata_props")
     _name_batch_axis(model.graph)
     model.ir_version = min(model.ir_version, _IR_VERSION)
-    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 

@@ -13,6 +13,7 @@ from PIL import Image
 from archwright.core.errors import InvalidValueError
 from archwright.tasks.framing import Framing
 
+MAX_VALUE = 1e30
 _KEYS = ("layout", "scale", "mean", "std")
 _FRAMING_KEYS = ("resize", "crop", "interpolation")
 
@@ -23,6 +24,40 @@ def input_metadata(class_names: Sequence[str], preprocessing: Mapping[str, Any])
         "class_names": json.dumps(list(class_names), ensure_ascii=False),
         "preprocessing": json.dumps(dict(preprocessing), ensure_ascii=False, allow_nan=False),
     }
+
+
+def read_metadata(metadata: Mapping[str, str], n_classes: int) -> tuple[list[str], dict[str, Any]]:
+    """Class names and preprocessing from the texts of a file, checked: `input_metadata` undone.
+
+    Raises:
+        InvalidValueError: If a text is missing, no JSON, or not about a network of so many classes.
+    """
+    missing = [key for key in ("class_names", "preprocessing") if key not in metadata]
+    if missing:
+        raise InvalidValueError(f"nothing tells the network's {missing[0]}; export a finished run")
+    try:
+        names, document = (json.loads(metadata[key]) for key in ("class_names", "preprocessing"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidValueError(f"class_names or preprocessing is no JSON ({error}); export a finished run") from None
+    if not isinstance(names, list) or len(names) != n_classes or not all(isinstance(name, str) for name in names):
+        raise InvalidValueError(f"class_names are not {n_classes} texts; export a finished run")
+    if not isinstance(document, dict) or not all(_is_plain(key, value) for key, value in document.items()):
+        raise InvalidValueError(f"preprocessing is {document!r}, which says nothing; export a finished run")
+    _read(document)
+    return names, document
+
+
+def _is_plain(key: str, value: Any) -> bool:
+    """Whether a value of a preprocessing document is of its kind: numbers that float32 holds, sizes, or text."""
+    if key in ("mean", "std"):
+        return isinstance(value, list) and len(value) > 0 and all(_is_plain("scale", one) for one in value)
+    if key in ("resize", "crop"):
+        return (
+            isinstance(value, list) and len(value) == 2 and all(type(one) is int and 0 < one < 2**20 for one in value)
+        )
+    if key == "scale":
+        return type(value) in (int, float) and abs(value) < MAX_VALUE
+    return isinstance(value, str)
 
 
 def preprocess(

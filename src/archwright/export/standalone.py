@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> None:
         print("no image given; this is the answer to random noise:")
         inputs = torch.randn(1, *INPUT_SHAPE)
     for name, probability in predict(network, inputs)[0]:
-        print(f"{probability:8.2%}  {name}")
+        print(f"{probability:8.2%}  {name if name.isprintable() else ascii(name)}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from archwright.export.foreign import translate
 from archwright.runs.files import write_bytes
 
 _DIGEST = "sha256"
+_TEXTS = "__metadata__"
 _N_LISTED = 5
 _COUNTER = ".num_batches_tracked"
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
@@ -27,7 +29,7 @@ _WRAPPED = "module."
 
 
 def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the whole state dict (parameters and buffers) of a network, atomically.
+    """Write the whole state dict (parameters and buffers) of a network, atomically; the same bytes for the same.
 
     A tensor with several names is written under each, so that a plain `load_state_dict(strict=True)` accepts
     the file; loading restores what was tied because the network itself ties it.
@@ -46,7 +48,7 @@ def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str,
         raise InvalidValueError(f"metadata may not name {_DIGEST!r}; it holds the digest of the tensors")
     tensors = {name: _saved(name, tensor) for name, tensor in network.state_dict().items()}
     texts[_DIGEST] = _digest(tensors)
-    write_bytes(Path(path), safetensors.torch.save(tensors, metadata=texts))
+    write_bytes(Path(path), _ordered(safetensors.torch.save(tensors, metadata=texts)))
 
 
 def load_weights(network: nn.Module, path: Path | str) -> dict[str, str]:
@@ -96,6 +98,16 @@ def _in_our_names(tensors: dict[str, Tensor], ours: Sequence[str]) -> tuple[dict
     if len(renamed.keys() & set(ours)) <= len(tensors.keys() & set(ours)):
         return tensors, ""  # the network has the other project's names itself
     return renamed, f", read as names of {family},"
+
+
+def _ordered(data: bytes) -> bytes:
+    """The file with the texts of its header in order; the library writes them in another order each time."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    ordered = {_TEXTS: dict(sorted(header.pop(_TEXTS).items())), **header}
+    text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format keeps tensors aligned
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def _saved(name: str, tensor: object) -> Tensor:
@@ -153,10 +165,12 @@ def _first_line(error: Exception) -> str:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError("there is no such file")
         with safetensors.safe_open(str(path), framework="pt") as file:
             texts = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, safetensors.SafetensorError) as error:
+    except Exception as error:  # of a crafted header the library says what it does not know in several ways
         raise RunFolderError(
             f"{path} cannot be read as safetensors ({error}); give a whole safetensors file"
         ) from error

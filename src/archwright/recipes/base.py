@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from archwright.core.config import to_json
-from archwright.core.errors import InvalidValueError
+from archwright.core.config import MAX_THREADS, check_range, to_json
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.costs.base import Cost
 from archwright.costs.counted import Macs, Params
@@ -60,10 +59,8 @@ class SearchConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.n_draws < 0:
-            raise InvalidValueError(f"n_draws is {self.n_draws}; give 0 or more")
-        if self.threads < 1:
-            raise InvalidValueError(f"threads is {self.threads}; give at least 1")
+        check_range("n_draws", self.n_draws, 0, 10_000)
+        check_range("threads", self.threads, 1, MAX_THREADS)
         self.objective("top1_accuracy", "max")
 
     def objective(self, metric: str, direction: Any) -> Objective:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from archwright.core.catalog import listed
+from archwright.core.config import MAX_TRIALS, check_range
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.costs.limited import with_tables
@@ -97,6 +98,10 @@ class RandomSearchConfig(TrialsConfig):
     """
 
     n_trials: int = 20_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("n_trials", self.n_trials, 1, MAX_TRIALS)
 
     @classmethod
     def _lengths(cls) -> dict[str, dict[str, Any]]:

@@ -13,10 +13,11 @@ from archwright.core.errors import RunFolderError
 from archwright.evaluators.from_scratch import build_seeded
 from archwright.evaluators.supernet import SupernetEvaluator
 from archwright.recipes.spos import SposConfig
-from archwright.runs.files import read_tensors
+from archwright.runs.files import is_there, read_tensors
 from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.record import FILE_NAME as RUN_FILE
 from archwright.runs.record import read_record
+from archwright.runs.status import RESULT
 from archwright.spaces.base import Space
 from archwright.spaces.opening import open_space
 from archwright.tasks import open_task
@@ -63,7 +64,9 @@ def open_supernet(folder: Path | str, *, part: Part = "validation") -> TrainedSu
     stored = record["config"]
     config = from_json(SposConfig, {f.name: stored[f.name] for f in fields(SposConfig) if f.name in stored})
     checkpoint = folder / CHECKPOINTS / "supernet.safetensors"
-    tensors, state = read_tensors(checkpoint) if os.path.lexists(checkpoint) else ({}, {})
+    if not is_there(checkpoint) and is_there(folder / RESULT):
+        raise RunFolderError(f"{checkpoint} is gone, which holds the trained supernet; restore it from a copy")
+    tensors, state = read_tensors(checkpoint) if is_there(checkpoint) else ({}, {})
     if not isinstance(state, dict) or state.get("is_done") is not True:
         raise RunFolderError(f"the supernet of {folder} is not trained yet; finish the run with --resume first")
     set_threads(config.threads)

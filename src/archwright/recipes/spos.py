@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 from torch import nn
 
 from archwright.core.catalog import listed
+from archwright.core.config import check_range
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.costs.counted import Macs
@@ -61,8 +64,10 @@ class SposConfig(SearchConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n_bins < 1:
-            raise InvalidValueError(f"n_bins is {self.n_bins}; give at least 1")
+        check_range("n_bins", self.n_bins, 1, 10_000)
+        edges = self.bin_edges
+        if edges and (len(edges) < 2 or not all(a < b < math.inf for a, b in itertools.pairwise(edges))):
+            raise InvalidValueError(f"bin_edges is {edges}; give two or more rising numbers, or none")
 
     @classmethod
     def preset(cls, name: str, input_shape: Sequence[int]) -> Self:

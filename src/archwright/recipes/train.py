@@ -8,7 +8,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Self
 
-from archwright.core.config import to_json
+from archwright.core.config import MAX_THREADS, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.evaluators.from_scratch import build_seeded, train_network
@@ -46,8 +46,7 @@ class TrainConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise InvalidValueError(f"threads is {self.threads}; give at least 1")
+        check_range("threads", self.threads, 1, MAX_THREADS)
 
     @classmethod
     def preset(cls, name: str, input_shape: Sequence[int]) -> Self:
@@ -133,7 +132,7 @@ def train(
                 device=device,
                 phase=phase,
             )
-        curves = {"training": log.curve}
+        curves = {"train": log.curve}
         return finish_fixed(run, found.space, found.arch, network, task, recipe="train", device=device, curves=curves)
 
 

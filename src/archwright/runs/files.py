@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import hashlib
+import io
 import json
 import math
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +31,8 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _NO_DIGEST = b"0" * 64
 _FLOAT = "__float__"
+SEAL = "sha256"
+"""The key of a sealed JSON document's digest."""
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -46,6 +52,8 @@ def replacing(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
+        if path.exists() and not path.is_file():  # a rename would put the file in the place of a device
+            raise RunError(f"{path} cannot be written: there is a folder or a device of that name; choose another")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if durable:
@@ -84,6 +92,16 @@ def write_json(path: Path | str, document: Json, *, durable: bool = True) -> Non
         InvalidValueError: If the document holds what JSON has no form for, such as NaN or an array.
     """
     write_text(path, json_text(document, str(path)) + "\n", durable=durable)
+
+
+def write_sealed_json(path: Path | str, document: Mapping[str, Any], *, durable: bool = True) -> None:
+    """As `write_json`, with the SHA-256 of what the document says beside its keys, for `read_sealed_json`."""
+    write_json(path, {SEAL: _seal_of(document, str(path)), **document}, durable=durable)
+
+
+def _seal_of(document: Mapping[str, Any], what: str) -> str:
+    plain = json.loads(json_text(document, what))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def json_text(document: Json, what: str, *, any_float: bool = False) -> str:
@@ -161,15 +179,64 @@ def _flush(path: Path) -> None:
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """The whole file.
+    """The whole file, which has to be a regular one: a device or a pipe may never end.
 
     Raises:
         RunFolderError: If it is missing or cannot be read; the message names it.
     """
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from error
+        return read_regular(path)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else None
+        raise RunFolderError(f"{path} cannot be read: {said or error}") from error
+
+
+def read_regular(path: Path | str, most: int | None = None) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: The file.
+        most: Bytes it may have, where memory is to be saved from a file that anyone may have written.
+
+    Raises:
+        OSError, ValueError: If it is missing, of another kind or larger, in the words of the system or ours.
+    """
+    with _regular(path) as stream:
+        n_bytes = os.fstat(stream.fileno()).st_size
+        if most is not None and n_bytes > most:
+            raise ValueError(f"it has {n_bytes:,} bytes, more than the {most:,} that are read")
+        return stream.read()
+
+
+@contextmanager
+def _regular(path: Path | str) -> Iterator[io.BufferedReader]:
+    """A regular file, opened for reading; OSError or ValueError where it is none."""
+    # opened without waiting: a pipe has no writer perhaps
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise ValueError("it is no regular file")
+    with os.fdopen(descriptor, "rb") as stream:
+        yield stream
+
+
+def read_maybe_gzipped(path: Path, most: int) -> bytes:
+    """The content of a regular file, unpacked where its name ends in .gz; never more than `most` bytes of memory.
+
+    Raises:
+        OSError, ValueError, EOFError, zlib.error: If it is missing, of another kind, damaged or larger.
+    """
+    data = read_regular(path, most)
+    if path.suffix != ".gz":
+        return data
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        unpacked = stream.read(most + 1)
+    if len(unpacked) > most:
+        raise ValueError(f"it unpacks to more than the {most:,} bytes that are read")
+    return unpacked
 
 
 def read_json(path: Path | str) -> Json:
@@ -181,16 +248,88 @@ def read_json(path: Path | str) -> Json:
     return parse_json(read_bytes(path), str(path))
 
 
+def read_sealed_json(path: Path | str) -> dict[str, Any]:
+    """The document that `write_sealed_json` wrote; one without a seal, of an earlier version, is taken as it is.
+
+    Raises:
+        RunFolderError: If it is missing, unreadable, no mapping, or says something else than what was written.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise RunFolderError(f"{path} is damaged, it holds no mapping; restore it from a copy")
+    seal = document.pop(SEAL, None)
+    if seal is not None and seal != _seal_of(document, str(path)):
+        raise RunFolderError(
+            f"{path} is damaged or was changed, its checksum does not match; restore it from a copy, "
+            f"or, if the change is meant, delete the line {SEAL!r}"
+        )
+    return document
+
+
+def is_there(path: Path) -> bool:
+    """Whether the path leads to something.
+
+    Raises:
+        RunFolderError: If that cannot be seen, for example in a folder that is closed to us.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    return True
+
+
+def digest(path: Path | str) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises:
+        RunFolderError: If it cannot be read; the message names it.
+    """
+    try:
+        with _regular(path) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else None
+        raise RunFolderError(f"{path} cannot be read: {said or error}") from error
+
+
+def are_unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether all files are what they were; False where one is gone, so that it can be made again.
+
+    Args:
+        folder: Where they are.
+        digests: Of each, by its name in the folder.
+
+    Raises:
+        RunFolderError: If one is there and is another: it may be someone's work, so it is not replaced.
+    """
+    if not all(is_there(folder / name) for name in digests):
+        return False
+    for name, known in digests.items():
+        if digest(folder / name) != known:
+            raise RunFolderError(f"{folder / name} was changed after the run; delete it and resume to write it again")
+    return True
+
+
 def parse_json(data: bytes | str, what: str) -> Json:
     """The document in this text; `what` names it in errors."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite_float)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise RunFolderError(f"{what} is damaged, it is no valid JSON: {error}") from error
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not allowed")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):  # 1e999 is infinity by another name
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 # --- tensors -----------------------------------------------------------------------------------------------------
@@ -283,13 +422,21 @@ def _checked_state(data: bytes, path: Path | str) -> Json:
     digest.update(memoryview(data)[found.end(1) :])
     if digest.hexdigest().encode() != found[1]:
         raise RunFolderError(f"{path} is damaged, its checksum does not match; restore it from a copy")
-    metadata = parse_json(data[8:end], str(path)).get("__metadata__", {})
+    header = parse_json(data[8:end], str(path))
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("state"), str):
+        raise RunFolderError(f"{path} was not written by archwright: its header holds no state; restore it from a copy")
     if metadata.get("archwright") != str(TENSORS_FORMAT):
         known = f"this archwright reads {TENSORS_FORMAT}"
         raise RunFolderError(
             f"{path} has format {metadata.get('archwright')!r}; {known}; use the version that wrote it"
         )
-    return unpack(parse_json(metadata.get("state", ""), f"the state in {path}"))
+    try:
+        return unpack(parse_json(metadata["state"], f"the state in {path}"))
+    except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, ArchwrightError):
+            raise
+        raise RunFolderError(f"the state in {path} is damaged: {error}; restore it from a copy") from error
 
 
 def _header_length(data: bytes | bytearray) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from archwright.core.errors import RunFolderError
 from archwright.runs import files
 
 FILE_NAME = "ledger.json"
+MAX_FIGURE = 1e15
+"""Seconds and megabytes beyond which a file is damaged."""
 
 
 class Entry(TypedDict):
@@ -72,7 +73,7 @@ class Ledger:
     def save(self, *, durable: bool = False) -> None:
         """Write the file; it can be rebuilt from the checkpoints, so flushing to the disk is not needed."""
         if self._path is not None:
-            files.write_json(self._path, self.entries(), durable=durable)
+            files.write_sealed_json(self._path, self.entries(), durable=durable)
 
     def _bring_up_to_date(self, phase: str) -> None:
         before, start = self._begun[phase]
@@ -85,11 +86,11 @@ class Ledger:
 
     def _read(self, path: Path) -> None:
         try:
-            found = files.read_json(path)
+            found = files.read_sealed_json(path)
         except RunFolderError:
             self.was_damaged = True
             return
-        entries = {phase: _entry(entry) for phase, entry in found.items()} if isinstance(found, dict) else {"": None}
+        entries = {phase: _entry(entry) for phase, entry in found.items()}
         self.was_damaged = None in entries.values()
         self._entries = {phase: entry for phase, entry in entries.items() if entry is not None}
 
@@ -118,7 +119,7 @@ def _entry(found: Any) -> Entry | None:
     entry = _nothing()
     for name in entry:
         value = found.get(name)
-        if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        if not isinstance(value, int | float) or not 0 <= value <= MAX_FIGURE:
             return None
         entry[name] = float(value)  # type: ignore[literal-required]
     return entry

@@ -96,7 +96,8 @@ def _close_in_child() -> None:
 
 def _open(path: Path, flags: int) -> int:
     try:
-        return os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+        # a pipe of that name must not make us wait for its other end
+        return os.open(path, flags | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
     except OSError as error:
         raise RunFolderError(f"{path} cannot be opened: {error.strerror}; check the folder's permissions") from error
 

@@ -77,7 +77,7 @@ class Phase:
         self._rate = Rate()
         self._entered_s: float | None = None
         self._saved_s = self._shown_s = self._status_s = time.monotonic()
-        if self._path is not None and self._path.exists():
+        if self._path is not None and files.is_there(self._path):
             self._load(files.read_state(self._path), self._path)
 
     @property
@@ -127,6 +127,11 @@ class Phase:
             RunError: If it cannot be written, or the phase is done already.
         """
         self._save(tensors or {}, state, is_done=True)
+
+    def reopen(self) -> None:
+        """Forget that it is done, and what it came to: something it made is gone and has to be made again."""
+        self._is_done = self._has_checkpoint = False
+        self._state = None
 
     def advance(self, done: int, **figures: float | str) -> None:
         """So many units are done; cheap enough for every step.

@@ -50,17 +50,37 @@ def read_record(folder: Path) -> dict[str, Any]:
         RunFolderError: If run.json is damaged, of something else, or of a format this version does not know.
     """
     path = folder / FILE_NAME
-    record = files.read_json(path)
-    if not isinstance(record, dict) or "format" not in record:
+    record = files.read_sealed_json(path)
+    if "format" not in record:
         raise RunFolderError(f"{path} is no record of a run; choose another folder")
     if record["format"] != FORMAT:
         known = f"this archwright reads {FORMAT}"
         raise RunFolderError(f"{path} has format {record['format']!r}; {known}; use the version that wrote it")
     kinds = {"recipe": str, "config": dict, "seed": int, "threads": int, "versions": dict}
-    wrong = [name for name, kind in kinds.items() if not isinstance(record.get(name), kind)]
+    wrong = [name for name, kind in kinds.items() if type(record.get(name)) is not kind]
+    wrong = wrong or [name for name, is_right in _details(record).items() if not is_right]
     if wrong:
         raise RunFolderError(f"{path} is damaged, {wrong[0]!r} is missing or malformed; restore it from a copy")
     return record
+
+
+def _details(record: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether what is read again from a record is of its kind; recipes check the rest of their config themselves."""
+    config = record["config"]
+    options = config.get("data_options", {})
+    shape = options.get("input_shape", [1, 1, 1]) if isinstance(options, dict) else None
+    return {
+        "seed": 0 <= record["seed"] < 2**63,
+        "threads": record["threads"] >= 1,
+        "config.seed": type(config.get("seed", 0)) is int and 0 <= config.get("seed", 0) < 2**63,
+        "config.data": isinstance(config.get("data", ""), str),
+        "config.data_options": isinstance(options, dict)
+        and options.keys() <= {"val_images", "input_shape"}
+        and type(options.get("val_images", 1)) is int
+        and isinstance(shape, list)
+        and len(shape) == 3
+        and all(type(side) is int for side in shape),
+    }
 
 
 def refuse_differences(folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

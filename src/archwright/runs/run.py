@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,19 +13,25 @@ from types import TracebackType
 from typing import Any, Self
 
 from archwright.core.errors import InvalidValueError, RunError, RunFolderError
-from archwright.runs import files, record
+from archwright.runs import files, ledger, lock, record, status
 from archwright.runs.files import Json
 from archwright.runs.ledger import Entry, Ledger
 from archwright.runs.lock import FolderLock, holder, in_use
-from archwright.runs.phase import Phase, Surroundings
+from archwright.runs.phase import CHECKPOINTS, Phase, Surroundings
 from archwright.runs.progress import Progress, printable
-from archwright.runs.status import StatusFile, is_fresh
+from archwright.runs.status import RESULT, Finished, StatusFile, is_fresh
 from archwright.stores.base import Store
 from archwright.stores.memory import MemoryStore
+from archwright.stores.opening import FILE_NAME as DATABASE
 from archwright.stores.opening import open_store
 
-RESULT = "result.json"
 LOG = "log.txt"
+FILES = (
+    *(record.FILE_NAME, RESULT, LOG, lock.FILE_NAME, status.FILE_NAME, ledger.FILE_NAME, "report.html", "report.json"),
+    *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"),
+)
+FOLDERS = (CHECKPOINTS, "best")
+"""What a run's folder holds at its top."""
 
 
 class Run:
@@ -131,8 +138,12 @@ class Run:
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
-    def finish(self, result: Json) -> None:
+    def finish(self, result: Json, *, products: Sequence[str] = ()) -> None:
         """Write result.json and mark the run finished; again replaces the result.
+
+        Args:
+            result: Strict JSON.
+            products: Names of files in the folder that are there for the user: harm to them will be noticed.
 
         Raises:
             InvalidValueError: If the result is no strict JSON.
@@ -142,7 +153,9 @@ class Run:
         if self.folder is not None:
             self._ledger.save(durable=True)
             files.write_text(self.folder / RESULT, text)
-            self._status.finish(hashlib.sha256(text.encode()).hexdigest())
+            made = {name: files.digest(self.path(name)) for name in products}
+            n_trials = {study: len(store) for study, store in self._stores.items()}
+            self._status.finish(Finished(hashlib.sha256(text.encode()).hexdigest(), made, n_trials))
             self.log("finished")
         self._result = files.parse_json(text, RESULT)
 
@@ -150,17 +163,19 @@ class Run:
     def result(self) -> Json:
         """What `finish` was given, by this process or an earlier one; None in a run that is not finished.
 
+        A run that has lost its result, a product or trials is not finished any more: going through it again makes
+        them again from its checkpoints.
+
         Raises:
-            RunFolderError: If result.json is not what `finish` wrote.
+            RunFolderError: If result.json or a product is not what was written.
         """
-        if self._result is None and self.folder is not None and self._status.result_digest is not None:
-            path = self.folder / RESULT
-            if not path.exists():
+        finished = self._status.finished
+        if self._result is None and self.folder is not None and finished is not None:
+            if not files.are_unchanged(self.folder, {RESULT: finished.result_sha256, **finished.files_sha256}):
                 return None
-            data = files.read_bytes(path)
-            if hashlib.sha256(data).hexdigest() != self._status.result_digest:
-                raise RunFolderError(f"{path} was changed after the run; delete it and resume to write it again")
-            self._result = files.parse_json(data, str(path))
+            if any(len(self.store(study)) != n for study, n in finished.n_trials.items()):
+                return None
+            self._result = files.read_json(self.folder / RESULT)
         return self._result
 
     def close(self) -> None:
@@ -255,16 +270,38 @@ def open_run(
     return run
 
 
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder in which a run cannot begin or go on, before anything is spent on it; nothing is made.
+
+    Raises:
+        RunFolderError: As `open_run`.
+    """
+    try:
+        os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        above = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
+        if not above.is_dir():
+            raise RunFolderError(f"{folder} cannot be made: {above} is no folder; choose another --out") from None
+        return
+    except (OSError, ValueError) as error:  # too long a name; a zero byte
+        said = (error.strerror if isinstance(error, OSError) else None) or error
+        raise RunFolderError(f"{str(folder)!r} cannot be looked up: {said}; choose another --out") from None
+    if not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file; choose a folder as --out")
+    _refuse_unsuitable(folder, resume=resume)
+    pid = holder(folder) if resume else None
+    if pid is not None:
+        raise in_use(folder, pid)
+
+
 def _claim(folder: Path, *, resume: bool) -> FolderLock:
     """The lock of a folder in which this run may begin or go on; another folder is left untouched."""
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder} is a file; choose a folder as --out")
-    if folder.exists():
-        _refuse_unsuitable(folder, resume=resume)
+    check_folder(folder, resume=resume)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise RunFolderError(f"{folder} cannot be made: {said}; choose another --out") from error
     lock = FolderLock(folder)
     try:
         _refuse_unsuitable(folder, resume=resume)  # another process may have begun a run before the lock was ours
@@ -279,6 +316,7 @@ def _refuse_unsuitable(folder: Path, *, resume: bool) -> None:
         return
     if not (folder / record.FILE_NAME).exists():
         raise RunFolderError(f"{folder} is not empty and holds no run (there is no run.json); choose another --out")
+    _refuse_misplaced(folder)
     if not resume:
         pid = holder(folder)
         if pid is not None:
@@ -286,11 +324,29 @@ def _refuse_unsuitable(folder: Path, *, resume: bool) -> None:
         raise RunFolderError(f"{folder} is not empty; choose another --out or add --resume")
 
 
+def _refuse_links(folder: Path) -> None:
+    """What a run writes into its folder stays there: none of its folders or files may be a link that leads out."""
+    base = folder.resolve()
+    for name in (CHECKPOINTS, "best", LOG, DATABASE):
+        path = folder / name
+        if path.is_symlink() and not path.resolve().is_relative_to(base):
+            raise RunFolderError(f"{path} is a link out of the run's folder; put what it names in its place")
+
+
+def _refuse_misplaced(folder: Path) -> None:
+    """Something else in the place of a file or folder of a run would stop it later, when it comes to writing there."""
+    for names, kind, is_right in ((FILES, "file", Path.is_file), (FOLDERS, "folder", Path.is_dir)):
+        for path in (folder / name for name in names):
+            if os.path.lexists(path) and not is_right(path):
+                raise RunFolderError(f"{path} is no {kind}, as a run has there; remove it or restore it from a copy")
+
+
 def _begin_or_go_on(folder: Path, asked: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """The record to work by, and lines for the log."""
+    _refuse_links(folder)
     if not (folder / record.FILE_NAME).exists():
         files.remove_leftovers(folder)
-        files.write_json(folder / record.FILE_NAME, asked)
+        files.write_sealed_json(folder / record.FILE_NAME, asked)
         return asked, [f"started {asked['recipe'] or 'a run'} with seed {asked['seed']}"]
     stored = record.read_record(folder)
     record.refuse_differences(folder, stored, asked)

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from archwright.core.errors import RunFolderError
 from archwright.runs import files, lock, record
+from archwright.runs.ledger import MAX_FIGURE
 from archwright.runs.progress import Standing
 
 FILE_NAME = "status.json"
+RESULT = "result.json"
 
+_MADE = re.compile(r"([\w-][\w.-]*/){0,3}[\w-][\w.-]*")
 _FIELDS = ("phase", "done", "total", "best", "figures", "time_left_s", "updated", "elapsed_s", "pid")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished run left, so that harm to it is noticed.
+
+    Attributes:
+        result_sha256: Of result.json.
+        files_sha256: Of the files a user is given, by name.
+        n_trials: Of each study.
+    """
+
+    result_sha256: str
+    files_sha256: dict[str, str]
+    n_trials: dict[str, int]
 
 
 class StatusFile:
@@ -30,17 +52,17 @@ class StatusFile:
         self._elapsed_before_s = _number(before.get("elapsed_s")) or 0.0
         self._opened_s = time.monotonic()
         self._standing: Standing | None = None
-        self.result_digest: str | None = before.get("result_sha256") if before.get("state") == "finished" else None
+        self.finished = _finished(before)
 
     def write(self, standing: Standing) -> None:
         """The run is running, and there it stands."""
         self._standing = standing
-        self.result_digest = None
+        self.finished = None
         self._save("running", durable=False)
 
-    def finish(self, result_digest: str) -> None:
-        """The run is finished and result.json has this SHA-256."""
-        self.result_digest = result_digest
+    def finish(self, finished: Finished) -> None:
+        """The run is finished, and that is what it left."""
+        self.finished = finished
         self._save("finished", durable=True)
 
     def _save(self, state: str, *, durable: bool) -> None:
@@ -59,9 +81,9 @@ class StatusFile:
             "updated": record.utc_now(),
             "elapsed_s": round(self._elapsed_before_s + time.monotonic() - self._opened_s, 1),
             "pid": os.getpid(),
-            "result_sha256": self.result_digest,
+            **({} if self.finished is None else asdict(self.finished)),
         }
-        files.write_json(self._path, document, durable=durable)
+        files.write_sealed_json(self._path, document, durable=durable)
 
 
 def read_status(folder: Path | str) -> dict[str, Any]:
@@ -76,7 +98,11 @@ def read_status(folder: Path | str) -> dict[str, Any]:
         RunFolderError: If there is no such folder, it holds other things than a run, or run.json is damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError:  # too long a name, or closed to us
+        is_folder = False
+    if not is_folder:
         raise RunFolderError(f"{folder} is no folder; give the folder of a run (its --out)")
     is_locked = lock.holder(folder) is not None
     if not os.path.lexists(folder / record.FILE_NAME):
@@ -86,9 +112,42 @@ def read_status(folder: Path | str) -> dict[str, Any]:
         return {"state": "running" if is_locked else "empty", **nothing}
     started = record.read_record(folder)
     written = _read_or_empty(folder / FILE_NAME)
-    state = "finished" if written.get("state") == "finished" else "running" if is_locked else "dead"
+    state = "finished" if _holds_result(folder, _finished(written)) else "running" if is_locked else "dead"
     known = {name: started.get(name) for name in ("recipe", "seed", "started")}
-    return {"state": state, **known, **{name: written.get(name) for name in _FIELDS}}
+    return {"state": state, **known, **{name: _of_its_kind(name, written.get(name)) for name in _FIELDS}}
+
+
+def check_products(folder: Path) -> None:
+    """Refuse a finished run of whose result and files one is another than when it ended; gone is not changed.
+
+    Raises:
+        RunFolderError: At the first; names it.
+    """
+    finished = _finished(_read_or_empty(folder / FILE_NAME))
+    if finished is not None:
+        files.are_unchanged(folder, {RESULT: finished.result_sha256})
+        files.are_unchanged(folder, finished.files_sha256)
+
+
+def _finished(document: Mapping[str, Any]) -> Finished | None:
+    """What a status says of a finished run; None of one that is not."""
+    said = document.get("result_sha256")
+    if document.get("state") != "finished" or not isinstance(said, str):
+        return None
+    made, n_trials = document.get("files_sha256", {}), document.get("n_trials", {})
+    if not isinstance(made, dict) or not isinstance(n_trials, dict):
+        return None
+    # only what a run makes: a name in a file must not have us read elsewhere
+    inside = {name: value for name, value in made.items() if _MADE.fullmatch(name) and isinstance(value, str)}
+    return Finished(said, inside, {study: n for study, n in n_trials.items() if type(n) is int})
+
+
+def _holds_result(folder: Path, finished: Finished | None) -> bool:
+    """Whether result.json is the one a finished run wrote; a run without it can only be resumed."""
+    try:
+        return finished is not None and files.are_unchanged(folder, {RESULT: finished.result_sha256})
+    except RunFolderError:
+        return False
 
 
 def is_fresh(folder: Path) -> bool:
@@ -104,10 +163,27 @@ def is_fresh(folder: Path) -> bool:
 def _read_or_empty(path: Path) -> dict[str, Any]:
     """The file's document; damaged or missing it counts as nothing known, since the next write replaces it."""
     try:
-        document = files.read_json(path)
+        return files.read_sealed_json(path)
     except RunFolderError:
         return {}
-    return document if isinstance(document, dict) else {}
+
+
+def _of_its_kind(name: str, value: Any) -> Any:
+    """A value of the file where it is what its name promises, else None: what is unknown."""
+    if name in ("time_left_s", "elapsed_s"):
+        return _number(value)
+    if name in ("done", "total", "pid"):
+        return value if type(value) is int and 0 <= value <= MAX_FIGURE else None
+    if name == "figures":
+        is_mapping = isinstance(value, dict)
+        return {key: one if _is_figure(one) else None for key, one in value.items()} if is_mapping else None
+    if name == "best":
+        return value if _is_figure(value) else None
+    return value if isinstance(value, str) else None
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, str) or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
 
 
 def _finite(value: float | str | None) -> float | str | None:
@@ -119,4 +195,5 @@ def _finite(value: float | str | None) -> float | str | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= MAX_FIGURE else None

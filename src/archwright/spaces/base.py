@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,13 +16,17 @@ from torch import nn
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.drawing import Drawing, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError
 from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
+from archwright.spaces.blocks import network_strip
 from archwright.spaces.sweep import check_shapes
 
 Shape = tuple[int, ...]
+MAX_SIDE, MAX_CLASSES = 1_000_000, 1_000_000
+"""Larger inputs and outputs are no network's: a file that asks for them must not take all memory."""
 
 
 class Space(ABC):
@@ -46,14 +51,9 @@ class Space(ABC):
     opened_as: str | None = None
 
     def __init__(self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> None:
-        if input_shape is not None:
-            self.input_shape = tuple(int(side) for side in input_shape)
-        if n_classes is not None:
-            self.n_classes = int(n_classes)
-        if not self.input_shape or min(self.input_shape) < 1:
-            raise InvalidValueError(f"input shape is {self.input_shape}; every side must be at least 1")
-        if self.n_classes < 1:
-            raise InvalidValueError(f"number of classes is {self.n_classes}; give at least 1")
+        self.input_shape = _shape(self.input_shape if input_shape is None else input_shape)
+        classes = self.n_classes if n_classes is None else n_classes
+        self.n_classes = whole_number("number of classes", classes, MAX_CLASSES)
 
     @abstractmethod
     def network(self, choose: Chooser) -> nn.Module:
@@ -196,6 +196,21 @@ class Space(ABC):
         """
         return None
 
+    def drawing(self, arch: Mapping[str, Value]) -> Drawing:
+        """What a picture of the arch shows: the blocks of its network, as they run, with their sizes.
+
+        A space of cells overrides it to show the cell as a graph, and the network as its skeleton.
+
+        Raises:
+            UnknownNameError, InvalidArchError: If the arch is no member of the space.
+        """
+        self.row(arch)
+        return Drawing((self.network_strip(arch),), f"{self.name} {self.code(arch)}")
+
+    def network_strip(self, arch: Mapping[str, Value], *, title: str = "", merge: bool = False) -> Strip:
+        """The network of an arch as a strip of blocks (see `spaces.blocks.network_strip`)."""
+        return network_strip(self.network, arch, self.input_shape, title=title, merge=merge)
+
     @property
     def _has_digits(self) -> bool:
         return bool((self.decisions.n_values <= 10).all())
@@ -221,6 +236,38 @@ class Space(ABC):
     def extract(self, supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
         """The stand-alone network of an arch with its weights in a supernet of this space (see `nn.extract`)."""
         return extract_network(self.network, supernet, arch)
+
+
+def whole_number(what: str, value: Any, most: int) -> int:
+    """A number from 1 to `most`; text and truth values are none, as they would be a mistake in a file.
+
+    Raises:
+        InvalidValueError: Names what it is, with the value.
+    """
+    number = int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else 0
+    if not 1 <= number <= most:
+        raise InvalidValueError(f"{what} is {value!r}; give a whole number, at least 1 and at most {most:,}")
+    return number
+
+
+def truth_value(what: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as such.
+
+    Raises:
+        InvalidValueError: Names what it is, with the value.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidValueError(f"{what} is {value!r}; give true or false")
+    return bool(value)
+
+
+def _shape(sides: Any) -> Shape:
+    if isinstance(sides, str | bytes) or not isinstance(sides, Iterable):
+        raise InvalidValueError(f"input shape is {sides!r}; give a list of sides, channels first")
+    shape = tuple(whole_number("a side of the input", side, MAX_SIDE) for side in itertools.islice(sides, 10))
+    if not 1 <= len(shape) <= 9:
+        raise InvalidValueError(f"input shape is {shape}; every side must be at least 1, and there must be some")
+    return shape
 
 
 def described(error: BaseException, file: str = "") -> str:

@@ -50,7 +50,8 @@ class LeNet(Space):
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         if len(self.input_shape) != 3:
             raise InvalidValueError(
-                f"space 'lenet' takes images (channels, height, width), not the shape {self.input_shape}"
+                f"space 'lenet' takes images (channels, height, width), not the shape {self.input_shape}; "
+                "give three sides"
             )
         height, width = self.input_shape[1:]
         if min(height, width) < MIN_SIDE:

@@ -21,9 +21,12 @@ from archwright.core import catalog
 from archwright.core.arch import Arch, Value
 from archwright.core.blueprint import Blueprint
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UnknownNameError, UsageError
+from archwright.runs.files import read_regular
 from archwright.spaces.base import Space, described
 
 ARCH_FORMAT = 1
+MAX_BYTES = 2**24
+"""Of an arch.json."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,9 @@ def published_architectures() -> dict[str, dict[str, Any]]:
 
 def _from_document(name: str, document: Any, args: Mapping[str, Any]) -> Architecture:
     if not isinstance(document, dict) or not isinstance(document.get("space"), str):
-        raise InvalidArchError(f"{name}: not an arch.json (an object with format, space, space_args, arch)")
+        raise InvalidArchError(
+            f"{name}: not an arch.json (an object with format, space, space_args, arch); give the file of a run's best/"
+        )
     version = document.get("format", ARCH_FORMAT)
     if version != ARCH_FORMAT:
         raise InvalidArchError(f"{name}: written in format {version!r}; this version reads format {ARCH_FORMAT}")
@@ -151,7 +156,7 @@ def _from_document(name: str, document: Any, args: Mapping[str, Any]) -> Archite
         space = open_space(document["space"], **{**stored, **args})
         arch = Arch.from_json(document.get("arch"))
         _check_unchanged(space, arch, document.get("decisions"))
-        space.row(arch)
+        arch = space.decisions.arch(space.row(arch))  # 8.0 in a file is the value 8
     except UsageError as error:
         raise InvalidArchError(f"{name}: {error}") from error
     return Architecture(name, space, arch)
@@ -187,20 +192,20 @@ def _split_code(spec: str) -> tuple[str, str | None]:
     return name, code if colon else None
 
 
-def _is_file(spec: str) -> bool:
+def _is_file(spec: str | Path) -> bool:
     try:
         return Path(spec).is_file()
-    except OSError:  # longer than a file name may be: a code
+    except (OSError, ValueError):  # longer than a file name may be: a code
         return False
 
 
 def _read_document(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(read_regular(path, MAX_BYTES))
     except FileNotFoundError:
-        raise InvalidArchError(f"{path}: there is no such file") from None
+        raise InvalidArchError(f"{path}: there is no such file; give the path of an arch.json") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InvalidArchError(f"{path}: cannot be read as JSON ({_one_line(error)})") from None
+        raise InvalidArchError(f"{path}: cannot be read as JSON ({_one_line(error)}); give an arch.json") from None
 
 
 def _class_in_code(spec: str) -> type[Space]:
@@ -224,11 +229,13 @@ def _import_module(name: str) -> ModuleType:
         with redirect_stdout(sys.stderr):  # what a user's code prints is no result of a command
             return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise SpaceError(f"module {name!r} cannot be imported: {_one_line(error)}") from error
+        raise SpaceError(
+            f"module {name!r} cannot be imported: {_one_line(error)}; give package.module:Class or file.py:Class"
+        ) from error
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not _is_file(path):
         raise InvalidValueError(f"there is no file {path}; give FILE.py:Class")
     name = f"_archwright_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     if name in sys.modules:
@@ -244,7 +251,7 @@ def _import_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         what = described(error, str(path.absolute()))
-        raise SpaceError(f"{path} raised while it was imported: {what}") from error
+        raise SpaceError(f"{path} raised while it was imported: {what}; mend it") from error
     return module
 
 

@@ -20,7 +20,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.shuffle import ShuffleBlock, conv_bn
-from archwright.spaces.base import Space
+from archwright.spaces.base import Space, truth_value
 
 CANDIDATES: dict[str, dict[str, int]] = {
     "shuffle3": {"kernel": 3},
@@ -92,15 +92,20 @@ class SposSpace(Space):
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         if len(self.input_shape) != 3:
             raise InvalidValueError(
-                f"space 'spos' takes images (channels, height, width), not the shape {self.input_shape}"
+                f"space 'spos' takes images (channels, height, width), not the shape {self.input_shape}; "
+                "give three sides"
             )
         side = min(self.input_shape[1:])
         if side < MIN_FINAL_SIDE:
-            raise InvalidValueError(f"space 'spos' takes images of at least {MIN_FINAL_SIDE} pixels a side, not {side}")
+            raise InvalidValueError(
+                f"space 'spos' takes images of at least {MIN_FINAL_SIDE} pixels a side, not {side}; give larger ones"
+            )
         self.form: FormName = form or ("small" if side < SMALL_BELOW else "imagenet")
         if self.form not in get_args(FormName):
             raise InvalidValueError(f"form is {self.form!r}; choose one of {', '.join(get_args(FormName))}")
-        self.affine = bool(affine)
+        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
+            raise InvalidValueError(f"dropout is {dropout!r}; give a number from 0 to 1")
+        self.affine = truth_value("affine", affine)
         self.dropout = float(dropout)
 
     def args(self) -> dict[str, Any]:

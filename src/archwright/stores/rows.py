@@ -36,6 +36,12 @@ Row = tuple[Any, ...]
 _LIMIT = 2**63
 _PLAIN = frozenset({str, int, float})
 _STATES = ("complete", "failed")
+_NONE = type(None)
+_KINDS: tuple[tuple[type, ...], ...] = (
+    *((str,), (int,), (str,), (int,), (int, _NONE), (int, _NONE), (str,), (str,), (str,), (str,)),
+    *((int, float, _NONE), (str,)),
+)
+"""Types of the values before the checksum: a database's columns may hold any."""
 _AS_JSON = "\x01json:"
 """Begins a text that is stored as JSON because databases do not take it as it is."""
 _strict = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -78,9 +84,12 @@ def from_row(row: Sequence[Any]) -> Trial:
     if checksum(tuple(values)) != stored:
         raise ValueError("its checksum does not match")
     _, number, arch, seed, budget, parent, origin, status, metrics, costs, duration_s, failure = values
+    wrong = [name for name, kinds, value in zip(COLUMNS, _KINDS, values, strict=False) if not isinstance(value, kinds)]
+    if wrong or status not in _STATES:
+        raise ValueError(f"its {(wrong or ['status'])[0]} is of another kind")
     try:
         chosen = Arch.from_json(json.loads(arch))
-    except InvalidArchError as error:
+    except (InvalidArchError, RecursionError) as error:
         raise ValueError(str(error)) from error
     candidate = Candidate(number, chosen, seed, budget=budget, parent=parent, origin=_text_from_column(origin))
     duration = math.nan if duration_s is None else duration_s
@@ -147,7 +156,16 @@ def _figures_to_text(figures: Mapping[str, float]) -> str:
 
 
 def _figures_from_text(text: str) -> dict[str, float]:
-    return {name: float(value) if isinstance(value, str) else value for name, value in json.loads(text).items()}
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("its figures are no mapping")
+    return {name: float(value) if isinstance(value, str) else _checked_figure(value) for name, value in found.items()}
+
+
+def _checked_figure(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise ValueError(f"a figure is {value!r}")
+    return value
 
 
 def _name(name: object) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwright.core.catalog import listed
+from archwright.core.config import check_range
 from archwright.core.decisions import Rows
 from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import Candidate, Trial
@@ -41,12 +42,8 @@ class EvolutionConfig:
     generations: int = 20
 
     def __post_init__(self) -> None:
-        for name in ("population", "top"):
-            if getattr(self, name) < 1:
-                raise InvalidValueError(f"evolution.{name} is {getattr(self, name)}; give at least 1")
-        for name in ("mutations", "crossovers", "generations"):
-            if getattr(self, name) < 0:
-                raise InvalidValueError(f"evolution.{name} is {getattr(self, name)}; give 0 or more")
+        for name, least in (("population", 1), ("top", 1), ("mutations", 0), ("crossovers", 0), ("generations", 0)):
+            check_range(f"evolution.{name}", getattr(self, name), least, 1_000_000)
         if self.mutations + self.crossovers > self.population:
             raise InvalidValueError(
                 f"evolution has {self.mutations} mutants and {self.crossovers} crossovers "

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwright.core.catalog import listed
+from archwright.core.config import MAX_TRIALS, check_range
 from archwright.core.decisions import Decision, Rows
 from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import Candidate, Trial
@@ -32,8 +33,8 @@ class GridConfig:
     levels: int | None = None
 
     def __post_init__(self) -> None:
-        if self.n_trials is not None and self.n_trials < 1:
-            raise InvalidValueError(f"grid.n_trials is {self.n_trials}; give at least 1, or none for all")
+        if self.n_trials is not None:
+            check_range("grid.n_trials", self.n_trials, 1, MAX_TRIALS)
         if self.levels is not None and self.levels < 2:
             raise InvalidValueError(f"grid.levels is {self.levels}; give at least 2, or none for all values")
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwright.core.catalog import listed
+from archwright.core.config import MAX_TRIALS, check_range
 from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.spaces.base import Space
@@ -43,8 +44,8 @@ class RegularizedEvolutionConfig:
 
     def __post_init__(self) -> None:
         for name in ("population", "sample", "lookahead"):
-            if getattr(self, name) < 1:
-                raise InvalidValueError(f"evolution.{name} is {getattr(self, name)}; give at least 1")
+            check_range(f"evolution.{name}", getattr(self, name), 1, 1_000_000)
+        check_range("evolution.cycles", self.cycles, 1, MAX_TRIALS)
         if self.cycles < self.population:
             raise InvalidValueError(
                 f"evolution.cycles is {self.cycles} for a population of {self.population}; "

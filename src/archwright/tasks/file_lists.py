@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import stat
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import overload
 
 import numpy as np
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a folder of that name; not so where the system cannot even look it up, as it is too long."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 class FileList(Sequence[str]):

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from archwright.core.catalog import listed
 from archwright.core.errors import DataError
 from archwright.tasks.decoding import SUFFIXES, is_image_name
-from archwright.tasks.file_lists import FileList
+from archwright.tasks.file_lists import FileList, is_folder
 from archwright.tasks.streamed_task import StreamedTask
 
 ACCEPTED = ", ".join(SUFFIXES)
 LAYOUT = "train/CLASS/* and test/CLASS/* (or val/CLASS/*)"
+MAX_DEPTH = 50
+"""Folders inside each other that are looked through."""
 
 
 @listed(
@@ -122,6 +124,8 @@ def _images(root: Path, folder: str, real_root: str, above: tuple[str, ...]) -> 
     here = os.path.realpath(root / folder)
     if here in above:
         raise DataError(f"{root / folder}: a link to a folder around itself; remove it")
+    if len(above) > MAX_DEPTH:
+        raise DataError(f"{root / folder}: more than {MAX_DEPTH} folders deep; put the images higher up")
     for entry in _entries(root, folder, real_root):
         name = f"{folder}/{entry.name}"
         if entry.is_dir():
@@ -142,7 +146,17 @@ def _entries(root: Path, folder: str, real_root: str) -> list[os.DirEntry[str]]:
     for entry in entries:
         if entry.is_symlink():
             _refuse_outside(entry.path, real_root)
+            _refuse_endless(entry)
     return entries
+
+
+def _refuse_endless(entry: os.DirEntry[str]) -> None:
+    try:
+        entry.stat()
+    except FileNotFoundError:
+        return  # a link to nothing, which is no folder and no image
+    except OSError as error:
+        raise DataError(f"{entry.path}: a link that cannot be followed ({error.strerror}); remove it") from None
 
 
 def _refuse_outside(path: str, real_root: str) -> None:
@@ -162,10 +176,9 @@ def _printable(entry: os.DirEntry[str]) -> str:
 
 def _folders(root: Path) -> list[str]:
     """Names of the folders in the tree's root."""
-    if not root.exists():
-        raise DataError(f"{root}: no such folder; give the path of a folder with {LAYOUT}")
-    if not root.is_dir():
-        raise DataError(f"{root}: a file, not a folder; give a folder with {LAYOUT}")
+    if not is_folder(root):
+        what = "a file, not a folder" if os.path.lexists(root) else "no such folder"
+        raise DataError(f"{root}: {what}; give the path of a folder with {LAYOUT}")
     try:
         return sorted(path.name for path in root.iterdir() if path.is_dir())
     except OSError as error:

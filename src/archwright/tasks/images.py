@@ -218,6 +218,11 @@ def named_classes(source: str, names: Sequence[str] | None, n_classes: int) -> t
         raise DataError(
             f"{source}: array 'class_names' has {len(names)} names for {n_classes} classes; give one a class"
         )
+    for name in names:
+        try:
+            str(name).encode("utf-8")
+        except UnicodeEncodeError:  # names travel in JSON, safetensors and ONNX files
+            raise DataError(f"{source}: the class name {name!a} is no Unicode text; give another") from None
     return tuple(str(name) for name in names)
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from archwright.core.catalog import listed
 from archwright.core.errors import DataError
 from archwright.tasks.images import ImageTask
+from archwright.tasks.npz_archive import read_arrays
 
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
-# All that a damaged archive was seen to raise; RuntimeError stands for encryption and unknown compression.
-_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, OverflowError, zlib.error, zipfile.BadZipFile)
 
 
 @listed("dataset", "npz", summary="your own images: npz:PATH with x_train, y_train, x_test, y_test", source="a file")
@@ -35,47 +31,13 @@ def npz(path: str | os.PathLike[str], *, seed: int = 0, val_images: int | None =
     Raises:
         DataError: If the file cannot be used; names file and array.
     """
-    source, arrays = str(path), _read(Path(path))
+    source, arrays = str(path), read_arrays(Path(path), REQUIRED, ("class_names",))
     x_train, x_test = (_channels_first(source, name, arrays[name]) for name in ("x_train", "x_test"))
     names = _names(source, arrays.get("class_names"))
     y_train, y_test = arrays["y_train"], arrays["y_test"]
     task = ImageTask(source, x_train, y_train, x_test, y_test, class_names=names, seed=seed, val_images=val_images)
     task.name = f"npz:{path}"
     return task
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.exists():
-        raise DataError(f"{path}: no such file; give the path of an npz file, npz:PATH")
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path}: not an npz file (or a truncated one); write it with numpy.savez")
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except _DAMAGE as error:
-        raise DataError(f"{path}: cannot be opened ({_line(error)}); write it anew with numpy.savez") from None
-    with archive:
-        missing = [name for name in REQUIRED if name not in archive.files]
-        if missing:
-            there = ", ".join(sorted(archive.files)) or "none"
-            raise DataError(
-                f"{path}: lacks the array {missing[0]!r}; there are: {there}; needed: {', '.join(REQUIRED)}"
-            )
-        wanted = [*REQUIRED, *({"class_names"} & set(archive.files))]
-        return {name: _array(path, name, archive) for name in wanted}
-
-
-def _array(path: Path, name: str, archive: Any) -> NDArray[Any]:
-    try:
-        array = archive[name]
-    except _DAMAGE as error:
-        if "allow_pickle" in str(error):
-            raise DataError(
-                f"{path}: array {name!r} holds Python objects (dtype object); store plain numbers"
-            ) from None
-        raise DataError(f"{path}: array {name!r} cannot be read ({_line(error)}); write the file anew") from None
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path}: {name!r} is not an array; write the file with numpy.savez")
-    return array
 
 
 def _channels_first(source: str, name: str, images: NDArray[Any]) -> NDArray[Any]:
@@ -96,8 +58,7 @@ def _names(source: str, names: NDArray[Any] | None) -> list[str] | None:
             f"{source}: array 'class_names' has dtype {names.dtype} and shape {names.shape}; "
             "accepted are strings, shape (k,)"
         )
-    return [str(name) for name in names]
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    try:
+        return [str(name) for name in names]
+    except ValueError:  # numpy stores any 32 bits as a character
+        raise DataError(f"{source}: array 'class_names' holds what is no text; store strings") from None

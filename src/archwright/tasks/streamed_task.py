@@ -32,6 +32,7 @@ N_SAMPLED: dict[Part, int] = {"train": 1000, "validation": 500, "test": 500}
 """Images of each part that are read when the data are opened."""
 
 DEFAULT_SIDE = 224
+MAX_SIDE = 4096
 
 
 class StreamedTask(ClassificationTask):
@@ -174,6 +175,11 @@ def _input_shape(headers: Sequence[Header]) -> tuple[int, int, int]:
 
 
 def _check_shape(shape: tuple[int, int, int] | None) -> None:
-    if shape is not None and (len(shape) != 3 or shape[0] not in (1, 3) or min(shape) < 1):
+    if shape is None:
+        return
+    if len(shape) != 3 or shape[0] not in (1, 3) or not 1 <= min(shape) <= max(shape) <= MAX_SIDE:
         given = "x".join(map(str, shape))
-        raise InvalidValueError(f"the input is {given}; give channels x height x width with 1 or 3 channels: 3x224x224")
+        raise InvalidValueError(
+            f"the input is {given}; give channels x height x width with 1 or 3 channels and up to {MAX_SIDE} pixels a "
+            "side: 3x224x224"
+        )

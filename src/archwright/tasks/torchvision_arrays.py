@@ -5,8 +5,9 @@ Its own classes unpickle CIFAR, and old copies of MNIST; nothing is unpickled he
 
 from __future__ import annotations
 
-import gzip
 import importlib
+import math
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwright.core.errors import DataError
+from archwright.runs.files import read_maybe_gzipped
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 """Images (N, C, H, W) and labels (N,)."""
+
+MAX_BYTES = 2**31
+"""Of one file, unpacked: the largest that is read here has a tenth of it."""
 
 _CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz"
 
@@ -48,10 +53,11 @@ def read_idx(path: Path, n_axes: int) -> NDArray[np.uint8]:
     """
     zipped = path.with_name(f"{path.name}.gz")
     content = _content(path) if path.exists() or not zipped.exists() else _content(zipped)
-    sizes = np.frombuffer(content[4 : 4 + 4 * n_axes], dtype=">u4").astype(np.int64).tolist()
-    if content[:4] != bytes([0, 0, 8, n_axes]) or len(content) != 4 + 4 * n_axes + int(np.prod(sizes)):
+    start = 4 + 4 * n_axes
+    sizes = [int.from_bytes(content[place : place + 4], "big") for place in range(4, start, 4)]
+    if content[:4] != bytes([0, 0, 8, n_axes]) or len(content) != start + math.prod(sizes):
         raise DataError(f"{path}: no idx file of {n_axes} axes of bytes, or a truncated one; download it again")
-    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * n_axes).reshape(sizes)
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(sizes)
 
 
 def cifar_set(folder: str, pickled: str, train: list[str], test: str, names: str, n_labels: int) -> Reader:
@@ -110,10 +116,10 @@ def _svhn(path: Path) -> Pair:
 
 def _content(path: Path) -> bytes:
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return read_maybe_gzipped(path, MAX_BYTES)
     except FileNotFoundError:
         raise _missing(path) from None
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}); download it again") from None
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from archwright.core.catalog import listed
 from archwright.core.errors import DataError, InvalidValueError, UnknownNameError
 from archwright.tasks.base import Task
-from archwright.tasks.file_lists import FileList
+from archwright.tasks.file_lists import FileList, is_folder
 from archwright.tasks.images import ImageTask
 from archwright.tasks.streamed_task import StreamedTask
 from archwright.tasks.torchvision_arrays import SETS
@@ -84,7 +84,7 @@ def torchvision(
         # nearness minds the case, which names here do not
         raise UnknownNameError("torchvision data set", name, known if name.islower() else known.values())
     official, base = known[name.lower()], Path(root)
-    if not base.is_dir():
+    if not is_folder(base):
         raise DataError(f"{base}: no such folder; give the root that torchvision downloaded {official} to")
     source = f"torchvision:{official}:{root}"
     if official in FILE_SETS:

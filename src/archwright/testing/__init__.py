@@ -13,6 +13,7 @@ if "pytest" in sys.modules:  # then asserts of the contracts tell what they comp
 from archwright.testing.contracts import (
     CostContract,
     EvaluatorContract,
+    FaultContract,
     RunnerContract,
     SpaceContract,
     StoreContract,
@@ -36,6 +37,7 @@ __all__ = [
     "CostContract",
     "ElasticSpace",
     "EvaluatorContract",
+    "FaultContract",
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",

@@ -96,14 +96,34 @@ def stop_at(
         process.wait()
 
 
-def outcome(folder: Path, studies: Sequence[str] = ("search", "baseline")) -> dict[str, Any]:
+def outcome(
+    folder: Path, studies: Sequence[str] = ("search", "baseline"), *, products_only: bool = False
+) -> dict[str, Any]:
     """What two runs of equal result agree in, by name; clocks are left out, tensors are kept.
 
     Args:
         folder: A finished run.
         studies: Whose trials are compared.
+        products_only: Leave out what only a run on its way needs: checkpoints, and which files there are beside
+            those that a user is given.
     """
-    found: dict[str, Any] = {"files": sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if _stays(p))}
+    found = _products(folder) if products_only else {**_products(folder), **_checkpoints(folder)}
+    for study in studies:
+        with open_store(folder, study) as store:
+            found |= {f"{study} trial {t.number}": replace(t, duration_s=0.0) for t in store.trials()}
+    return found
+
+
+def differences(
+    one: Path, other: Path, studies: Sequence[str] = ("search", "baseline"), *, products_only: bool = False
+) -> list[str]:
+    """Names of what differs between two finished runs; empty if they came to the same end, bit for bit."""
+    a, b = (outcome(folder, studies, products_only=products_only) for folder in (one, other))
+    return [name for name in sorted(a.keys() | b.keys()) if not _equal(a.get(name), b.get(name))]
+
+
+def _products(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"report.html": (folder / "report.html").is_file()}
     found["result.json"] = _timeless(read_json(folder / "result.json"))
     for path in sorted(folder.glob("best/**/*.json")):
         found[str(path.relative_to(folder))] = json.loads(path.read_text("utf-8"))
@@ -111,20 +131,16 @@ def outcome(folder: Path, studies: Sequence[str] = ("search", "baseline")) -> di
         found[str(path.relative_to(folder))] = path.read_bytes()
     for path in sorted(folder.glob("best/**/*.safetensors")):
         found |= _named(str(path.relative_to(folder)), _plain_tensors(path))
+    return found
+
+
+def _checkpoints(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"files": sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if _stays(p))}
     for path in sorted(folder.glob("checkpoints/*.safetensors")):
         tensors, document = read_tensors(path)
         found[path.name] = _timeless(document)
         found |= _named(path.name, tensors)
-    for study in studies:
-        with open_store(folder, study) as store:
-            found |= {f"{study} trial {t.number}": replace(t, duration_s=0.0) for t in store.trials()}
     return found
-
-
-def differences(one: Path, other: Path, studies: Sequence[str] = ("search", "baseline")) -> list[str]:
-    """Names of what differs between two finished runs; empty if they came to the same end, bit for bit."""
-    a, b = outcome(one, studies), outcome(other, studies)
-    return [name for name in sorted(a.keys() | b.keys()) if not _equal(a.get(name), b.get(name))]
 
 
 def _heed_interrupts() -> None:

@@ -14,6 +14,9 @@ OptimizerName = Literal["sgd", "adam", "adamw"]
 ScheduleName = Literal["constant", "cosine", "linear", "step", "polynomial"]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 
+MAX_STEPS, MAX_EPOCHS, MAX_BATCH = 10**12, 1_000_000, 1_000_000
+"""More is a slip of the keyboard."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -97,10 +100,15 @@ class TrainingConfig:
 def _check_length(config: TrainingConfig) -> None:
     if (config.steps is None) == (config.epochs is None):
         raise InvalidValueError(f"steps is {config.steps!r} and epochs is {config.epochs!r}; give exactly one of them")
-    _require("steps", config.steps, config.steps is None or config.steps >= 1, "at least 1")
+    _require(
+        "steps",
+        config.steps,
+        config.steps is None or 1 <= config.steps <= MAX_STEPS,
+        f"at least 1, at most {MAX_STEPS:,}",
+    )
     epochs = config.epochs
-    _require("epochs", epochs, epochs is None or 0 < epochs < math.inf, "a positive number")
-    _require("batch_size", config.batch_size, config.batch_size >= 1, "at least 1")
+    _require("epochs", epochs, epochs is None or 0 < epochs <= MAX_EPOCHS, f"a positive number up to {MAX_EPOCHS:,}")
+    _require("batch_size", config.batch_size, 1 <= config.batch_size <= MAX_BATCH, f"at least 1, at most {MAX_BATCH:,}")
 
 
 def _check_optimizer(config: TrainingConfig) -> None:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from archwright.core.config import MAX_THREADS, check_range
 from archwright.core.errors import InvalidValueError
 from archwright.training.config import Precision
 
@@ -19,10 +20,9 @@ def set_threads(n: int) -> None:
     """Let torch compute with n threads inside an operation; sums, and so results, depend on their number.
 
     Raises:
-        InvalidValueError: If n is not positive.
+        InvalidValueError: If n is not positive, or more than any machine has.
     """
-    if n < 1:
-        raise InvalidValueError(f"threads is {n}; give at least 1")
+    check_range("threads", n, 1, MAX_THREADS)
     torch.set_num_threads(n)
 
 

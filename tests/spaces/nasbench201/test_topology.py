@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from archwright.core.decisions import Rows
+from archwright.core.drawing import Graph, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.costs import Macs, NasBench201Flops, Params, count
 from archwright.nn import Supernet, selection_of
 from archwright.nn.choice.modules import OpChoice
 from archwright.spaces import NasBench201, Space, open_architecture
-from archwright.spaces.nasbench201.cells import EDGES, N_NODES, OPS, all_cells, cell_text
+from archwright.spaces.nasbench201.cells import EDGES, EXAMPLE, N_NODES, OPS, all_cells, cell_text
 from archwright.testing import SpaceContract
 from archwright.training.recalibrate import recalibrate
 
@@ -338,3 +339,29 @@ def test_every_weight_of_a_mixture_has_a_gradient() -> None:
     network(torch.randn(4, 3, 8, 8))[:, 0].sum().backward()
     assert weights.grad is not None
     assert (weights.grad != 0).tolist() == [[op != "none" for op in OPS]] * 6
+
+
+def test_the_drawing_is_the_cell_and_its_skeleton() -> None:
+    """Six labelled edges between four states; stem, three times five cells with two residual blocks between, head."""
+    space = NasBench201()
+    graph, strip = space.drawing(space.parse(EXAMPLE)).panels
+    assert isinstance(graph, Graph)
+    assert isinstance(strip, Strip)
+    assert [(edge.source, edge.target, edge.label) for edge in graph.edges] == [
+        ("0", "1", "conv 3×3"),
+        ("0", "2", "conv 3×3"),
+        ("1", "2", "avg pool 3×3"),
+        ("0", "3", "skip"),
+        ("1", "3", "conv 3×3"),
+        ("2", "3", "skip"),
+    ]
+    assert [(block.label, block.repeats, block.channels, block.resolution) for block in strip.blocks] == [
+        ("conv 3×3", 1, 16, (32, 32)),
+        ("cell", 5, 16, (32, 32)),
+        ("downsampling", 1, 32, (16, 16)),
+        ("cell", 5, 32, (16, 16)),
+        ("downsampling", 1, 64, (8, 8)),
+        ("cell", 5, 64, (8, 8)),
+        ("global pool", 1, 64, ()),
+        ("linear", 1, None, ()),
+    ]

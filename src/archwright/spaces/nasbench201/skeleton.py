@@ -21,10 +21,12 @@ def check_images(space: str, shape: Sequence[int]) -> None:
         InvalidValueError: Names the space and what it got.
     """
     if len(shape) != 3:
-        raise InvalidValueError(f"space {space!r} takes images (channels, height, width), not the shape {tuple(shape)}")
+        raise InvalidValueError(
+            f"space {space!r} takes images (channels, height, width), not the shape {tuple(shape)}; give three sides"
+        )
     if min(shape[1:]) < MIN_SIDE:
         raise InvalidValueError(
-            f"space {space!r} takes images of at least {MIN_SIDE} pixels a side, not {min(shape[1:])}"
+            f"space {space!r} takes images of at least {MIN_SIDE} pixels a side, not {min(shape[1:])}; give larger ones"
         )
 
 

@@ -14,13 +14,14 @@ from torch import nn
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
+from archwright.core.drawing import Drawing, Edge, Graph, Node
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.cell import EdgeCell
 from archwright.nn.ops.edges import Zero, relu_conv_bn
 from archwright.nn.ops.pooling import LocalAvgPool2d
 from archwright.nn.ops.residual import DownsamplingBlock
-from archwright.spaces.base import Space
+from archwright.spaces.base import Space, truth_value, whole_number
 from archwright.spaces.nasbench201.cells import (
     EDGES,
     N_NODES,
@@ -35,6 +36,7 @@ from archwright.spaces.nasbench201.cells import (
 )
 from archwright.spaces.nasbench201.skeleton import MIN_SIDE, check_images, head, stem
 
+MAX_CHANNELS, MAX_CELLS = 10_000, 1_000
 Reduce = Literal[0, 1, 2, 3]
 LEFT_OUT: dict[Reduce, tuple[str, ...]] = {
     0: (),
@@ -42,6 +44,15 @@ LEFT_OUT: dict[Reduce, tuple[str, ...]] = {
     2: ("avg_pool_3x3",),
     3: ("nor_conv_1x1", "avg_pool_3x3"),
 }
+SHOWN = {
+    "none": "none",
+    "skip_connect": "skip",
+    "nor_conv_1x1": "conv 1×1",
+    "nor_conv_3x3": "conv 3×3",
+    "avg_pool_3x3": "avg pool 3×3",
+}
+"""Operations as drawings name them."""
+
 DECISIONS = tuple(f"edge{source}{target}" for source, target in EDGES)
 
 
@@ -85,16 +96,15 @@ class NasBench201(Space):
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         check_images("nasbench201", self.input_shape)
-        for name, value in (("channels", channels), ("cells", cells)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidValueError(f"{name} is {value!r}; give a whole number, at least 1")
-        if isinstance(reduce, bool) or reduce not in get_args(Reduce):
+        self.channels = whole_number("channels", channels, MAX_CHANNELS)
+        self.cells = whole_number("cells", cells, MAX_CELLS)
+        if type(reduce) is not int or reduce not in get_args(Reduce):
             raise InvalidValueError(
                 f"reduce is {reduce!r}; choose 0 (full space), 1 (no 1x1 convolution), 2 (no pooling) or 3 (neither)"
             )
-        self.channels, self.cells, self.affine = channels, cells, bool(affine)
+        self.affine: bool = truth_value("affine", affine)
         self.reduce: Reduce = reduce
-        self.ops = tuple(op for op in OPS if op not in LEFT_OUT[reduce])
+        self.ops: tuple[str, ...] = tuple(op for op in OPS if op not in LEFT_OUT[reduce])
 
     def args(self) -> dict[str, Any]:
         own = {"channels": self.channels, "cells": self.cells, "reduce": self.reduce, "affine": self.affine}
@@ -175,3 +185,16 @@ class NasBench201(Space):
     def equivalence_key(self, arch: Mapping[str, Value], *, consider_zero: bool = True) -> str:
         """A text equal for isomorphic cells; see `cells.unique_text`."""
         return unique_text(self.cell(arch), consider_zero=consider_zero)
+
+    # ── pictures ──────────────────────────────────────────────────────────────────────────────────
+
+    def drawing(self, arch: Mapping[str, Value]) -> Drawing:
+        """The cell with its six edges, as in the paper's figure 1, and the skeleton that repeats it."""
+        cell = self.cell(arch)
+        states = [Node(str(i), "in" if i == 0 else "out" if i == N_NODES - 1 else str(i)) for i in range(N_NODES)]
+        edges = tuple(
+            Edge(str(source), str(target), SHOWN[op]) for (source, target), op in zip(EDGES, cell, strict=True)
+        )
+        graph = Graph(tuple(states), edges, "cell")
+        summary = f"NAS-Bench-201 cell {cell_text(cell)}, and the network of {3 * self.cells} such cells"
+        return Drawing((graph, self.network_strip(arch, title="network", merge=True)), summary)

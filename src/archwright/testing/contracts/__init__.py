@@ -11,9 +11,18 @@ They are plain classes of `test_*` methods with plain asserts: pytest is needed 
 
 from archwright.testing.contracts.cost import CostContract
 from archwright.testing.contracts.evaluator import EvaluatorContract
+from archwright.testing.contracts.faults import FaultContract
 from archwright.testing.contracts.runner import RunnerContract
 from archwright.testing.contracts.space import SpaceContract
 from archwright.testing.contracts.store import StoreContract
 from archwright.testing.contracts.strategy import StrategyContract
 
-__all__ = ["CostContract", "EvaluatorContract", "RunnerContract", "SpaceContract", "StoreContract", "StrategyContract"]
+__all__ = [
+    "CostContract",
+    "EvaluatorContract",
+    "FaultContract",
+    "RunnerContract",
+    "SpaceContract",
+    "StoreContract",
+    "StrategyContract",
+]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
+from xml.etree import ElementTree
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from archwright.nn.choice import Fixed, selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.nn.elastic.layers import Elastic
 from archwright.nn.sizes import lazies_in
+from archwright.reports.drawing import draw_svg
 from archwright.spaces.base import Space
 from archwright.spaces.opening import arch_document
 from archwright.testing.contracts.base import Contract, error_of, is_equal, skip, to_do
@@ -238,6 +240,13 @@ class SpaceContract(Contract):
                     assert any(repr(name) in message for name in self.space.decisions.names)
 
     # ── costs ─────────────────────────────────────────────────────────────────────────────────────
+
+    def test_archs_can_be_drawn(self) -> None:
+        """A picture in well-formed SVG, the same bytes each time."""
+        for arch in self._archs():
+            picture = draw_svg(self.space, arch)
+            assert picture == draw_svg(self.space, arch)
+            assert ElementTree.fromstring(picture).tag.endswith("svg")
 
     def test_costs_of_rows_are_those_of_built_networks(self) -> None:
         """Parameters and multiply-accumulates of random archs, to the unit."""

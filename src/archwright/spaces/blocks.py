@@ -1,0 +1,214 @@
+"""The blocks of any network, as a strip that can be drawn: what runs one after the other, with its sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import nn
+
+from archwright.core.arch import Value
+from archwright.core.decisions import Kind as DecisionKind
+from archwright.core.drawing import Block, Strip, readable
+from archwright.nn.choice import Chooser, Fixed
+from archwright.nn.choice.modules import SummedInputs
+from archwright.nn.meta import ShapesOnly
+from archwright.spaces.looks import CHAINS, Call, block_of, has_work, is_silent
+
+MAX_BLOCKS = 40
+"""Above it, equal blocks in a row become one box."""
+
+
+def network_strip(
+    network: Callable[[Chooser], nn.Module],
+    arch: Mapping[str, Value],
+    input_shape: Sequence[int],
+    *,
+    title: str = "",
+    merge: bool = False,
+) -> Strip:
+    """The stand-alone network of an arch as a strip, from one forward pass on the meta device.
+
+    A block is what a decision chose, what a decision repeats, or a module of several layers; normalisation,
+    activations and dropout belong to the block before. Blocks appear in the order in which they run.
+
+    Args:
+        network: As `Space.network`.
+        arch: A member of the space.
+        input_shape: Without the batch.
+        title: Of the strip.
+        merge: Draw equal blocks in a row as one box; done anyway where there are more than 40 blocks.
+    """
+    noting = _Noting(arch)
+    with torch.device("meta"):
+        built = network(noting)
+    calls = _calls(built, input_shape)
+    units = _units(built, noting, calls)
+    blocks = [_noted(call, noting.note_of(call.module)) for call in calls if call.module in units]
+    blocks = blocks or [block_of(calls[0])]  # of a network that uses its parts in ways of its own, the whole
+    if merge or len(blocks) > MAX_BLOCKS:
+        blocks = merged(blocks)
+    shape = " × ".join(map(str, input_shape))
+    return Strip(tuple(blocks), title, shape)
+
+
+def _noted(call: Call, note: _Note | None) -> Block:
+    return block_of(call) if note is None else block_of(call, note.label, note.decisions)
+
+
+def merged(blocks: Sequence[Block]) -> list[Block]:
+    """Runs of blocks that look alike as one block each, which says how many it stands for."""
+    found = []
+    for _, same in groupby(blocks, key=lambda block: replace(block, note="", repeats=1)):
+        run = list(same)
+        found.append(replace(run[0], repeats=sum(block.repeats for block in run)))
+    return found
+
+
+# ── what the network was asked while it was built ─────────────────────────────────────────────────
+
+
+@dataclass
+class _Note:
+    """How a block came to be: its label, if a decision gives one, and the decisions made for it."""
+
+    label: str
+    decisions: list[str]
+
+
+class _Noting(Fixed):
+    """Builds the network of an arch and remembers which modules were chosen or repeated."""
+
+    def __init__(self, arch: Mapping[str, Value]) -> None:
+        super().__init__(arch)
+        self.notes: dict[nn.Module, _Note] = {}
+        self.chains: set[nn.Module] = set()
+        self._open: list[list[str]] = []
+
+    def op(self, name: str, candidates: Mapping[str, Callable[[], nn.Module]]) -> nn.Module:
+        with self._listening() as heard:
+            module = super().op(name, candidates)
+        self.notes[module] = _Note(readable(str(self.arch[name])), heard)
+        return module
+
+    def repeat(self, name: str, counts: Sequence[int], make: Callable[[int], nn.Module]) -> nn.Module:
+        def noted(i: int) -> nn.Module:
+            with self._listening() as heard:
+                block = make(i)
+            self.notes.setdefault(block, _Note("", [])).decisions = heard
+            return block
+
+        chain = super().repeat(name, counts, noted)
+        self.chains.add(chain)
+        return chain
+
+    def inputs(self, name: str, n: int, k: int, make: Callable[[int], nn.Module]) -> SummedInputs:
+        with self._listening() as heard:
+            node = super().inputs(name, n, k, make)
+        self.notes[node] = _Note(("sum of " if k > 1 else "from ") + ", ".join(map(str, node.kept)), heard)
+        return node
+
+    def note_of(self, module: nn.Module) -> _Note | None:
+        """What is known of a module; one with a single chosen operation in it is called by that."""
+        note = self.notes.get(module)
+        if note is not None and note.label:
+            return note
+        inner = self.choices_in(module)
+        if len(inner) == 1:
+            return _Note(inner[0].label, inner[0].decisions if note is None else note.decisions)
+        return note
+
+    def choices_in(self, module: nn.Module) -> list[_Note]:
+        """The notes of operations chosen inside a module, activations left out."""
+        parts = [part for part in module.modules() if part is not module and part in self.notes]
+        parts = [part for part in parts if not is_silent(part) or isinstance(part, nn.Identity)]
+        return [self.notes[part] for part in parts if self.notes[part].label]
+
+    @contextmanager
+    def _listening(self) -> Iterator[list[str]]:
+        heard: list[str] = []
+        self._open.append(heard)
+        try:
+            yield heard
+        finally:
+            self._open.pop()
+
+    def _value(self, kind: DecisionKind, name: str, values: tuple[Value, ...]) -> Value:
+        chosen = super()._value(kind, name, values)
+        for heard in self._open:
+            heard.append(f"{name} = {chosen}")
+        return chosen
+
+
+# ── what it did in one pass ───────────────────────────────────────────────────────────────────────
+
+
+def _calls(network: nn.Module, input_shape: Sequence[int]) -> list[Call]:
+    """Every run of every module, in the order in which they begin."""
+    calls: list[Call] = []
+    running: list[Call] = []
+
+    def enter(path: str, module: nn.Module, args: tuple[Any, ...]) -> None:
+        calls.append(Call(path, module, args, running[-1] if running else None))
+        running.append(calls[-1])
+
+    for path, module in network.named_modules():
+        module.register_forward_pre_hook(lambda part, args, path=path: enter(path, part, args))
+        module.register_forward_hook(lambda _part, _args, out: setattr(running.pop(), "went_out", out))
+    with ShapesOnly(), torch.no_grad():
+        network.eval()(torch.empty((1, *input_shape), device="meta"))
+    return calls
+
+
+def _units(network: nn.Module, noting: _Noting, calls: Sequence[Call]) -> set[nn.Module]:
+    """The modules that are a block each."""
+    found: list[nn.Module] = []
+
+    def visit(module: nn.Module) -> None:
+        if module is not network and not _is_opened(module, noting, calls):
+            if module in noting.notes or not is_silent(module):
+                found.append(module)
+            return
+        for child in module.children():
+            visit(child)
+
+    visit(network)
+    if len(found) == 1 and found[0] not in noting.notes and any(found[0].children()):  # a wrapper of the real network
+        return _units(found[0], noting, calls)
+    return set(found or [network])
+
+
+def _is_opened(module: nn.Module, noting: _Noting, calls: Sequence[Call]) -> bool:
+    """Whether a module only holds blocks, and is none itself."""
+    if module in noting.chains or isinstance(module, nn.ModuleList | nn.ModuleDict):
+        return True
+    if module in noting.notes:
+        is_several = not noting.notes[module].label and len(noting.choices_in(module)) > 1
+        return is_several and isinstance(module, nn.Sequential)
+    inner = [part for part in module.modules() if part is not module]
+    holds_choices = any(part in noting.notes or part in noting.chains for part in inner)
+    if isinstance(module, nn.Sequential):
+        return holds_choices or any(_is_composite(part) for part in inner) or sum(map(has_work, inner)) > 1
+    return holds_choices and _is_chain(module, calls)
+
+
+def _is_composite(module: nn.Module) -> bool:
+    return not isinstance(module, CHAINS) and any(module.children())
+
+
+def _is_chain(module: nn.Module, calls: Sequence[Call]) -> bool:
+    """Whether a module only hands one tensor from child to child: nothing branches off, is added or joined."""
+    own = next((call for call in calls if call.module is module), None)
+    if own is None or not own.came_in:
+        return False
+    value = own.came_in[0]
+    inside = [call for call in calls if call.within is own]
+    for call in inside:
+        if not call.came_in or call.came_in[0] is not value:
+            return False
+        value = call.went_out
+    return bool(inside) and value is own.went_out

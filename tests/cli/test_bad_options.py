@@ -1,0 +1,388 @@
+"""Every option of every command, given what it cannot take."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from archwright.cli.app import app
+from archwright.core import catalog
+from archwright.core.config import settings_of
+
+LONG, NUL, DEVICE = "x" * 5000, "a\0b", "/dev/null"
+HUGE = "9" * 30
+CONTROL = "a\x1b[31m\nb\u202e"
+
+SEARCH = ("search", "spos", "--preset", "smoke", "--threads", "1", "--device", "cpu", "--dry-run")
+ARCH = "spos-block"
+TRAIN = ("train", "spos:0000000000", "--preset", "smoke", "--threads", "1", "--device", "cpu", "--dry-run")
+PROFILE = ("profile", "spos", "-o", "table.json")
+
+NAMES = ("", "nothing-of-that-name", LONG, CONTROL, "名前", "../..", NUL, "x" * 300 + ".py:Class", "missing.py:Class")
+COUNTS = ("", "x", "-1", "0", "1.5", "nan", "inf", HUGE, CONTROL)
+FOLDERS = (
+    ("", "'' names nothing"),
+    (NUL, "can be no path"),
+    (LONG, "cannot be looked up"),
+    ("loop", "cannot be looked up"),
+)
+NO_RUN = (*FOLDERS, ("missing", ""), ("empty", ""), ("file", ""), (DEVICE, ""), ("other", ""))
+OUTPUTS = (*FOLDERS, ("empty", "is a folder"), (DEVICE, "no regular file"), ("file/x", "takes files"))
+SETTINGS = (
+    *("", "x", "=", "=1", "nothing=1", f"{LONG}=1", f"{CONTROL}=1", "seed=1", f"{NUL}=1"),
+    *(
+        "threads=",
+        "threads=0",
+        "threads=1e300",
+        f"threads={HUGE}",
+        "threads=x",
+        "device=x",
+        "device=",
+        f"device={CONTROL}",
+    ),
+)
+TRAININGS = {
+    "steps": ("", "x", "0", "-1", "1.5", "1e300", "inf", "none", CONTROL),
+    "epochs": ("0", "1", "x", "1e300"),
+    "batch_size": ("0", "-5", "1e300", "x", LONG),
+    "optimizer": ("", "x", "none"),
+    "learning_rate": ("0", "-1", "inf", "nan", "x"),
+    "momentum": ("1", "-1", "x"),
+    "nesterov": ("", "2", "maybe"),
+    "betas": ("", "1", "1,2,3", "0.9,1", "a,b"),
+    "weight_decay": ("-1", "inf", "x"),
+    "decay_norm_and_bias": ("", "x"),
+    "schedule": ("", "x"),
+    "warmup_steps": ("-1", "100", "x", HUGE),
+    "final_learning_rate": ("-1", "1e9", "x"),
+    "step_milestones": ("2", "0.5,0.1", "x", "0"),
+    "step_gamma": ("0", "2", "x"),
+    "power": ("0", "inf", "x"),
+    "label_smoothing": ("1", "-1", "x"),
+    "ema_decay": ("1", "-1", "x"),
+    "clip_norm": ("0", "inf", "x"),
+    "channels_last": ("", "x"),
+    "precision": ("", "x"),
+}
+SHARED = {
+    "limits": ("x", "macs", "macs:0", "macs:1:2", "nothing:1", "macs:2M,macs:3M", "macs:1"),
+    "space": NAMES,
+    "n_draws": ("-1", "x", "1e300"),
+    "latency_table": ("", "missing.json", "empty", "file", DEVICE, LONG, NUL, CONTROL),
+    "profile.backend": ("", "x"),
+    "profile.threads": ("0", "x", "1e300"),
+    "profile.warmup": ("-1", "x", "1e300"),
+    "profile.repeats": ("0", "x", "1e300"),
+    "profile.n_fitted": ("0", "x", "1e300"),
+    "profile.n_checked": ("-1", "x", "1e300"),
+}
+OWN: dict[str, dict[str, tuple[str, ...]]] = {
+    "spos": {
+        "bin_edges": ("x", "1", "2,1", "1,inf"),
+        "n_bins": ("0", "-1", "x", "1e300"),
+        "calibration.batches": ("0", "x", "1e300"),
+        "calibration.batch_size": ("0", "x", "1e300"),
+        "evolution.population": ("0", "x", "1e300"),
+        "evolution.top": ("0", "x", "1e300"),
+        "evolution.mutations": ("-1", "x", "1e300"),
+        "evolution.crossovers": ("-1", "x", "1e300"),
+        "evolution.mutation_probability": ("-1", "2", "x"),
+        "evolution.generations": ("-1", "x", "1e300"),
+    },
+    "random": {"n_trials": ("0", "-1", "x", "1e300")},
+    "grid": {"grid.n_trials": ("0", "x", "1e300"), "grid.levels": ("1", "x", "1e300")},
+    "regularized-evolution": {
+        "evolution.population": ("0", "x", "1e300"),
+        "evolution.sample": ("0", "x", "1e300"),
+        "evolution.cycles": ("0", "1", "x", "1e300"),
+        "evolution.aging": ("", "x"),
+        "evolution.identity_probability": ("-1", "2", "x"),
+        "evolution.lookahead": ("0", "x", "1e300"),
+    },
+}
+"""Settings by recipe; those of the trainings and `SHARED` come to them."""
+
+GROUPS = {recipe: ("supernet" if recipe == "spos" else "training", "retrain") for recipe in OWN}
+DATA = (
+    *(
+        "",
+        ":",
+        "nothing",
+        "npz",
+        "npz:",
+        "digits:x",
+        "folder:",
+        "torchvision:MNIST",
+        "torchvision::x",
+        LONG,
+        NUL,
+        CONTROL,
+    ),
+    *(
+        f"{kind}:{path}"
+        for kind in ("npz", "folder")
+        for path in ("missing", "empty", "file", DEVICE, LONG, NUL, "loop")
+    ),
+    *("torchvision:Nothing:empty", f"torchvision:MNIST:{LONG}", "torchvision:MNIST:file", "torchvision:MNIST:empty"),
+    *("torchvision:CIFAR10:empty", "torchvision:SVHN:empty", "torchvision:DTD:empty"),
+)
+DEVICES = ("", "x", "cuda:x", f"cuda:{HUGE}", "meta", "cpu:-1", LONG, NUL, CONTROL)
+SHAPES = ("", "x", "3", "3x", "3x0x3", "-3x8x8", "3x8x8x8x8x8x8x8x8x8x8", f"3x{HUGE}x8", "٣x8x8", LONG, NUL, CONTROL)
+LIMITS = ("", "0", "-1", "x", "nan", "inf", "1e999", "1M,2M", LONG, NUL, CONTROL, "1")
+
+
+def _after(base: tuple[str, ...], option: str, values: Any) -> list[tuple[str, ...]]:
+    return [(*base, option, value) for value in values]
+
+
+def _paths(values: Any) -> tuple[str, ...]:
+    return tuple(value for value, _ in values)
+
+
+ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
+    ("search", "recipe"): [("search", name, "--dry-run") for name in NAMES],
+    ("search", "data"): _after(SEARCH, "--data", DATA),
+    ("search", "val_images"): _after(SEARCH, "--val-images", (*COUNTS, "100k")),
+    ("search", "input_"): _after(SEARCH, "--input", (*SHAPES, "1x8x8")),
+    ("search", "space"): _after(SEARCH, "--space", (*NAMES, "os:path", "file.py:X", ":", "..:x", "empty.py:X")),
+    ("search", "preset"): _after((*SEARCH[:2], "--dry-run"), "--preset", ("", "fast", LONG, NUL, CONTROL)),
+    ("search", "limit"): _after(
+        SEARCH, "--limit", ("", "x", "=1", "macs", *(f"macs={value}" for value in LIMITS), "nothing=1", f"{CONTROL}=1")
+    ),
+    ("search", "max_macs"): [
+        *_after(SEARCH, "--max-macs", LIMITS),
+        (*SEARCH, "--max-macs", "20M", "--limit", "macs=20M"),
+    ],
+    ("search", "max_params"): _after(SEARCH, "--max-params", LIMITS),
+    ("search", "max_latency_ms"): _after(SEARCH, "--max-latency-ms", LIMITS[:-1]),
+    ("search", "seed"): _after(SEARCH, "--seed", ("", "x", "-1", "1.5", HUGE, NUL, CONTROL)),
+    ("search", "out"): [
+        *_after(SEARCH[:-1], "--out", (*_paths(FOLDERS), "file", "file/x", "other", DEVICE, "missing.link/x")),
+        *_after(SEARCH, "--out", _paths(FOLDERS)),
+    ],
+    ("search", "resume"): [(*SEARCH, "--resume"), (*SEARCH[:-1], "--resume", "--out", "other")],
+    ("search", "workers"): _after(SEARCH, "--workers", (*COUNTS, "100000")),
+    ("search", "trial_timeout"): _after(SEARCH, "--trial-timeout", ("", "x", "-1", "0", "nan", "inf", NUL, CONTROL)),
+    ("search", "threads"): _after(SEARCH, "--threads", (*COUNTS, "100000")),
+    ("search", "device"): _after(
+        SEARCH, "--device", ("", "x", "cuda:x", f"cuda:{HUGE}", "meta", "cpu:-1", LONG, NUL, CONTROL)
+    ),
+    ("search", "dry_run"): [(*SEARCH, "--no-dry-run"), (*SEARCH[:-1], "--dry-run=yes")],
+    ("search", "set_"): [
+        *_after(SEARCH, "--set", SETTINGS),
+        *(
+            (*SEARCH, "--set", f"{group}.{name}={value}")
+            for group in ("supernet", "retrain")
+            for name, values in TRAININGS.items()
+            for value in values
+        ),
+        *((*SEARCH, "--set", f"{name}={value}") for name, values in SHARED.items() for value in values),
+        *(
+            (SEARCH[0], recipe, *SEARCH[2:], "--set", f"{name}={value}")
+            for recipe, own in OWN.items()
+            for name, values in own.items()
+            for value in values
+        ),
+        (*SEARCH, "--set", "n_bins=2", "--set", "n_bins=3"),
+        (*SEARCH, "--set", "supernet=1"),
+    ],
+    ("status", "folder"): [("status", value) for value in _paths(NO_RUN) if value != "empty"],
+    ("status", "json"): [("status", "missing", "--json"), ("status", "--json=x", "missing")],
+    ("list", "kind"): [("list", name) for name in NAMES],
+    ("list", "json"): [("list", "--json=x"), ("list", "nothing", "--json")],
+    ("describe", "space"): [("describe", name) for name in (*NAMES, "os:path", "file.py:X", ":", "..:x", DEVICE)],
+    ("describe", "json"): [("describe", "nothing", "--json"), ("describe", "spos", "--json=x")],
+    ("cost", "arch"): [
+        ("cost", name)
+        for name in (
+            *(
+                *NAMES,
+                "missing.json",
+                "empty",
+                "file",
+                "file.json",
+                "list.json",
+                "empty.json",
+                "loop.json",
+                DEVICE,
+                "/dev/zero",
+            ),
+            *("spos:", "spos:x", f"spos:{LONG}", f"spos:{CONTROL}", "nothing:0", "nasbench201:15625", "nasbench201:-1"),
+            *("nasbench201:|x~0|", "nasbench201-size:8:8", "nasbench201-size:7:8:8:8:8", "missing.py:Class:0"),
+        )
+    ],
+    ("cost", "input"): _after(("cost", ARCH), "--input", (*SHAPES, "3x3x3")),
+    ("cost", "classes"): _after(("cost", ARCH), "--classes", (*COUNTS, "10000000")),
+    ("cost", "json"): [("cost", "nothing", "--json"), ("cost", ARCH, "--json=x")],
+    ("draw", "arch"): [
+        ("draw", name)
+        for name in (*NAMES, "missing.json", "file", "file.json", "/dev/zero", "spos:", f"spos:{LONG}", "nothing:0")
+    ],
+    ("draw", "output"): [
+        *_after(("draw", ARCH), "-o", (*_paths(OUTPUTS), "x.pdf", f"{NUL}.svg", f"{LONG}.svg", "file/x.svg", ".svg")),
+    ],
+    ("draw", "input"): _after(("draw", ARCH), "--input", (*SHAPES, "3x3x3")),
+    ("draw", "classes"): _after(("draw", ARCH), "--classes", (*COUNTS, "10000000")),
+    ("train", "arch"): [
+        ("train", name, *TRAIN[2:]) for name in (*NAMES, "spos:", "missing.json", "file.json", "spos:00")
+    ],
+    ("train", "data"): _after(TRAIN, "--data", DATA),
+    ("train", "val_images"): _after(TRAIN, "--val-images", (*COUNTS, "100k")),
+    ("train", "input_"): _after(TRAIN, "--input", (*SHAPES, "1x8x8")),
+    ("train", "preset"): _after((*TRAIN[:2], "--dry-run"), "--preset", ("", "fast", LONG, NUL, CONTROL)),
+    ("train", "seed"): _after(TRAIN, "--seed", ("", "x", "-1", "1.5", HUGE, NUL, CONTROL)),
+    ("train", "out"): _after(TRAIN[:-1], "--out", (*_paths(FOLDERS), "file", "file/x", "other", DEVICE)),
+    ("train", "resume"): [(*TRAIN, "--resume"), ("train", "--resume"), ("train", "--resume", "--out", "missing")],
+    ("train", "threads"): _after(TRAIN, "--threads", (*COUNTS, "100000")),
+    ("train", "device"): _after(TRAIN, "--device", DEVICES),
+    ("train", "dry_run"): [(*TRAIN, "--no-dry-run"), (*TRAIN[:-1], "--dry-run=yes")],
+    ("train", "set_"): [
+        *_after(TRAIN, "--set", SETTINGS),
+        *((*TRAIN, "--set", f"training.{name}={value}") for name, values in TRAININGS.items() for value in values),
+    ],
+    ("profile", "space"): [("profile", name, *PROFILE[2:]) for name in (*NAMES, "os:path", DEVICE)],
+    ("profile", "output"): [
+        ("profile", "spos"),
+        *_after(("profile", "spos"), "--output", _paths(OUTPUTS)),
+        *_after(("profile", "spos"), "-o", _paths(OUTPUTS)),
+    ],
+    ("profile", "backend"): _after(PROFILE, "--backend", ("", "x", LONG, NUL, CONTROL)),
+    ("profile", "input"): _after(PROFILE, "--input", (*SHAPES, "3x3x3")),
+    ("profile", "classes"): _after(PROFILE, "--classes", (*COUNTS, "10000000")),
+    ("profile", "threads"): _after(PROFILE, "--threads", (*COUNTS, "100000")),
+    ("profile", "repeats"): _after(PROFILE, "--repeats", (*COUNTS, "10000000")),
+    ("rank", "folder"): [("rank", value) for value in _paths(NO_RUN)],
+    ("rank", "truth"): [
+        (*row, "--column", "x") for row in _after(("rank", "other"), "--truth", ("", "train", LONG, NUL))
+    ],
+    ("rank", "n"): _after(("rank", "other"), "--n", (*COUNTS, "1")),
+    ("rank", "column"): _after(("rank", "other"), "--column", ("", "x", LONG, CONTROL)),
+    ("rank", "seed"): _after(("rank", "other"), "--seed", ("", "x", "-1", "1.5", HUGE)),
+    ("rank", "json"): [("rank", "missing", "--json"), ("rank", "missing", "--json=x")],
+    ("report", "folders"): [("report", value) for value in _paths(NO_RUN)],
+    ("report", "output"): _after(("report", "other"), "-o", _paths(OUTPUTS)),
+    ("export", "folder"): [("export", value) for value in _paths(NO_RUN)],
+    ("export", "format"): _after(("export", "other"), "--format", ("", "x", LONG, NUL, CONTROL)),
+    ("export", "output"): [
+        *_after(("export", "other"), "--output", _paths(OUTPUTS)),
+        *_after(("export", "other"), "-o", _paths(OUTPUTS)),
+    ],
+}
+"""Command lines by the command and the parameter that is wrong in them."""
+
+WHAT_TO_DO = re.compile(
+    r"; |give |choose |see archwright|use |write |did you mean|leave |restore|add |make |replace|mend|download|put ",
+    re.IGNORECASE,
+)
+
+
+def _parameters() -> Iterator[tuple[str, str]]:
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        yield from ((name, parameter.name) for parameter in command.params if parameter.name != "help")
+
+
+def test_every_option_has_a_row() -> None:
+    """A new option is not done before it was given nonsense."""
+    assert sorted(ROWS) == sorted(_parameters())
+
+
+@pytest.mark.parametrize("recipe", [entry.name for entry in catalog.entries("recipe")])
+def test_every_setting_has_a_row(recipe: str) -> None:
+    """What `--set` names are options too, of each recipe its own."""
+    config = catalog.load("recipe", recipe).config()
+    trainings = {f"{group}.{name}" for group in GROUPS[recipe] for name in TRAININGS}
+    assert set(settings_of(config)) == {*OWN[recipe], *SHARED, *trainings, "seed", "threads", "device"}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with things of the wrong kind in it."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file.py").write_text("def X(: pass")
+    (tmp_path / "empty.py").write_text("")
+    (tmp_path / "file.json").write_text("mine")
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "empty.json").write_text("{}")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    (tmp_path / "missing.link").symlink_to("nowhere/at/all")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _listing(folder: Path) -> list[tuple[str, int, int, bytes]]:
+    found = []
+    for path in sorted(folder.rglob("*")):
+        about = path.lstat()
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        found.append((str(path), about.st_mode, about.st_mtime_ns, content))
+    return found
+
+
+@pytest.mark.parametrize(("command", "parameter"), ROWS)
+def test_what_an_option_cannot_take(cli: Any, place: Path, command: str, parameter: str) -> None:
+    """Exit code 2, one line that says what and what to do, nothing on stdout, nothing made or changed."""
+    before, device = _listing(place), os.lstat(DEVICE)
+    wrong = []
+    for arguments in ROWS[command, parameter]:
+        done = cli(*arguments)
+        line = done.err
+        is_one_line = line.startswith("error: ") and line.count("\n") == 1 and line[:-1].isprintable()
+        if (done.code, done.out) != (2, "") or not is_one_line or len(line) > 1500 or not WHAT_TO_DO.search(line):
+            wrong.append(f"{arguments}\n  {done}")
+    assert not wrong, "\n".join(wrong)
+    assert _listing(place) == before
+    assert (os.lstat(DEVICE).st_ino, os.lstat(DEVICE).st_mode) == (device.st_ino, device.st_mode)
+
+
+@pytest.mark.parametrize(("path", "message"), [*FOLDERS, *OUTPUTS])
+def test_a_path_is_refused_for_its_reason(cli: Any, place: Path, path: str, message: str) -> None:
+    """The line says what is wrong with it."""
+    assert message in cli("export", "other", "-o", path).err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--nothing",),
+        ("nothing",),
+        ("--debug", "nothing"),
+        ("search",),
+        ("cost", "a", "b"),
+        ("--version=1",),
+        ("status",),
+    ],
+)
+def test_what_no_command_takes(cli: Any, arguments: tuple[str, ...]) -> None:
+    """Unknown commands and options, missing and surplus arguments."""
+    done = cli(*arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+
+
+def test_what_was_received_is_shown_but_not_obeyed(cli: Any, place: Path) -> None:
+    """Escapes in the place of what would steer the terminal."""
+    done = cli("describe", "\x1b[31mred\u202e")
+    assert "\\x1b[31mred\\u202e" in done.err
+
+
+def test_a_long_value_does_not_bury_the_reason(cli: Any, place: Path) -> None:
+    """Its middle is left out."""
+    line = cli("describe", LONG).err
+    assert line.startswith("error: unknown space 'xxx")
+    assert "; choose one of " in line[-400:]
+    assert len(line) < 1100
+
+
+def test_json_stays_off_stdout_where_something_is_wrong(cli: Any, place: Path) -> None:
+    """A program that reads stdout gets nothing, not half a document."""
+    assert json.dumps(cli("cost", "nothing", "--json").out) == '""'

@@ -1,0 +1,76 @@
+"""Every command that can be resumed, stopped anywhere and damaged anywhere."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from archwright.core.trial import Trial
+from archwright.stores.opening import open_store
+from archwright.testing import FaultContract
+from archwright.testing.children import Ended, Job, as_arguments, run_child
+
+TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
+SHORT = ("--set", "n_draws=0", "--set", "training.steps=2", "--set", "retrain.steps=2")
+SMOKE = ("--data", "digits", "--preset", "smoke", "--seed", "0", "--threads", "1", "--device", "cpu")
+
+
+class TestSpos(FaultContract):
+    arguments = ("search", "spos", *SMOKE, "--space", TINY)
+
+
+class TestRandom(FaultContract):
+    arguments = ("search", "random", *SMOKE, "--space", TINY, *SHORT, "--set", "n_trials=4")
+    n_kills = n_damaged = 2
+
+
+class TestGrid(FaultContract):
+    arguments = ("search", "grid", *SMOKE, "--space", TINY, *SHORT, "--set", "grid.n_trials=4")
+    n_kills = n_damaged = 2
+
+
+class TestRegularizedEvolution(FaultContract):
+    arguments = (
+        *("search", "regularized-evolution", *SMOKE, "--space", TINY, *SHORT),
+        *("--set", "evolution.population=3", "--set", "evolution.sample=2", "--set", "evolution.cycles=5"),
+    )
+    n_kills = n_damaged = 2
+
+
+class TestTrain(FaultContract):
+    arguments = ("train", f"{TINY}:0120", *SMOKE)
+    studies = ()
+    n_damaged = None
+
+
+class TestRank(FaultContract):
+    """Its own state are the networks it trains, in `rank.sqlite`; what it says is its result."""
+
+    arguments = ("--truth", "train", "--n", "4", "--json")
+    origin: ClassVar[list[Path]] = []
+    name = "rank"
+
+    def command(self, folder: Path) -> tuple[str, ...]:
+        return as_arguments(["rank", folder, *self.arguments])
+
+    def prepare(self, folder: Path) -> None:
+        if not self.origin:
+            made = folder.with_name("supernet")
+            assert run_child(Job((*TestSpos.arguments, "--set", "n_draws=0", "--out", str(made)))).code == 0
+            self.origin.append(made)
+        shutil.copytree(self.origin[0], folder)
+
+    def compare(self, folder: Path, ended: Ended, calm: tuple[Path, Ended], *, products_only: bool) -> list[str]:
+        said = [] if ended.out == calm[1].out else ["what it says"]
+        trained = [_trained(path) for path in (folder, calm[0])]
+        return said if trained[0] == trained[1] else [*said, "rank.sqlite"]
+
+    def concerns(self, name: str) -> bool:
+        return name.startswith(("rank.sqlite", "run.json", "checkpoints/supernet"))
+
+
+def _trained(folder: Path) -> list[Trial]:
+    with open_store(folder / "rank.sqlite", "truth-0") as store:
+        return [replace(trial, duration_s=0.0) for trial in store.trials()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from archwright.core import catalog
@@ -51,6 +52,8 @@ def open_task(
         DataError: If the data cannot be used.
     """
     name, *rest = spec.split(":", 1)
+    if not catalog.is_known("dataset", name) and (meant := _as_path(spec)):
+        raise InvalidValueError(f"data {spec!r} name no dataset; for what lies at that path write {meant}")
     build = catalog.load("dataset", name)
     parameters = inspect.signature(build).parameters
     needed = [p.name.upper() for p in parameters.values() if p.kind is not p.KEYWORD_ONLY]
@@ -67,6 +70,16 @@ def open_task(
             raise InvalidValueError(f"images of {spec!r} stay as they are; leave the input's shape (--input) out")
         options["input_shape"] = tuple(input_shape)
     return cast(Task, build(*given, seed=seed, **options))
+
+
+def _as_path(spec: str) -> str:
+    """How a path that someone gave without its kind is written; empty where it is none."""
+    try:
+        path = Path(spec)
+        kind = "folder" if path.is_dir() else "npz" if path.is_file() or path.suffix == ".npz" else ""
+    except (OSError, ValueError):  # a text that can be no path
+        return ""
+    return f"{kind}:{spec}" if kind else ""
 
 
 def reopen_task(spec: str, seed: int, options: Mapping[str, Any], fingerprint: str) -> Task:

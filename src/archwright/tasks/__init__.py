@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from archwright.core import catalog
@@ -62,7 +63,7 @@ def open_task(
         DataError: If the data cannot be used.
     """
     name, *rest = spec.split(":", 1)
-    build = catalog.load("dataset", name)
+    build = _builder(spec)
     parameters = inspect.signature(build).parameters
     needed = [p.name.upper() for p in parameters.values() if p.kind is not p.KEYWORD_ONLY]
     # Only as many colons split as there are parameters: the last may hold some of its own.
@@ -89,7 +90,7 @@ def smoke_options(spec: str) -> dict[str, Any]:
     Raises:
         UnknownNameError: If no dataset has that name.
     """
-    options: dict[str, Any] = getattr(catalog.load("dataset", spec.split(":", 1)[0]), "smoke", {})
+    options: dict[str, Any] = getattr(_builder(spec), "smoke", {})
     return dict(options)
 
 
@@ -109,6 +110,29 @@ def _option(spec: str, name: str, value: Any, parameters: Mapping[str, inspect.P
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,9}", value.strip()):
         raise InvalidValueError(f"option {name} of data {spec!r} is {value!r}; give a whole number")
     return int(value)
+
+
+def _builder(spec: str) -> Any:
+    """The function that makes the dataset a `--data` string begins with.
+
+    Raises:
+        UnknownNameError: If no dataset has that name.
+        InvalidValueError: If it is a path without its kind; says how to write it.
+    """
+    name = spec.split(":", 1)[0]
+    if not catalog.is_known("dataset", name) and (meant := _as_path(spec)):
+        raise InvalidValueError(f"data {spec!r} name no dataset; for what lies at that path write {meant}")
+    return catalog.load("dataset", name)
+
+
+def _as_path(spec: str) -> str:
+    """How a path that someone gave without its kind is written; empty where it is none."""
+    try:
+        path = Path(spec)
+        kind = "folder" if path.is_dir() else "npz" if path.is_file() or path.suffix == ".npz" else ""
+    except (OSError, ValueError):  # a text that can be no path
+        return ""
+    return f"{kind}:{spec}" if kind else ""
 
 
 def reopen_task(spec: str, seed: int, options: Mapping[str, Any], fingerprint: str) -> Task:

@@ -29,6 +29,10 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@ $(VENV)/demo.stamp
 
+$(VENV)/docs.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 install: $(VENV)/demo.stamp ## install into .venv
 
 demo: $(VENV)/demo.stamp ## a real search on 5,000 MNIST images (a second call continues or shows it)
@@ -54,11 +58,13 @@ bare: $(VENV)/dev.stamp ## install without extras beside .venv and search there
 bench: $(VENV)/dev.stamp ## measure, one file after the other; let no other job run
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
-docs: $(VENV)/dev.stamp ## check the links of the documentation (plain Markdown under docs/)
+docs: $(VENV)/docs.stamp ## build the documentation into site/ (warnings are errors) and check its links
 	$(BIN)/python tools/check_links.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo 'open site/index.html'
 
 catalog: $(VENV)/dev.stamp ## write src/archwright/catalog.json anew
 	$(BIN)/python tools/catalog.py
 
-clean: ## remove .venv and caches; runs/ stays
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## remove .venv, site/ and caches; runs/ stays
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

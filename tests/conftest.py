@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -49,6 +50,38 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a Markdown page: what it holds, the comment before it, the line it begins at."""
+
+    language: str
+    title: str
+    text: str
+    marker: str
+    line: int
+
+
+_BLOCK = re.compile(
+    r'(?:^<!-- (?P<marker>[^>]*?) -->\n)?^```(?P<language>\w*)(?: title="(?P<title>[^"]*)")?\n(?P<text>.*?)^```$',
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@pytest.fixture(scope="session")
+def markdown_blocks() -> Callable[[Path], list[Block]]:
+    """The fenced blocks of a page, in order."""
+
+    def read(path: Path) -> list[Block]:
+        text = path.read_text("utf-8")
+        found = []
+        for match in _BLOCK.finditer(text):
+            parts = {name: value or "" for name, value in match.groupdict().items()}
+            found.append(Block(**parts, line=text.count("\n", 0, match.start("text")) + 1))
+        return found
+
+    return read
 
 
 @pytest.fixture(scope="session")

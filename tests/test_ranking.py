@@ -27,7 +27,7 @@ FULL = NasBench201()
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
-    """A finished smoke run; what tests add to it is only `rank.sqlite`."""
+    """A finished smoke run; what tests add to it is only `rank.sqlite` and `rank.json`."""
     space = f"{repository / 'tests' / 'recipes' / 'tiny_space.py'}:Tiny"
     config = replace(SposConfig.preset("smoke", (1, 8, 8)), space=space, threads=1, device="cpu", n_draws=0)
     out = tmp_path_factory.mktemp("ranking") / "run"
@@ -108,7 +108,7 @@ def set_record(key: str, value: object) -> Callable[[Path], object]:
         (set_record("recipe", "darts"), "is a run of darts; only spos leaves a supernet"),
         (set_record("config.data_sha256", "0" * 64), "the data digits are not those"),
         (set_record("config.space", "nasbench201"), "the checkpoint is of another network"),
-        (set_record("config.data", None), "unknown dataset 'None'"),
+        (set_record("config.data", None), "'config.data' is missing or malformed"),
     ],
 )
 def test_folders_without_a_usable_supernet(
@@ -147,6 +147,12 @@ def test_against_a_table(folder: Path, truth: Path) -> None:
     assert found["kendall"] == kendall(scores, true)
     assert found["baselines"] == {"macs": kendall(macs, true)}
     assert all(line["truth"] == int(line["arch"], 3) / 100 for line in found["archs"])
+
+
+def test_the_last_ranking_is_kept_for_the_page(folder: Path, truth: Path) -> None:
+    """`rank.json` holds what was returned."""
+    found = rank_run(folder, truth=truth, n=3)
+    assert json.loads((folder / "rank.json").read_text()) == found
 
 
 def test_scores_are_of_the_validation_part(folder: Path, truth: Path) -> None:
@@ -315,8 +321,8 @@ def test_the_command_prints_the_document(cli: Callable[..., Any], folder: Path, 
 
 def test_a_folder_that_is_no_run(cli: Callable[..., Any], tmp_path: Path) -> None:
     """Exit code 2 and one line; also for a name no system takes."""
-    for name in (tmp_path, "x" * 5000):
+    for name, message in ((tmp_path, "holds no run"), ("x" * 5000, "cannot be looked up: File name too long")):
         done = cli("rank", name)
         assert (done.code, done.out) == (2, "")
-        assert "holds no run" in done.err
+        assert message in done.err
         assert done.err.count("\n") == 1

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,9 @@ RunPython = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def blocks(repository: Path) -> list[str]:
+def blocks(repository: Path, markdown_blocks: Callable[[Path], list[Any]]) -> list[str]:
     """The Python blocks, in order."""
-    return re.findall(
-        r"^```python\n(.*?)^```$", (repository / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
+    return [block.text for block in markdown_blocks(repository / "README.md") if block.language == "python"]
 
 
 def test_first_block_searches(blocks: list[str], run_python: RunPython, tmp_path: Path) -> None:

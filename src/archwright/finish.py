@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ import torch
 from torch import nn
 
 from archwright.core.arch import Arch
+from archwright.core.errors import UsageError
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.count import count
+from archwright.costs.describe import layer_rows
 from archwright.costs.limits import Watch, open_costs
 from archwright.costs.measuring import (
     Latencies,
@@ -30,6 +33,8 @@ from archwright.evaluators.from_scratch import train_network
 from archwright.export.files import EXPORT_FORMATS, attempt_export
 from archwright.export.preprocessing import input_metadata
 from archwright.export.weights import save_weights
+from archwright.reports.drawing import draw_svg
+from archwright.reports.folder import EXTRAS, PAGE, run_document
 from archwright.reports.page import write_page
 from archwright.result import Result
 from archwright.runs.files import are_unchanged, digest
@@ -44,7 +49,6 @@ from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 
 RESULT_FORMAT = 1
-PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,7 @@ def finish(
         "selected": [dict(selected)],
         "not_exported": missing,
     }
-    trials = {"search": found.trials, "baseline": () if is_random else baseline.trials}
-    _conclude(run, record, trials, {**(curves or {}), "retrained winner": losses})
+    _conclude(run, record, space, winner, {**(curves or {}), "retrain-winner": losses})
     return Result(record, space, winner, found.trials, run.folder)
 
 
@@ -155,20 +158,19 @@ def finish_fixed(
         "selected": [dict(selected)],
         "not_exported": missing,
     }
-    _conclude(run, record, {}, curves)
+    _conclude(run, record, space, network, curves)
     return Result(record, space, network, (), run.folder)
 
 
-def _conclude(
-    run: Run, record: dict[str, Any], trials: Mapping[str, Sequence[Trial]], curves: Mapping[str, Any]
-) -> None:
+def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module, curves: Mapping[str, Any]) -> None:
     """Write the page and the record."""
     record["ledger"] = run.ledger
     products: list[str] = []
     if run.folder is not None:
-        _write_page(run, record, trials, curves)
+        _write_page(run, run.folder, record, space, network, curves)
+        # not the page: it may be made again at any time, and then is another
         made = [name for name in ("arch.json", *EXPORT_FORMATS.values()) if name not in record["not_exported"]]
-        products = [PAGE, *(f"best/{name}" for name in made)]
+        products = [f"best/{name}" for name in made]
     record["ledger"] = run.ledger
     run.finish(record, products=products)
 
@@ -323,29 +325,21 @@ def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) 
 
 
 def _write_page(
-    run: Run, record: Mapping[str, Any], trials: Mapping[str, Sequence[Trial]], curves: Mapping[str, Any]
+    run: Run,
+    folder: Path,
+    record: Mapping[str, Any],
+    space: Space,
+    network: nn.Module,
+    curves: Mapping[str, Any],
 ) -> None:
-    document = {
-        "result": record,
-        "run": run.record,
-        "trials": {study: _plain_trials(made) for study, made in trials.items()},
-        "architecture": [{"name": name, "value": value} for name, value in record["arch"].items()],
-        "training": curves,
-    }
-    write_page(run.path(PAGE), document)
-
-
-def _plain_trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    return [
-        {
-            "number": trial.number,
-            "metrics": dict(trial.metrics),
-            "costs": dict(trial.costs),
-            "status": trial.status,
-            "arch": trial.arch.to_json(),
-        }
-        for trial in trials
-    ]
+    """What only the page shows, and the page, from the folder alone: `archwright report` makes the same one again."""
+    extras = {"format": 1, "layers": layer_rows(network, space.input_shape), "training": curves}
+    try:
+        extras["drawing"] = draw_svg(space, Arch.from_json(record["arch"]), title="")
+    except UsageError as error:  # a user's own space may have no picture, or a broken one
+        run.log(f"the architecture is not drawn: {error}")
+    run.write_json(EXTRAS, extras)
+    write_page(run.path(PAGE), run_document(folder, result=record))
 
 
 # ── what a run is known by ────────────────────────────────────────────────────────────────────────
@@ -354,6 +348,8 @@ def _plain_trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
 def effective_config(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """What run.json keeps of a recipe's call: the config, the data's name and options, and what identifies the data."""
     options = {"data_options": dict(task.options)} if task.options else {}
-    said = {"data": task.name, **options, "data_sha256": task.fingerprint, **config}
+    # a page of an unfinished run has nowhere else to read which way is better
+    goal = {"metric": task.metric, "direction": task.direction} if task.direction == "min" else {}
+    said = {"data": task.name, **options, "data_sha256": task.fingerprint, **goal, **config}
     document: dict[str, Any] = json.loads(json.dumps(said))
     return document

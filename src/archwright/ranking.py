@@ -7,6 +7,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from archwright.core.trial import Candidate, derive_seed
 from archwright.costs.counted import Macs
 from archwright.evaluators.from_scratch import FromScratch
 from archwright.recipes.reopening import TrainedSupernet, open_supernet
+from archwright.reports.folder import RANK
+from archwright.runs.files import json_text, write_text
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.search import search
@@ -48,7 +51,7 @@ def rank_run(
     part: Part = "validation",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Correlations of a supernet's scores with the true quality of random architectures.
+    """Correlations of a supernet's scores with the true quality of random architectures; `rank.json` keeps them.
 
     Args:
         folder: A run of `spos` whose supernet is trained.
@@ -96,7 +99,10 @@ def rank_run(
     ]
     better = true if opened.task.direction == "max" else [-value for value in true]
     described = {"metric": metric, "part": part, "truth": str(truth), "column": column, "seed": seed}
-    return {**found, "baselines": {"macs": kendall(macs, better)}, **described, "archs": lines}
+    document = {**found, "baselines": {"macs": kendall(macs, better)}, **described, "archs": lines}
+    with suppress(RunError):  # a folder that cannot be written is no reason to lose the figures
+        write_text(Path(folder) / RANK, json_text(document, RANK, any_float=True) + "\n")
+    return document
 
 
 def read_truth(path: Path, space: Space, column: str | None = None) -> tuple[dict[Arch, float], str]:

@@ -18,6 +18,8 @@ from archwright.costs.measuring import latency_lines, limit_line
 from archwright.export.files import EXPORT_FORMATS, check_format, write_export
 from archwright.export.preprocessing import read_metadata
 from archwright.export.weights import load_weights
+from archwright.reports.folder import PAGE, run_document
+from archwright.reports.page import holds_page, write_page
 from archwright.runs.files import read_json
 from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.run import Run
@@ -64,6 +66,8 @@ def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
     record = checked_record(run.result, run.folder)
     network = _load_winner(run, phase, space, Arch.from_json(record["arch"]))
     trials = run.store().trials() if "n_evaluated" in record else ()
+    if run.folder is not None and not holds_page(run.folder / PAGE):
+        write_page(run.folder / PAGE, run_document(run.folder, result=record))
     return Result(record, space, network, tuple(trials), run.folder)
 
 

@@ -267,6 +267,8 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("rank", "column"): _after(("rank", "other"), "--column", ("", "x", LONG, CONTROL)),
     ("rank", "seed"): _after(("rank", "other"), "--seed", ("", "x", "-1", "1.5", HUGE)),
     ("rank", "json"): [("rank", "missing", "--json"), ("rank", "missing", "--json=x")],
+    ("report", "folders"): [("report", value) for value in _paths(NO_RUN)],
+    ("report", "output"): _after(("report", "other"), "-o", _paths(OUTPUTS)),
     ("export", "folder"): [("export", value) for value in _paths(NO_RUN)],
     ("export", "format"): _after(("export", "other"), "--format", ("", "x", LONG, NUL, CONTROL)),
     ("export", "output"): [

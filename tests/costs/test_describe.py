@@ -10,6 +10,7 @@ from torch import nn
 
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.costs import cost, describe
+from archwright.costs.describe import layer_rows
 from archwright.nn.choice import Chooser
 from archwright.spaces import Space, SposSpace, open_architecture
 from archwright.testing import ElasticSpace, NumberSpace
@@ -98,6 +99,20 @@ def test_cost_refuses_what_the_space_refuses() -> None:
         cost(space, arch, n_classes=0)
     with pytest.raises(InvalidArchError, match="no value 'conv'"):
         cost(space, {**arch, "block0": "conv"})
+
+
+def test_layers_of_a_network_by_hand() -> None:
+    """Modules without a cost of their own have no row; bytes are (inputs + outputs + weights) x 4."""
+    network = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(64, 3))
+    conv, linear = layer_rows(network, (2, 4, 4))
+    assert conv == {
+        **{"layer": "0", "kind": "Conv2d", "params": 72, "macs": 72 * 16},
+        "memory_access_bytes": 4 * (32 + 64 + 72),
+    }
+    assert linear == {
+        **{"layer": "2", "kind": "Linear", "params": 195, "macs": 192},
+        "memory_access_bytes": 4 * (64 + 3 + 195),
+    }
 
 
 def test_describe_spos() -> None:

@@ -61,7 +61,7 @@ def check_refusal(ended: Ended, code: int, name: str) -> None:
     [
         (TRAIN, None, 5_000, "train.safetensors"),
         (TRAIN, Moment("export", "begin"), 5_000, "model.safetensors"),
-        (TRAIN, Moment("latency", "half of report.html"), 5_000, "report.html"),
+        (TRAIN, Moment("latency", "half of report.html"), 300_000, "report.html"),
         (SPOS, Moment("search", "advance"), 33_000, "trials.sqlite"),  # SQLite maps 32 kB before it writes
     ],
     ids=["training", "export", "page", "trials"],

@@ -22,6 +22,7 @@ from archwright.export.preprocessing import preprocess
 from archwright.policies import UniformInCostBins
 from archwright.recipes import SposConfig, spos
 from archwright.recipes.spos import estimate
+from archwright.reports.building import build_report
 from archwright.spaces import SposSpace, open_architecture
 from archwright.stores import open_store
 from archwright.strategies import EvolutionConfig
@@ -189,6 +190,15 @@ def test_page_and_log_are_there(finished: Any) -> None:
     log = (finished.folder / "log.txt").read_text().splitlines()
     assert "started spos with seed 0" in log[0]
     assert log[-1].endswith("finished")
+
+
+def test_page_is_made_again_from_the_folder(finished: Any, tmp_path: Path) -> None:
+    """`archwright report` gives the page that stands there, to the byte; layers and loss curves are kept for it."""
+    again = build_report([finished.folder], tmp_path / "page.html").read_text("utf-8")
+    assert again == (finished.folder / "report.html").read_text("utf-8")
+    kept = json.loads((finished.folder / "report.json").read_text())
+    assert sum(row["macs"] for row in kept["layers"]) == finished.result.record["macs"]
+    assert {"supernet", "retrain-winner"} <= kept["training"].keys()
 
 
 # ── repeatability ─────────────────────────────────────────────────────────────────────────────────

@@ -51,8 +51,8 @@ def test_files_are_those_of_a_search(done: Result) -> None:
     }
     names = {path.name for path in done.folder.iterdir()}
     assert names == {
-        *("best", "checkpoints", "ledger.json", "log.txt", "report.html", "result.json", "run.json", "run.lock"),
-        "status.json",
+        *("best", "checkpoints", "ledger.json", "log.txt", "report.html", "report.json", "result.json", "run.json"),
+        *("run.lock", "status.json"),
     }
     found, network, _ = open_winner(done.folder)
     assert found.space.code(found.arch) == "0120"
@@ -76,6 +76,20 @@ def test_result_has_the_keys_that_apply(done: Result) -> None:
     assert done.summary()[0] == f"network    top1_accuracy {record['test']:.4f} on the test part (seen once)"
 
 
+def test_a_page_that_is_gone_or_cut_is_made_again(done: Result) -> None:
+    """Opening the finished run again is enough; a page that is whole stays."""
+    assert done.folder is not None
+    page = done.folder / "report.html"
+    text = page.read_text("utf-8")
+    for harm in (page.unlink, lambda: page.write_text(text[:1000], "utf-8")):
+        harm()
+        train(_config(steps=40), digits(), out=done.folder, resume=True)
+        assert page.read_text("utf-8") == text
+    before = page.stat().st_mtime_ns
+    train(_config(steps=40), digits(), out=done.folder, resume=True)
+    assert page.stat().st_mtime_ns == before
+
+
 def test_page_says_that_nothing_was_chosen(done: Result) -> None:
     """And does not miss a baseline that was not asked for."""
     assert done.folder is not None
@@ -83,7 +97,7 @@ def test_page_says_that_nothing_was_chosen(done: Result) -> None:
     assert "One given architecture, trained from scratch; nothing was chosen." in page
     assert "random search" not in page
     assert "had no limit" not in page
-    assert "<figcaption>training</figcaption>" in page
+    assert ">Training loss</figcaption>" in page
 
 
 def test_training_a_winner_again_gives_it_again(finished: Any) -> None:

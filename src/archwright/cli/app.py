@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from archwright import __version__
-from archwright.cli import cost, describe, draw, export, listing, profile, rank, search, status, train
+from archwright.cli import cost, describe, draw, export, listing, profile, rank, report, search, status, train
 from archwright.cli.boundary import guarded
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -23,12 +23,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "profile": profile.profile,
     "rank": rank.rank,
     "export": export.export,
+    "report": report.report,
 }
 """In the order of the help page."""
 
 app = typer.Typer(
     name="archwright",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from archwright.cli.options import Json
+from archwright.cli.options import Json, SpaceSpec
 from archwright.cli.text import chatter_on_stderr, columns, human, print_json, print_lines
 
 
 def describe(
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="A name, package.module:Class or file.py:Class.")],
+    space: SpaceSpec,
     json: Json = False,
 ) -> None:
     """Show a space: exact size, decisions, extremes."""

@@ -7,13 +7,24 @@ from typing import Annotated
 
 import typer
 
+from archwright.cli import completion
 from archwright.cli.options import parse_output, parse_path
 from archwright.cli.text import print_lines
+
+FORMATS = ("onnx", "python", "safetensors")
 
 
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", parser=parse_path)],
-    format: Annotated[str, typer.Option("--format", metavar="onnx|python|safetensors", help="What to write.")] = "onnx",
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="onnx|python|safetensors",
+            autocompletion=completion.values((name, "") for name in FORMATS),
+            help="What to write.",
+        ),
+    ] = "onnx",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Where to; in DIR/best by default.", parser=parse_output),

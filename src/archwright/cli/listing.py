@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from archwright.cli import completion
 from archwright.cli.options import Json
 from archwright.cli.text import columns, print_json, print_lines
 from archwright.core import catalog
@@ -24,7 +25,14 @@ PLURALS: dict[str, catalog.Kind] = {
 
 
 def list_names(
-    kind: Annotated[str | None, typer.Argument(metavar=f"[{'|'.join(PLURALS)}]", show_default=False)] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            metavar=f"[{'|'.join(PLURALS)}]",
+            autocompletion=completion.values((plural, "") for plural in PLURALS),
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the recipes, spaces, datasets and other names."""

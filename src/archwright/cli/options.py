@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.cli import completion
 from archwright.core.config import parse_quantity
 from archwright.core.errors import InvalidValueError, UsageError
 
@@ -62,6 +63,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="D",
+        autocompletion=completion.datasets,
         help=(
             "digits, mnist5k, npz:PATH, folder:PATH, torchvision:NAME:ROOT, text:PATH or pydoc.  "
             f"[default: {DEFAULT_DATA}]"
@@ -81,10 +83,26 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         metavar="smoke|quick|paper",
+        autocompletion=completion.values(completion.PRESETS.items()),
         help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
     ),
 ]
-ArchSpec = Annotated[str, typer.Argument(metavar="ARCH", help="A published name, an arch.json, or SPACE:CODE.")]
+ArchSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="ARCH",
+        autocompletion=completion.architectures,
+        help="A published name, an arch.json, or SPACE:CODE.",
+    ),
+]
+SpaceSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPACE",
+        autocompletion=completion.names("space"),
+        help="A name, package.module:Class or file.py:Class.",
+    ),
+]
 ArchInput = Annotated[
     str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
 ]
@@ -102,7 +120,15 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --ou
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="Threads of one evaluation; part of the result.")
 ]
-Device = Annotated[str | None, typer.Option("--device", metavar="D", help="auto, cpu or cuda.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="D",
+        autocompletion=completion.values(completion.DEVICES.items()),
+        help="auto, cpu or cuda.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the estimate.")]
 Settings = Annotated[
     list[str] | None,

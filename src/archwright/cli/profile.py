@@ -9,22 +9,29 @@ from typing import Annotated, Any
 
 import typer
 
-from archwright.cli.options import parse_output, parse_shape
+from archwright.cli import completion
+from archwright.cli.options import Classes, SpaceSpec, parse_output, parse_shape
 from archwright.cli.text import print_lines
 
 
 def profile(
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="A name, package.module:Class or file.py:Class.")],
+    space: SpaceSpec,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where the table goes (JSON).", parser=parse_output)
     ],
     backend: Annotated[
-        str, typer.Option("--backend", metavar="onnxruntime|torch", help="What runs the networks.")
+        str,
+        typer.Option(
+            "--backend",
+            metavar="onnxruntime|torch",
+            autocompletion=completion.values([("onnxruntime", ""), ("torch", "")]),
+            help="What runs the networks.",
+        ),
     ] = "onnxruntime",
     input: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the space's own by default.")
     ] = None,
-    classes: Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")] = None,
+    classes: Classes = None,
     threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of one pass.")] = 1,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", help="Timed passes of each part.")] = 50,
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.cli import completion
 from archwright.cli.boundary import resume_command, run_errors
 from archwright.cli.options import (
     DEFAULT_DATA,
@@ -80,16 +81,35 @@ class Workers:
 
 
 def search(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A method; `archwright list recipes` names them.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            autocompletion=completion.names("recipe"),
+            help="A method; `archwright list recipes` names them.",
+        ),
+    ],
     data: Data = None,
     val_images: ValImages = None,
     input_: Input = None,
     space: Annotated[
-        str | None, typer.Option("--space", metavar="S", help="A name, package.module:Class or file.py:Class.")
+        str | None,
+        typer.Option(
+            "--space",
+            metavar="S",
+            autocompletion=completion.names("space"),
+            help="A name, package.module:Class or file.py:Class.",
+        ),
     ] = None,
     preset: Preset = None,
     limit: Annotated[
-        list[str] | None, typer.Option("--limit", metavar="COST=VALUE", help="Upper limit on a cost; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="COST=VALUE",
+            autocompletion=completion.limits,
+            help="Upper limit on a cost; repeatable.",
+        ),
     ] = None,
     max_macs: Annotated[
         str | None, typer.Option("--max-macs", metavar="N", help="Limit on multiply-accumulates, like 20M.")

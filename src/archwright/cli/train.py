@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from archwright.cli import completion
 from archwright.cli.options import (
     Data,
     Device,
@@ -31,6 +32,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="ARCH",
+            autocompletion=completion.architectures,
             help="A published name, an arch.json, or SPACE:CODE; a run to --resume knows its own.",
             show_default=False,
         ),

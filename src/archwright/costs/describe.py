@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from archwright.core.arch import Value
 from archwright.core.decisions import Rows
@@ -75,6 +76,31 @@ def describe(space: Space) -> dict[str, Any]:
         "largest": extreme(-1),
         "inputs": [f"{shape}, {space.n_classes} classes (shown here)", *space.input_forms()],
     }
+
+
+def layer_rows(network: nn.Module, input_shape: Sequence[int]) -> list[dict[str, Any]]:
+    """One row a module with a cost of its own, in the order in which they are registered.
+
+    Args:
+        network: A plain network.
+        input_shape: Shape of one input without the batch.
+
+    Returns:
+        Rows of "layer" (its path), "kind" (its class), "params", "macs", "memory_access_bytes".
+    """
+    leaves = count(network, input_shape).leaves
+    kinds = {path: type(part).__name__ for path, part in network.named_modules()}
+    return [
+        {
+            "layer": path or "(network)",
+            "kind": kind,
+            "params": leaves[path].params,
+            "macs": leaves[path].macs,
+            "memory_access_bytes": leaves[path].memory_access_bytes,
+        }
+        for path, kind in kinds.items()
+        if path in leaves
+    ]
 
 
 def _decision(document: dict[str, Any]) -> dict[str, Any]:

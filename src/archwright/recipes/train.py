@@ -140,7 +140,7 @@ def train(
                 device=device,
                 phase=phase,
             )
-        curves = {"training": log.curve}
+        curves = {"train": log.curve}
         return finish_fixed(run, found.space, found.arch, network, task, recipe="train", device=device, curves=curves)
 
 

@@ -1,151 +1,187 @@
-"""The charts of a run, from its trials and training logs."""
+"""What every chart of a page has: a Vega-Lite specification, its numbers, a text and a table that say the same.
+
+Colours are written into the specifications as they look on white paper; the page maps each of them to its dark
+form (`DARK`), so that one picture serves light, dark and print. Series differ in shape or dash
+as well: nothing hangs on colour alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
-from archwright.core.pareto import front
-from archwright.reports.svg import Axis, Series, chart
-from archwright.reports.text import is_fraction, is_number, quantity, score
+from archwright.reports.text import is_fraction, is_number, visible
 
-MAX_POINTS = 500
-"""Most points of one cloud that are drawn besides those on the front."""
+Spec = dict[str, Any]
 
+SERIES = ("#0072b2", "#c75000", "#00795a", "#a3478a", "#8a6d00", "#56708a")
+"""Colours of series: search, random baseline, winner, and what further ones need (after Okabe and Ito)."""
 
-@dataclass(frozen=True)
-class Measure:
-    """What the charts compare: a metric with its direction, a cost, and the limit on it."""
+INK, SOFT, MUTED, GRID, BAD, PAPER = "#1c2430", "#5a6676", "#a9b2bd", "#e6eaee", "#b3341f", "#ffffff"
+DARK = {
+    **dict(zip(SERIES, ("#56b4e9", "#f0a030", "#3fcf9f", "#e08cc5", "#e3c447", "#9fb6cc"), strict=True)),
+    **{INK: "#e6eaf0", SOFT: "#9aa7b8", MUTED: "#5c6979", GRID: "#2a323e", BAD: "#ff8a70", PAPER: "#1b212a"},
+}
+"""Each colour's form on a dark page."""
 
-    metric: str
-    direction: str
-    cost: str
-    limit: float | None
-
-    def minimised(self, value: float) -> float:
-        return -value if self.direction == "max" else value
-
-
-Trials = Sequence[Mapping[str, Any]]
-
-
-def best_so_far_chart(search: Trials, baseline: Trials, measure: Measure) -> Markup:
-    """The best score within the limit after each evaluation, the search against random drawing."""
-    series = [
-        _best_series("search", search, measure, color=0, dashed=False),
-        _best_series("random baseline", baseline, measure, color=1, dashed=True),
-    ]
-    return chart("Best so far", series, Axis("architectures evaluated", quantity), _score_axis(measure.metric))
-
-
-def trade_off_chart(search: Trials, baseline: Trials, winner: Any, measure: Measure) -> Markup:
-    """Score against cost of all trials, the front of the search, the limit and the winner."""
-    clouds = [_cloud("random", baseline, measure), _cloud("search", search, measure)]
-    series = [
-        _points_series(cloud, measure, color, shape)
-        for cloud, color, shape in zip(clouds, (1, 0), _SHAPES, strict=True)
-    ]
-    found = clouds[1]
-    edge = found.values[found.on_front]
-    edge = edge[np.argsort(edge[:, 0], kind="stable")]
-    series.append(Series("front of search", _pairs(edge), 0, "step"))
-    chosen = [i for i, trial in enumerate(found.trials) if winner and trial.get("arch") == winner][:1]
-    titles = [f"winner: {_title(found.trials[i], measure)}" for i in chosen]
-    series.append(Series("winner", _pairs(found.values[chosen]), 2, shape="star", titles=titles))
-    return chart(
-        f"{measure.metric} against {measure.cost}",
-        series,
-        Axis(measure.cost, quantity),
-        _score_axis(measure.metric),
-        limit=measure.limit,
-        limit_name=f"limit {quantity(measure.limit)}",
-    )
-
-
-def loss_chart(name: str, curve: Sequence[Sequence[float]]) -> Markup:
-    """Loss against optimiser step; long curves are drawn as means over equal stretches."""
-    points = np.array([point for point in curve if all(map(is_number, point))], dtype=np.float64).reshape(-1, 2)
-    if len(points) > MAX_POINTS:
-        points = np.array([part.mean(axis=0) for part in np.array_split(points, MAX_POINTS)])
-    return chart(f"Loss of {name}", [Series(name, _pairs(points), 0, "straight")], Axis("step", quantity), Axis("loss"))
-
-
-_SHAPES = ("square", "circle")
+SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
+STAR = (
+    "M0,-1L.235,-.324L.951,-.309L.38,.124L.588,.809L0,.4L-.588,.809L-.38,.124L-.951,-.309L-.235,-.324Z"  # Vega's path
+)
+DASHES = ([1, 0], [7, 4], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4])
+WIDTH, WIDE, HEIGHT = 500, 1040, 290
 
 
 @dataclass(frozen=True)
-class _Cloud:
-    """Trials that can be drawn: values (n, 2) are cost and score, `on_front` (n,) marks the best trade-offs."""
+class Table:
+    """Rows of cells under names."""
 
-    name: str
-    trials: Trials
-    values: NDArray[np.float64]
-    on_front: NDArray[np.bool_]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
 
+    def records(self) -> list[dict[str, Any]]:
+        """One mapping a row."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
-def _cloud(name: str, trials: Trials, measure: Measure) -> _Cloud:
-    usable = [trial for trial in trials if _score(trial, measure) is not None and _cost(trial, measure) is not None]
-    values = np.array([(_cost(t, measure), _score(t, measure)) for t in usable], dtype=np.float64).reshape(-1, 2)
-    minimised = values * np.array([1.0, measure.minimised(1.0)])
-    return _Cloud(name, usable, values, front(minimised))
+    def to_json(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "rows": [list(row) for row in self.rows]}
 
 
-def _points_series(cloud: _Cloud, measure: Measure, color: int, shape: Any) -> Series:
-    """The whole front, and of the others an even selection in order of their numbers."""
-    others = np.flatnonzero(~cloud.on_front)
-    if len(others) > MAX_POINTS:
-        others = others[np.linspace(0, len(others) - 1, MAX_POINTS).round().astype(int)]
-    shown = np.union1d(others, np.flatnonzero(cloud.on_front)).tolist()
-    titles = [_title(cloud.trials[i], measure) for i in shown]
-    return Series(cloud.name, _pairs(cloud.values[shown]), color, shape=shape, titles=titles)
+NO_TABLE = Table((), ())
 
 
-def _best_series(name: str, trials: Trials, measure: Measure, *, color: int, dashed: bool) -> Series:
-    points: list[tuple[float, float]] = []
-    titles: list[str] = []
-    for position, trial in enumerate(trials, start=1):
-        value = _score(trial, measure) if _is_within_limit(trial, measure) else None
-        if value is not None and (not points or measure.minimised(value) < measure.minimised(points[-1][1])):
-            points.append((position, value))
-            titles.append(_title(trial, measure))
-    if points:
-        # the last best holds to the end of the search
-        points.append((len(trials), points[-1][1]))
-        titles.append(f"after {len(trials)} evaluations: {score(points[-1][1], measure.metric)}")
-    return Series(name, points, color, "step", dashed, "square" if dashed else "circle", titles)
+@dataclass(frozen=True)
+class Chart:
+    """One figure of a page.
+
+    Attributes:
+        key: Its name in the page; lower case, with hyphens.
+        caption: What it shows.
+        description: What one sees in it, for those who do not.
+        specs: Vega-Lite specifications by what the reader may choose; the first is shown first.
+        data: Numbers the specifications refer to by name.
+        table: The figures behind the picture, as people read them.
+        choice: What the reader chooses, e.g. "cost"; without meaning where there is one specification.
+        still: Fewer of the numbers, for the still picture; by the same names.
+        is_wide: Whether it takes the whole width.
+    """
+
+    key: str
+    caption: str
+    description: str
+    specs: Mapping[str, Spec]
+    data: Mapping[str, Table] = field(default_factory=dict)
+    table: Table = NO_TABLE
+    choice: str = ""
+    still: Mapping[str, Table] = field(default_factory=dict)
+    is_wide: bool = False
+
+    def still_spec(self) -> Spec:
+        """The first specification with its numbers and a fixed width."""
+        spec = next(iter(self.specs.values()))
+        tables = {**self.data, **self.still}
+        cleaned: Spec = clean({**page_spec(spec, WIDE if self.is_wide else WIDTH), "datasets": _datasets(tables)})
+        return cleaned
+
+    def to_json(self) -> dict[str, Any]:
+        """What the page's script reads."""
+        specs = [page_spec(spec, "container") for spec in self.specs.values()]
+        cleaned: dict[str, Any] = clean(
+            {"specs": specs, "data": {name: table.to_json() for name, table in self.data.items()}}
+        )
+        return cleaned
 
 
-def _score(trial: Mapping[str, Any], measure: Measure) -> float | None:
-    value = (trial.get("metrics") or {}).get(measure.metric)
-    return float(value) if trial.get("status") == "complete" and is_number(value) else None
+def page_spec(spec: Spec, width: int | str) -> Spec:
+    """The specification with what all have in common."""
+    sized = {"height": HEIGHT, **spec, "width": width}
+    return {**sized, "autosize": {"type": "fit", "contains": "padding"}, "config": CONFIG}
 
 
-def _cost(trial: Mapping[str, Any], measure: Measure) -> float | None:
-    value = (trial.get("costs") or {}).get(measure.cost)
-    return float(value) if is_number(value) else None
+CONFIG: Spec = {
+    "aria": False,  # the figure has a text of its own; a label at each of thousands of marks helps nobody
+    "font": "Arial, 'Liberation Sans', Helvetica, sans-serif",  # texts are as wide where they are drawn as where read
+    "background": "transparent",
+    "view": {"stroke": None},
+    "axis": {
+        **{"gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED, "labelColor": SOFT, "titleColor": SOFT},
+        **{"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500, "titlePadding": 8, "labelOverlap": True},
+    },
+    "legend": {
+        **{"orient": "top", "title": None, "labelColor": INK, "labelFontSize": 12, "labelLimit": 320},
+        **{"symbolStrokeWidth": 2, "symbolOpacity": 1, "columns": 3, "columnPadding": 18},
+    },
+    "text": {"color": SOFT, "fontSize": 12},
+}
 
 
-def _is_within_limit(trial: Mapping[str, Any], measure: Measure) -> bool:
-    cost = _cost(trial, measure)
-    return measure.limit is None or (cost is not None and cost <= measure.limit)
+def clean(value: Any) -> Any:
+    """The same with texts made visible and numbers as short as they are read."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {clean(name): clean(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(one) for one in value]
+    if isinstance(value, float) and not is_number(value):
+        return None  # JSON has no infinities
+    return rounded(value) if is_number(value) else value
 
 
-def _title(trial: Mapping[str, Any], measure: Measure) -> str:
-    parts = [f"trial {trial.get('number')}", score(_score(trial, measure), measure.metric)]
-    cost = _cost(trial, measure)
-    return ", ".join(parts if cost is None else [*parts, f"{quantity(cost)} {measure.cost}"])
+def rounded(value: float, digits: int = 5) -> float:
+    """So many significant digits; whole numbers are integers, which are shorter in JSON."""
+    if isinstance(value, int) and abs(value) < 10**digits:
+        return value
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short
 
 
-def _score_axis(metric: str) -> Axis:
-    if is_fraction(metric):
-        return Axis(metric, lambda value: f"{round(100 * value, 6):g} %")
-    return Axis(metric)
+def thin(table: Table, most: int, kept: NDArray[np.bool_]) -> Table:
+    """At most so many rows evenly over the table, besides those to keep."""
+    others = np.flatnonzero(~kept)
+    if len(others) > most:
+        others = others[np.linspace(0, len(others) - 1, most).round().astype(int)]
+    return Table(table.columns, [table.rows[i] for i in np.union1d(others, np.flatnonzero(kept)).tolist()])
 
 
-def _pairs(values: NDArray[np.float64]) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in values]
+def quantitative(field: str, title: str | None, format: str, **more: Any) -> Spec:
+    """An axis of numbers that need not begin at zero."""
+    scale = {"zero": False, "padding": 8, **more.pop("scale", {})}
+    axis = {"format": format, "tickCount": 6, **more.pop("axis", {})}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis, **more}
+
+
+def hint(field: str, title: str, format: str | None = None) -> Spec:
+    """A line of the text that appears at a mark."""
+    if format is None:
+        return {"field": field, "type": "nominal", "title": title}
+    return {"field": field, "type": "quantitative", "title": title, "format": format}
+
+
+def text_layers(layer: Spec, **mark: Any) -> list[Spec]:
+    """A layer of texts over one of their outlines in the paper's colour, so that they are read on top of marks."""
+    style = {"type": "text", "fontSize": 11, "color": SOFT, **mark}
+    under = {**style, "color": PAPER, "stroke": PAPER, "strokeWidth": 3.5, "strokeJoin": "round", "opacity": 0.85}
+    return [{**layer, "mark": under}, {**layer, "mark": style}]
+
+
+def nominal(field: str, names: Sequence[str], values: Sequence[Any], **more: Any) -> Spec:
+    """Names that stand for colours, shapes or dashes, with a legend."""
+    return {"field": field, "type": "nominal", "scale": {"domain": list(names), "range": list(values)}, **more}
+
+
+def score_format(metric: str) -> str:
+    return ".4~%" if is_fraction(metric) else ".4~g"
+
+
+def cost_format(values: Sequence[float]) -> str:
+    """With k, M and G, unless that would bring thousandths."""
+    return ".3~s" if values and max(map(abs, values)) >= 1000 else ".4~g"
+
+
+def _datasets(tables: Mapping[str, Table]) -> dict[str, Any]:
+    return {name: table.records() for name, table in tables.items()}

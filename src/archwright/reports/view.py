@@ -1,240 +1,161 @@
-"""A run's documents → the texts, rows and charts its page shows. Whatever is absent is said to be absent."""
+"""A run's document → the texts, tables and charts its page shows. Whatever is absent is said to be absent."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from markupsafe import Markup
+from archwright.reports import found
+from archwright.reports.charts import Chart, Table
+from archwright.reports.measures import Document, Measure, Trials, cost_names, measure_of, part, parts, sequence
+from archwright.reports.parallel_chart import parallel_chart
+from archwright.reports.result_charts import (
+    arch_text,
+    estimate_chart,
+    predicted_chart,
+    rank_chart,
+    spread_chart,
+    training_charts,
+)
+from archwright.reports.search_charts import RANDOM, SEARCH, best_so_far_chart, trade_off_chart
+from archwright.reports.text import duration, is_number, quantity
 
-from archwright.reports.charts import Measure, best_so_far_chart, loss_chart, trade_off_chart
-from archwright.reports.text import ABSENT, difference, duration, is_number, quantity, score
-
-Document = Mapping[str, Any]
+MAX_FAILURES = 50
+"""Failed trials that are listed one by one; their number is always said."""
 
 
 def run_view(document: Document) -> dict[str, Any]:
     """Everything the template `run.html` reads, from the document described in `write_page`."""
-    result, run = _part(document, "result"), _part(document, "run")
-    measure = _measure(result)
+    result, run = part(document, "result"), part(document, "run")
+    search, baseline = (_trials(document, study) for study in ("search", "baseline"))
+    measure = _measure(result, run, [*search, *baseline])
+    charts = _charts(document, result, search, baseline, measure)
+    config = part(run, "config")
     return {
-        "title": f"{result.get('recipe', 'search')} on {result.get('dataset', 'unknown data')}",
-        "space": result.get("space"),
-        "tiles": _tiles(result, measure),
-        "verdict": _verdict(result, measure),
-        "constraints": [_constraint_row(one) for one in result.get("constraints") or ()],
-        "draws": _draws(result, measure.metric),
+        "title": _title(result, run),
+        "space": result.get("space") or config.get("space"),
+        "status": _status(part(document, "status"), run, search, measure),
+        "is_search": found.is_search(result or run),
+        "has_result": bool(result) or not run,
+        "tiles": found.tiles(result, measure),
+        "verdict": found.verdict(result, measure),
+        "constraints": found.constraint_rows(result),
+        "draws": found.draws_text(result, measure.metric),
+        "same_choice": found.same_choice_rows([*search, *baseline], result, measure),
         "architecture": _architecture(document.get("architecture")),
-        "layers": _table(document.get("layers") or ()),
-        "charts": _charts(document, result, measure),
-        "losses": [(name, loss_chart(name, curve)) for name, curve in _part(document, "training").items() if curve],
-        "ledger": _ledger(_part(result, "ledger")),
+        "code": result.get("code"),
+        "layers": _table(parts(document, "layers")),
+        "drawing": drawing if isinstance(drawing := document.get("drawing"), str) else "",
+        "failures": _failures([("search", search), ("baseline", baseline)]),
+        "ledger": found.ledger_view(part(document, "ledger") or part(result, "ledger")),
         "repeat": _repeat(result, run),
-        "config": _flat(_part(run, "config")),
+        "config": _flat(config),
+        "charts": charts,
+        "searched": bool({"trade-off", "best-so-far", "parallel"} & charts.keys()),
+        "training": [key for key in charts if key.startswith("training")],
     }
 
 
-def _part(document: Document, key: str) -> Document:
-    found = document.get(key)
-    return found if isinstance(found, Mapping) else {}
+def _trials(document: Document, study: str) -> Trials:
+    return parts(part(document, "trials"), study)
 
 
-def _measure(result: Document) -> Measure:
-    first: Document = next(iter(result.get("constraints") or ()), {})
-    limit = first.get("limit")
-    return Measure(
-        metric=str(result.get("metric", "top1_accuracy")),
-        direction=str(result.get("direction", "max")),
-        cost=str(first.get("cost", "macs")),
-        limit=float(limit) if is_number(limit) else None,
-    )
+def _title(result: Document, run: Document) -> str:
+    config = part(run, "config")
+    recipe = result.get("recipe") or run.get("recipe") or "search"
+    return f"{recipe} on {result.get('dataset') or config.get('data') or 'unknown data'}"
 
 
-# ── what was found, and is it good ────────────────────────────────────────────────────────────────
+def _measure(result: Document, run: Document, trials: Trials) -> Measure:
+    """Limits are those on costs that trials have; where no result says it yet, the metric is the first they have."""
+    measure = measure_of(result, run)
+    recorded = set(cost_names(trials, measure))
+    measure = replace(measure, limits={name: limit for name, limit in measure.limits.items() if name in recorded})
+    names = (str(name) for trial in trials for name in part(trial, "metrics"))
+    is_said = "metric" in result or "metric" in part(run, "config")
+    return measure if is_said else replace(measure, metric=next(names, measure.metric))
 
 
-def _tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
-    baseline = _part(result, "random_baseline")
-    tiles = [
-        _tile("test score", score(result.get("test"), measure.metric), f"{measure.metric}, held-out data, seen once")
+def _charts(
+    document: Document, result: Document, search: Trials, baseline: Trials, measure: Measure
+) -> dict[str, Chart]:
+    """The charts there are numbers for, by key."""
+    known = {
+        arch_text(trial.get("arch")): value
+        for trial in (*search, *baseline)
+        if (value := measure.score(trial)) is not None
+    }
+    latencies = {str(cost): table for cost, table in part(document, "latencies").items() if isinstance(table, Mapping)}
+    charts = [
+        spread_chart(result, measure),
+        trade_off_chart(search, baseline, result.get("arch"), measure),
+        best_so_far_chart({SEARCH: search, RANDOM: baseline}, measure),
+        parallel_chart(search, measure),
+        predicted_chart(latencies, result),
+        estimate_chart(result, known, measure),
+        rank_chart(part(document, "rank")),
+        *training_charts(part(document, "training")),
     ]
-    if _is_search(result) and not baseline.get("is_search"):
-        rival = score(baseline.get("test"), measure.metric)
-        tiles.append(_tile("best of random search", rival, "same limits, same retraining"))
-    tiles += [
-        _tile("macs", quantity(result.get("macs")), _limit_note(result, "macs")),
-        _tile("params", quantity(result.get("params")), _limit_note(result, "params")),
-    ]
-    latency = _part(result, "latency_ms")
-    for backend in list(latency) or ["latency"]:
-        median = _part(latency, backend).get("median")
-        text = f"{median:.3g} ms" if is_number(median) else ABSENT
-        tiles.append(_tile("latency", text, f"{backend}, batch 1, median" if latency else "of one input"))
-    return tiles
+    return {chart.key: chart for chart in charts if chart is not None}
 
 
-def _tile(name: str, value: str, note: str) -> dict[str, str]:
-    return {"name": name, "value": value, "note": note}
+# ── texts and tables ──────────────────────────────────────────────────────────────────────────────
 
 
-def _limit_note(result: Document, cost: str) -> str:
-    for one in result.get("constraints") or ():
-        if one.get("cost") == cost:
-            return f"limit {quantity(one.get('limit'))}: {_kept(one)}"
-    return "no limit"
-
-
-def _kept(constraint: Document) -> str:
-    return {True: "met", False: "missed"}.get(constraint.get("satisfied"), ABSENT)  # type: ignore[arg-type]
-
-
-def _is_search(result: Document) -> bool:
-    """Whether a search came before: `train` chooses nothing and has nothing to be compared with."""
-    return result.get("recipe") != "train"
-
-
-def _verdict(result: Document, measure: Measure) -> list[str]:
-    """Sentences that say what the figures mean, and no more."""
-    fixed = ["One given architecture, trained from scratch; nothing was chosen."]
-    sentences = _comparison(result, measure) if _is_search(result) else fixed
-    sentences += [f"{name} is missing: {reason}." for name, reason in _part(result, "not_exported").items()]
-    return [*sentences, "One run is one seed: take small differences as ties until several seeds agree."]
-
-
-def _comparison(result: Document, measure: Measure) -> list[str]:
-    """What the limits and the networks beside the winner say about it."""
-    test, metric = result.get("test"), measure.metric
-    baseline = _part(result, "random_baseline")
-    random_test = baseline.get("test")
-    sentences = [_limits_sentence(result.get("constraints") or ()), *_passed_over(result.get("passed_over") or ())]
-    if baseline.get("is_search"):
-        sentences.append("The search was random search itself, so no other random search stands beside it.")
-    elif is_number(test) and is_number(random_test):
-        gain = measure.minimised(random_test) - measure.minimised(test)
-        comparison = "better than" if gain > 0 else "worse than" if gain < 0 else "equal to"
-        by = f"{difference(gain, metric)} " if gain else ""
-        sentences.append(
-            f"On held-out data the winner is {by}{comparison} the best of a random search under the same limits "
-            f"({_spent(result)}), retrained in the same way."
-        )
-    else:
-        sentences.append("A comparison with random search is not available in this run.")
-    draws = _draw_scores(result)
-    if is_number(test) and draws:
-        n_beaten = sum(measure.minimised(test) < measure.minimised(draw) for draw in draws)
-        sentences.append(f"It beats {n_beaten} of {len(draws)} architectures drawn at random and trained alike.")
-    return sentences
-
-
-def _spent(result: Document) -> str:
-    """How many architectures each side scored, so that an unequal comparison cannot pass for an equal one."""
-    own, others = (found.get("n_evaluated") for found in (result, _part(result, "random_baseline")))
-    if not (is_number(own) and is_number(others)):
-        return "how many architectures each scored was not recorded"
-    return (
-        f"{own:,} architectures scored by each" if own == others else f"{others:,} architectures scored against {own:,}"
-    )
-
-
-def _limits_sentence(constraints: Sequence[Document]) -> str:
-    if not constraints:
-        return "The search had no limit to keep."
-    missed = [str(one.get("cost")) for one in constraints if one.get("satisfied") is False]
-    unknown = [str(one.get("cost")) for one in constraints if one.get("satisfied") is None]
-    if missed:
-        return f"The winner misses the limit on {', '.join(missed)}."
-    if unknown:
-        return f"Whether the limit on {', '.join(unknown)} is kept was not measured."
-    return "The winner keeps every limit." if len(constraints) > 1 else "The winner keeps its limit."
-
-
-def _passed_over(missed: Sequence[Document]) -> list[str]:
-    """Who would have won, had the prediction been right."""
-    if not missed:
-        return []
-    listed = "; ".join(
-        f"{one.get('cost')} {quantity(one.get('value'))} where {quantity(one.get('predicted'))} was predicted"
-        for one in missed
-    )
-    return [f"Architectures that scored better missed a limit when they were measured and were passed over: {listed}."]
-
-
-def _constraint_row(one: Document) -> list[str]:
-    figures = [quantity(one.get(key)) for key in ("limit", "predicted", "value")]
-    return [str(one.get("cost")), *figures, _kept(one)]
-
-
-def _draw_scores(result: Document) -> list[float]:
-    draws = _part(result, "random_baseline").get("draws") or ()
-    found = [one.get("test") if isinstance(one, Mapping) else one for one in draws]
-    return [float(one) for one in found if is_number(one)]
-
-
-def _draws(result: Document, metric: str) -> str:
-    """Mean and range of the randomly drawn, retrained architectures; empty if there are none."""
-    draws = _draw_scores(result)
-    if not draws:
+def _status(status: Document, run: Document, search: Trials, measure: Measure) -> str:
+    """What has to be known of a run that is not finished; empty for one that is."""
+    state = status.get("state", "finished")
+    if state == "finished":
         return ""
-    low, high, mean = (score(value, metric) for value in (min(draws), max(draws), sum(draws) / len(draws)))
-    return f"{len(draws)} random architectures within the limits, trained alike: mean {mean}, range {low} to {high}."
+    phase, done, total = (status.get(key) for key in ("phase", "done", "total"))
+    where = f" in phase {phase}" if phase else ""
+    if phase and is_number(done):
+        where += f", {done:,} of {total:,}" if is_number(total) else f", {done:,} done"
+    left = status.get("time_left_s")
+    until = f"; about {duration(left)} of this phase left" if state == "running" and is_number(left) else ""
+    what = "is running" if state == "running" else "has stopped before its end"
+    n = len(search)
+    n_failed = sum(trial.get("status") == "failed" for trial in search)
+    trials = f" {n:,} trials so far, {n_failed:,} of them failed." if n else " No trial yet."
+    hint = "" if state == "running" else " It goes on with --resume."
+    when = f" as of {status['updated']}" if status.get("updated") else ""
+    return f"This run {what}{where}{until}{when}.{trials} Nothing was tested yet; what follows is what there is.{hint}"
 
 
-# ── tables and charts ─────────────────────────────────────────────────────────────────────────────
-
-
-def _architecture(found: Any) -> dict[str, Any]:
+def _architecture(rows: Any) -> dict[str, Any]:
     """Rows of name and value, or a text; a plain mapping of decisions will do as well."""
-    if isinstance(found, str):
-        return {"text": found, "rows": []}
-    if isinstance(found, Mapping):
-        return {"text": "", "rows": [(str(name), _plain(value)) for name, value in found.items()]}
-    return {"text": "", "rows": [(str(row.get("name")), _plain(row.get("value"))) for row in found or ()]}
+    if isinstance(rows, str):
+        return {"text": rows, "rows": []}
+    if isinstance(rows, Mapping):
+        return {"text": "", "rows": [(str(name), _plain(value)) for name, value in rows.items()]}
+    rows = [row for row in sequence(rows) if isinstance(row, Mapping)]
+    return {"text": "", "rows": [(str(row.get("name")), _plain(row.get("value"))) for row in rows]}
 
 
-def _table(rows: Sequence[Document]) -> dict[str, Any]:
+def _table(rows: Sequence[Document]) -> Table:
     """Columns in the order in which the rows first name them; counts are written short."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [
-        [quantity(row[key]) if is_number(row.get(key)) else _plain(row.get(key)) for key in columns] for row in rows
-    ]
-    return {"columns": columns, "rows": cells}
+    return Table(
+        columns,
+        [[quantity(row[key]) if is_number(row.get(key)) else _plain(row.get(key)) for key in columns] for row in rows],
+    )
 
 
-def _charts(document: Document, result: Document, measure: Measure) -> list[tuple[str, Markup]]:
-    trials = _part(document, "trials")
-    search, baseline = trials.get("search") or (), trials.get("baseline") or ()
-    if not search and not baseline:
-        return []
-    winner = result.get("arch")
-    return [
-        ("Best score within the limit, by evaluations spent", best_so_far_chart(search, baseline, measure)),
-        (
-            f"All architectures: {measure.metric} against {measure.cost}",
-            trade_off_chart(search, baseline, winner, measure),
-        ),
-    ]
-
-
-def _ledger(ledger: Document) -> dict[str, Any]:
-    walls = {phase: row.get("wall_s") for phase, row in ledger.items()}
-    total = sum(wall for wall in walls.values() if is_number(wall))
+def _failures(studies: Sequence[tuple[str, Trials]]) -> dict[str, Any]:
+    failed = [(study, trial) for study, trials in studies for trial in trials if trial.get("status") == "failed"]
     rows = [
-        {
-            "phase": phase,
-            "wall": duration(row.get("wall_s")),
-            "cpu": duration(row.get("cpu_s")),
-            "memory": f"{row['peak_rss_mb']:,.0f} MB" if is_number(row.get("peak_rss_mb")) else ABSENT,
-            "percent": round(100 * walls[phase] / total, 1) if total and is_number(walls[phase]) else 0,
-        }
-        for phase, row in ledger.items()
+        [study, trial.get("number"), str(trial.get("failure") or "no message")]
+        for study, trial in failed[:MAX_FAILURES]
     ]
-    return {"rows": rows, "total": duration(total)}
+    n_trials = sum(len(trials) for _, trials in studies)
+    return {"n": len(failed), "n_trials": n_trials, "table": Table(("study", "trial", "message"), rows)}
 
 
 def _repeat(result: Document, run: Document) -> list[tuple[str, str]]:
     command = run.get("command")
-    versions, host = _part(run, "versions"), _part(run, "host")
+    versions, host = part(run, "versions"), part(run, "host")
     rows = [
         (
             "command",

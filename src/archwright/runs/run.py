@@ -27,7 +27,7 @@ from archwright.stores.opening import open_store
 
 LOG = "log.txt"
 FILES = (
-    *(record.FILE_NAME, RESULT, LOG, lock.FILE_NAME, status.FILE_NAME, ledger.FILE_NAME, "report.html"),
+    *(record.FILE_NAME, RESULT, LOG, lock.FILE_NAME, status.FILE_NAME, ledger.FILE_NAME, "report.html", "report.json"),
     *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"),
 )
 FOLDERS = (CHECKPOINTS, "best")

@@ -1,0 +1,253 @@
+"""What a run found and whether it is good, in figures and sentences that say no more than was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archwright.reports.measures import Document, Measure, Trials, part, parts, sequence
+from archwright.reports.text import ABSENT, difference, duration, is_number, quantity, score
+
+MIN_SAME = 3
+"""Decisions that have to agree before an architecture counts as one that chooses the same everywhere."""
+
+
+# ── figures ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
+    """The few figures everybody asks for first."""
+    baseline = part(result, "random_baseline")
+    found = [
+        _tile("test score", score(result.get("test"), measure.metric), f"{measure.metric}, held-out data, seen once")
+    ]
+    if is_search(result) and not baseline.get("is_search"):
+        rival = score(baseline.get("test"), measure.metric)
+        found.append(_tile("best of random search", rival, "same limits, same retraining"))
+    found += [
+        _tile("macs", quantity(result.get("macs")), _limit_note(result, "macs")),
+        _tile("params", quantity(result.get("params")), _limit_note(result, "params")),
+    ]
+    latency = part(result, "latency_ms")
+    for backend in list(latency) or ["latency"]:
+        median = part(latency, backend).get("median")
+        text = f"{median:.3g} ms" if is_number(median) else ABSENT
+        found.append(_tile("latency", text, f"{backend}, batch 1, median" if latency else "of one input"))
+    return found
+
+
+def constraint_rows(result: Document) -> list[list[str]]:
+    """One row a limit: cost, limit, predicted, measured, by how much that is off, and whether it is kept."""
+    return [
+        [
+            str(one.get("cost")),
+            *(quantity(one.get(key)) for key in ("limit", "predicted", "value")),
+            _deviation(one.get("predicted"), one.get("value")),
+            kept_text(one),
+        ]
+        for one in parts(result, "constraints")
+    ]
+
+
+def is_search(result: Document) -> bool:
+    """Whether a search came before: `train` chooses nothing and has nothing to be compared with."""
+    return result.get("recipe") != "train"
+
+
+def _tile(name: str, value: str, note: str) -> dict[str, str]:
+    return {"name": name, "value": value, "note": note}
+
+
+def _limit_note(result: Document, cost: str) -> str:
+    for one in parts(result, "constraints"):
+        if one.get("cost") == cost:
+            return f"limit {quantity(one.get('limit'))}: {kept_text(one)}"
+    return "no limit"
+
+
+def kept_text(constraint: Document) -> str:
+    """Whether a limit is kept."""
+    satisfied = constraint.get("satisfied")
+    return "met" if satisfied is True else "missed" if satisfied is False else ABSENT
+
+
+def _deviation(predicted: Any, value: Any) -> str:
+    if not (is_number(predicted) and is_number(value)) or not predicted:
+        return ABSENT
+    return "exact" if predicted == value else f"{100 * (value / predicted - 1):+.1f} %"
+
+
+# ── sentences ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def verdict(result: Document, measure: Measure) -> list[str]:
+    """What the figures mean."""
+    fixed = ["One given architecture, trained from scratch; nothing was chosen."]
+    sentences = _comparison(result, measure) if is_search(result) else fixed
+    sentences += [f"{name} is missing: {reason}." for name, reason in part(result, "not_exported").items()]
+    return [*sentences, "One run is one seed: take small differences as ties until several seeds agree."]
+
+
+def draws_text(result: Document, metric: str) -> str:
+    """Mean and range of the randomly drawn, retrained architectures; empty if there are none."""
+    draws = draw_scores(result)
+    if not draws:
+        return ""
+    if len(draws) == 1:
+        return f"One random architecture within the limits, trained alike: {score(draws[0], metric)}."
+    low, high, mean = (score(value, metric) for value in (min(draws), max(draws), sum(draws) / len(draws)))
+    return f"{len(draws)} random architectures within the limits, trained alike: mean {mean}, range {low} to {high}."
+
+
+def draw_scores(result: Document) -> list[float]:
+    """Test scores of the randomly drawn, retrained architectures."""
+    draws = sequence(part(result, "random_baseline").get("draws"))
+    found = [one.get("test") if isinstance(one, Mapping) else one for one in draws]
+    return [float(one) for one in found if is_number(one)]
+
+
+def _comparison(result: Document, measure: Measure) -> list[str]:
+    """What the limits and the networks beside the winner say about it."""
+    sentences = [_limits_sentence(parts(result, "constraints")), *_passed_over(parts(result, "passed_over"))]
+    return [*sentences, *_against_random(result, measure), *_spread(result, measure)]
+
+
+def _against_random(result: Document, measure: Measure) -> list[str]:
+    test, baseline = result.get("test"), part(result, "random_baseline")
+    rival = baseline.get("test")
+    if baseline.get("is_search"):
+        return ["The search was random search itself, so no other random search stands beside it."]
+    if not (is_number(test) and is_number(rival)):
+        return ["A comparison with random search is not available in this run."]
+    gain = measure.minimised(rival) - measure.minimised(test)
+    comparison = "better than" if gain > 0 else "worse than" if gain < 0 else "equal to"
+    by = f"{difference(gain, measure.metric)} " if gain else ""
+    return [
+        f"On held-out data the winner is {by}{comparison} the best of a random search under the same limits "
+        f"({_spent(result)}), retrained in the same way."
+    ]
+
+
+def _spread(result: Document, measure: Measure) -> list[str]:
+    """Whether the winner stands out from networks that nobody chose."""
+    test, draws, metric = result.get("test"), draw_scores(result), measure.metric
+    if not is_number(test) or not draws:
+        return []
+    n_beaten = sum(measure.minimised(test) < measure.minimised(draw) for draw in draws)
+    beaten = f"It beats {n_beaten} of {len(draws)} architectures drawn at random and trained alike."
+    if len(draws) < 2 or n_beaten == len(draws):
+        return [beaten]
+    span = f"{score(min(draws), metric)} to {score(max(draws), metric)}"
+    where = "within" if min(draws) <= test <= max(draws) else "below"
+    below = "The winner is worse than every one of them" if where == "below" else "The winner lies within their spread"
+    return [beaten, f"{below} ({span}): this run does not show that searching helped."]
+
+
+def _spent(result: Document) -> str:
+    """How many architectures each side scored, so that an unequal comparison cannot pass for an equal one."""
+    own, others = (found.get("n_evaluated") for found in (result, part(result, "random_baseline")))
+    if not (is_number(own) and is_number(others)):
+        return "how many architectures each scored was not recorded"
+    return (
+        f"{own:,} architectures scored by each" if own == others else f"{others:,} architectures scored against {own:,}"
+    )
+
+
+def _limits_sentence(constraints: Sequence[Document]) -> str:
+    if not constraints:
+        return "The search had no limit to keep."
+    missed = [str(one.get("cost")) for one in constraints if one.get("satisfied") is False]
+    unknown = [str(one.get("cost")) for one in constraints if one.get("satisfied") is None]
+    if missed:
+        return f"The winner misses the limit on {', '.join(missed)}."
+    if unknown:
+        return f"Whether the limit on {', '.join(unknown)} is kept was not measured."
+    return "The winner keeps every limit." if len(constraints) > 1 else "The winner keeps its limit."
+
+
+def _passed_over(missed: Sequence[Document]) -> list[str]:
+    """Who would have won, had the prediction been right."""
+    if not missed:
+        return []
+    listed = "; ".join(
+        f"{one.get('cost')} {quantity(one.get('value'))} where {quantity(one.get('predicted'))} was predicted"
+        for one in missed
+    )
+    return [f"Architectures that scored better missed a limit when they were measured and were passed over: {listed}."]
+
+
+# ── networks that choose the same everywhere ──────────────────────────────────────────────────────
+
+
+def same_choice_rows(trials: Trials, result: Document, measure: Measure) -> list[list[str]]:
+    """Architectures whose decisions of one kind all have one value, as far as any was scored: the plainest rivals.
+
+    Decisions are of one kind if the trials give them the same values. Nothing is trained for this: what no trial
+    and no random draw happened to be is not there.
+
+    Returns:
+        Rows of the choice, the search's own score, and the test score.
+    """
+    seen: dict[str, set[str]] = {}
+    for trial in trials:
+        for name, value in part(trial, "arch").items():
+            seen.setdefault(str(name), set()).add(repr(value))
+    kinds: dict[frozenset[str], list[str]] = {}
+    for name, values in seen.items():
+        if len(values) > 1:
+            kinds.setdefault(frozenset(values), []).append(name)
+    groups = [names for names in kinds.values() if len(names) >= MIN_SAME]
+    baseline = part(result, "random_baseline")
+    tested = [result, baseline, *parts(baseline, "draws")]
+    scored = [(trial.get("arch"), measure.score(trial), None) for trial in trials]
+    scored += [(one.get("arch"), one.get("validation"), one.get("test")) for one in tested]
+    rows: dict[str, list[Any]] = {}
+    for arch, estimate, test in scored:
+        choice = _same_choice(arch, groups) if isinstance(arch, Mapping) and groups else ""
+        if choice:
+            row = rows.setdefault(choice, [None, None])
+            row[:] = [estimate if row[0] is None else row[0], test if row[1] is None else row[1]]
+    return [[choice, *(score(value, measure.metric) for value in row)] for choice, row in list(rows.items())[:20]]
+
+
+def _same_choice(arch: Mapping[str, Any], groups: Sequence[Sequence[str]]) -> str:
+    """The one value of each group; empty where a group has several."""
+    values = []
+    for names in groups:
+        active = [name for name in names if name in arch]
+        chosen = {repr(arch[name]): arch[name] for name in active}
+        if len(chosen) != 1 or len(active) < MIN_SAME:
+            return ""
+        values += [str(value) for value in chosen.values()]
+    return ", ".join(values)
+
+
+# ── where the time went ───────────────────────────────────────────────────────────────────────────
+
+
+def ledger_view(ledger: Document) -> dict[str, Any]:
+    """Rows of the phases, with their share of the whole, and the totals."""
+    entries = {str(phase): entry for phase, entry in ledger.items() if isinstance(entry, Mapping)}
+    totals = {key: _sum(entry.get(key) for entry in entries.values()) for key in ("wall_s", "cpu_s")}
+    most = max([1e-9, *(float(v) for e in entries.values() for v in (e.get("wall_s"), e.get("cpu_s")) if is_number(v))])
+    rows = [
+        {
+            "phase": phase,
+            "wall": duration(entry.get("wall_s")),
+            "cpu": duration(entry.get("cpu_s")),
+            "memory": f"{entry['peak_rss_mb']:,.0f} MB" if is_number(entry.get("peak_rss_mb")) else ABSENT,
+            "wall_percent": _percent(entry.get("wall_s"), most),
+            "cpu_percent": _percent(entry.get("cpu_s"), most),
+            "share": f"{_percent(entry.get('wall_s'), totals['wall_s']):.0f} %",
+        }
+        for phase, entry in entries.items()
+    ]
+    return {"rows": rows, "wall": duration(totals["wall_s"]), "cpu": duration(totals["cpu_s"])}
+
+
+def _sum(values: Any) -> float:
+    return float(sum(value for value in values if is_number(value)))
+
+
+def _percent(value: Any, whole: float) -> float:
+    return round(100 * value / whole, 1) if whole and is_number(value) else 0.0

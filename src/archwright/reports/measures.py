@@ -1,0 +1,93 @@
+"""What trials are compared by: a metric with its direction, costs, and the limits on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from archwright.reports.text import is_number
+
+Document = Mapping[str, Any]
+Trials = Sequence[Document]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A run's metric and limits.
+
+    Attributes:
+        metric: Name of the metric.
+        direction: "max" or "min".
+        limits: Upper limits by cost.
+    """
+
+    metric: str = "top1_accuracy"
+    direction: str = "max"
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    def minimised(self, value: float) -> float:
+        """The value as a number of which less is better."""
+        return -value if self.direction == "max" else value
+
+    def score(self, trial: Document) -> float | None:
+        """The metric of a trial that is complete."""
+        value = part(trial, "metrics").get(self.metric)
+        return float(value) if trial.get("status") == "complete" and is_number(value) else None
+
+    def is_within_limits(self, trial: Document) -> bool:
+        """Whether every limited cost is known and kept."""
+        found = {name: cost(trial, name) for name in self.limits}
+        return all(value is not None and value <= self.limits[name] for name, value in found.items())
+
+
+def measure_of(result: Document, run: Document) -> Measure:
+    """From a run's result, or, where there is none yet, from its configuration."""
+    limits = {
+        str(one.get("cost")): float(one["limit"]) for one in parts(result, "constraints") if is_number(one.get("limit"))
+    }
+    if not result:
+        limits = _configured_limits(part(run, "config").get("limits"))
+    goal = result if "metric" in result else part(run, "config")
+    return Measure(str(goal.get("metric", "top1_accuracy")), str(goal.get("direction", "max")), limits)
+
+
+def part(document: Document, key: str) -> Document:
+    """The mapping of that name; empty where there is none."""
+    found = document.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def parts(document: Document, key: str) -> list[Document]:
+    """The mappings in the list of that name; whatever else is there counts for nothing."""
+    return [one for one in sequence(document.get(key)) if isinstance(one, Mapping)]
+
+
+def sequence(found: Any) -> Sequence[Any]:
+    """A list as it is, anything else as an empty one: a file may hold what it likes."""
+    return found if isinstance(found, list | tuple) else ()
+
+
+def cost(trial: Document, name: str) -> float | None:
+    value = part(trial, "costs").get(name)
+    return float(value) if is_number(value) else None
+
+
+def cost_names(trials: Trials, measure: Measure) -> list[str]:
+    """Costs that some trial has, the limited ones first."""
+    found = dict.fromkeys(
+        str(name) for trial in trials for name, value in part(trial, "costs").items() if is_number(value)
+    )
+    return [
+        *(name for name in measure.limits if name in found),
+        *(name for name in found if name not in measure.limits),
+    ]
+
+
+def _configured_limits(found: Any) -> dict[str, float]:
+    pairs = found if isinstance(found, list | tuple) else ()
+    return {
+        str(pair[0]): float(pair[1])
+        for pair in pairs
+        if isinstance(pair, list | tuple) and len(pair) == 2 and is_number(pair[1])
+    }

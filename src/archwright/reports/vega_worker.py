@@ -1,0 +1,32 @@
+"""The process in which charts are drawn; run as a script, it imports nothing of archwright.
+
+The JavaScript engine inside vl-convert reserves tens of gigabytes of addresses and starts threads. Kept out of
+the process that trains, it can neither end a run whose addresses are limited nor hinder a fork.
+
+It reads {"specs": [Vega-Lite specification, …], "with_script": bool} from standard input and writes
+{"svgs": [text, …], "script": text or null} to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import vl_convert
+
+VEGA_LITE = "6.4"
+
+
+def main() -> None:
+    asked = json.load(sys.stdin)
+    try:
+        svgs = [vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE) for spec in asked["specs"]]
+    except ValueError as error:
+        sys.exit(f"a chart was refused: {str(error).splitlines()[0]}")
+    # its types ask for a snippet; without one, vegaEmbed becomes a global name
+    script = vl_convert.javascript_bundle(vl_version=VEGA_LITE) if asked["with_script"] else None  # type: ignore[call-arg]
+    json.dump({"svgs": svgs, "script": script}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What is said about a result, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from archwright.reports.found import constraint_rows, ledger_view, same_choice_rows, verdict
+from archwright.reports.measures import Measure
+
+MEASURE = Measure()
+
+
+def _result(test: float, draws: list[float], rival: float = 0.5) -> dict[str, Any]:
+    return {"test": test, "random_baseline": {"test": rival, "draws": [{"test": draw} for draw in draws]}}
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (
+            0.96,
+            "The winner lies within their spread (95.00 % to 97.00 %): this run does not show that searching helped.",
+        ),
+        (
+            0.97,
+            "The winner lies within their spread (95.00 % to 97.00 %): this run does not show that searching helped.",
+        ),
+        (0.90, "The winner is worse than every one of them (95.00 % to 97.00 %)"),
+    ],
+)
+def test_a_winner_that_does_not_stand_out_is_said(test: float, said: str) -> None:
+    """Between the random draws, equal to the best of them, below all of them."""
+    assert said in " ".join(verdict(_result(test, [0.95, 0.97]), MEASURE))
+
+
+def test_a_winner_that_stands_out_is_not_doubted() -> None:
+    """It beats every draw; nothing is said of a spread."""
+    text = " ".join(verdict(_result(0.98, [0.95, 0.97]), MEASURE))
+    assert "It beats 2 of 2" in text
+    assert "spread" not in text
+
+
+def test_random_search_has_no_rival_but_the_draws() -> None:
+    """Where the search was random search, its own score is no baseline."""
+    result = _result(0.98, [0.95, 0.97])
+    result["random_baseline"]["is_search"] = True
+    text = " ".join(verdict(result, MEASURE))
+    assert "The search was random search itself" in text
+    assert "better than" not in text
+
+
+def test_networks_that_choose_the_same_everywhere() -> None:
+    """Trials 0 and 2 of four; trial 2 was tested as a draw. The fourth decision is of another kind."""
+    rows = ["aaax", "abax", "bbby", "babx"]
+    trials = [
+        {
+            "metrics": {"top1_accuracy": 0.5 + i / 10},
+            "status": "complete",
+            "arch": dict(zip(("p", "q", "r", "s"), row, strict=True)),
+        }
+        for i, row in enumerate(rows)
+    ]
+    result = {"random_baseline": {"draws": [{"arch": trials[2]["arch"], "test": 0.9}]}}
+    assert same_choice_rows(trials, result, MEASURE) == [
+        ["a", "50.00 %", "not measured"],
+        ["b", "70.00 %", "90.00 %"],
+    ]
+    assert same_choice_rows([], result, MEASURE) == []
+
+
+def test_predictions_are_shown_with_their_deviation() -> None:
+    """3 measured where 2 was predicted is 50 % more."""
+    row = {"cost": "latency_ms", "limit": 4, "predicted": 2, "value": 3, "satisfied": True}
+    result = {"constraints": [row, {**row, "value": 2}, {**row, "value": None, "satisfied": None}]}
+    assert [one[-2:] for one in constraint_rows(result)] == [
+        ["+50.0 %", "met"],
+        ["exact", "met"],
+        ["not measured", "not measured"],
+    ]
+
+
+def test_ledger_adds_up() -> None:
+    """Shares are of the whole wall time, bars of the longest figure."""
+    view = ledger_view({"a": {"wall_s": 30, "cpu_s": 60, "peak_rss_mb": 100}, "b": {"wall_s": 10}, "c": "damaged"})
+    assert (view["wall"], view["cpu"]) == ("40.0 s", "1 min 0 s")
+    first, second = view["rows"]
+    assert (first["share"], first["wall_percent"], first["cpu_percent"]) == ("75 %", 50.0, 100.0)
+    assert (second["cpu"], second["memory"], second["cpu_percent"]) == ("not measured", "not measured", 0.0)

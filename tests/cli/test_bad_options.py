@@ -339,7 +339,7 @@ def test_what_an_option_cannot_take(cli: Any, place: Path, command: str, paramet
         done = cli(*arguments)
         line = done.err
         is_one_line = line.startswith("error: ") and line.count("\n") == 1 and line[:-1].isprintable()
-        if (done.code, done.out) != (2, "") or not is_one_line or len(line) > 1600 or not WHAT_TO_DO.search(line):
+        if (done.code, done.out) != (2, "") or not is_one_line or len(line) > 1500 or not WHAT_TO_DO.search(line):
             wrong.append(f"{arguments}\n  {done}")
     assert not wrong, "\n".join(wrong)
     assert _listing(place) == before

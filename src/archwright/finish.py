@@ -348,6 +348,8 @@ def _write_page(
 def effective_config(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """What run.json keeps of a recipe's call: the config, the data's name and options, and what identifies the data."""
     options = {"data_options": dict(task.options)} if task.options else {}
-    said = {"data": task.name, **options, "data_sha256": task.fingerprint, **config}
+    # a page of an unfinished run has nowhere else to read which way is better
+    goal = {"metric": task.metric, "direction": task.direction} if task.direction == "min" else {}
+    said = {"data": task.name, **options, "data_sha256": task.fingerprint, **goal, **config}
     document: dict[str, Any] = json.loads(json.dumps(said))
     return document

@@ -76,6 +76,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Toy:
     tasks.__dict__["open_task"] = lambda spec, seed=0, **options: SimpleNamespace(
         name=spec, seed=seed, input_shape=(1, 8, 8), options=options
     )
+    tasks.__dict__["smoke_options"] = lambda spec: {}
     monkeypatch.setitem(sys.modules, "archwright_toys", module)
     monkeypatch.setitem(sys.modules, "archwright.tasks", tasks)
     known = (catalog.Entry("toy", "recipe", "a toy", "", "archwright_toys:toy"),)

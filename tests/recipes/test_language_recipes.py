@@ -17,6 +17,7 @@ from archwright.recipes.presets import (
     small_language_training,
     suited,
 )
+from archwright.reports.measures import measure_of
 from archwright.tasks import LanguageTask
 from archwright.training.schedules import learning_rate
 
@@ -51,6 +52,8 @@ def test_search_to_files(cli: Callable[..., Any], path: Path, tmp_path: Path) ->
     assert document["space_args"] == {"input_shape": [6], "n_classes": 12}
     record = json.loads((out / "run.json").read_text("utf-8"))
     assert record["config"]["data_options"] == {"tokens": 6, "vocabulary": 12}
+    measure = measure_of({}, record)
+    assert (measure.metric, measure.direction) == ("perplexity", "min"), "known before there is a result"
     assert "perplexity" in (out / "report.html").read_text("utf-8")
     again = cli("search", "random", "--out", out, "--resume")
     assert again.code == 0

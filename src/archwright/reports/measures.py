@@ -48,7 +48,8 @@ def measure_of(result: Document, run: Document) -> Measure:
     }
     if not result:
         limits = _configured_limits(part(run, "config").get("limits"))
-    return Measure(str(result.get("metric", "top1_accuracy")), str(result.get("direction", "max")), limits)
+    goal = result if "metric" in result else part(run, "config")
+    return Measure(str(goal.get("metric", "top1_accuracy")), str(goal.get("direction", "max")), limits)
 
 
 def part(document: Document, key: str) -> Document:

@@ -74,7 +74,8 @@ def _measure(result: Document, run: Document, trials: Trials) -> Measure:
     recorded = set(cost_names(trials, measure))
     measure = replace(measure, limits={name: limit for name, limit in measure.limits.items() if name in recorded})
     names = (str(name) for trial in trials for name in part(trial, "metrics"))
-    return measure if "metric" in result else replace(measure, metric=next(names, measure.metric))
+    is_said = "metric" in result or "metric" in part(run, "config")
+    return measure if is_said else replace(measure, metric=next(names, measure.metric))
 
 
 def _charts(

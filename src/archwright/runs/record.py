@@ -43,6 +43,10 @@ def make_record(
     return document
 
 
+DATA_OPTIONS: dict[str, type[int] | type[str]] = {"val_images": int, "tokens": int, "vocabulary": int, "level": str}
+"""Numbers and texts that data are opened with beside their name; `input_shape` is a list."""
+
+
 def read_record(folder: Path) -> dict[str, Any]:
     """The record in a run's folder.
 
@@ -75,8 +79,8 @@ def _details(record: Mapping[str, Any]) -> dict[str, bool]:
         "config.seed": type(config.get("seed", 0)) is int and 0 <= config.get("seed", 0) < 2**63,
         "config.data": isinstance(config.get("data", ""), str),
         "config.data_options": isinstance(options, dict)
-        and options.keys() <= {"val_images", "input_shape"}
-        and type(options.get("val_images", 1)) is int
+        and options.keys() <= {"input_shape", *DATA_OPTIONS}
+        and all(type(options.get(name, kind())) is kind for name, kind in DATA_OPTIONS.items())
         and isinstance(shape, list)
         and len(shape) == 3
         and all(type(side) is int for side in shape),

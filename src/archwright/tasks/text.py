@@ -12,7 +12,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from archwright.core.config import check_range
 from archwright.core.errors import DataError, InvalidValueError
+from archwright.spaces.base import MAX_CLASSES
 
 Level = Literal["word", "character"]
 
@@ -49,11 +51,10 @@ class Vocabulary:
             n_most: Largest size, `<unk>` included.
 
         Raises:
-            InvalidValueError: If `n_most` is below 2.
+            InvalidValueError: If `n_most` is below 2, or more than a network has outputs.
             DataError: If the text has fewer than two different tokens.
         """
-        if n_most < 2:
-            raise InvalidValueError(f"vocabulary is {n_most}; give at least 2")
+        check_range("vocabulary", n_most, 2, MAX_CLASSES)
         counts = Counter(tokens)
         different = counts.keys() - {LINE_END, UNKNOWN}
         if len(different) < 2:

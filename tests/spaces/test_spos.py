@@ -16,7 +16,7 @@ from archwright.nn import Supernet, selection_of
 from archwright.nn.choice.modules import OpChoice, active_modules
 from archwright.nn.ops.shuffle import ShuffleBlock
 from archwright.spaces import Space, SposSpace
-from archwright.spaces.spos import stage_strides
+from archwright.spaces.mobile import strides_of
 from archwright.testing import SpaceContract
 
 SMALL = SposSpace(input_shape=(1, 16, 16), n_classes=10)
@@ -159,7 +159,7 @@ def test_a_step_leaves_statistics_of_idle_candidates_alone() -> None:
 )
 def test_as_many_strides_as_leave_a_map_of_four(side: int, expected: list[int]) -> None:
     """The stem goes first, then the last stages; 96 pixels halve four times to 6, 32 pixels three times to 4."""
-    assert stage_strides(side, 5) == expected
+    assert strides_of((1, side, side), (True,) * 5) == expected
 
 
 @pytest.mark.parametrize("side", [4, 5, 8, 28, 32, 48, 49, 63, 64, 96])

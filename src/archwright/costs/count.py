@@ -24,6 +24,7 @@ from archwright.nn.choice.extract import active_state
 from archwright.nn.choice.modules import active_modules
 from archwright.nn.inputs import example_inputs
 from archwright.nn.meta import described, shape_only
+from archwright.nn.modes import eval_mode
 
 FREE_BY_CONVENTION = (
     "batch and layer norms",
@@ -113,7 +114,7 @@ def count(
         weights, others = ([replaced.get(name, t) for name, t in named.items()] for named in (parameters, buffers))
         account = MemoryAccount(inputs, weights, others)
     counting = _Counting(result, transposed_by_input, account)
-    with _eval_mode(module), torch.no_grad(), _tracked(module, counting), counting:
+    with eval_mode(module), torch.no_grad(), _tracked(module, counting), counting:
         outputs = functional_call(module, replaced, (inputs,))
     if account is not None:
         account.finish(outputs)
@@ -275,14 +276,3 @@ def _tracked(module: nn.Module, counting: _Counting) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _eval_mode(module: nn.Module) -> Iterator[None]:
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True

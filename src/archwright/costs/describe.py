@@ -32,12 +32,7 @@ def cost(
     Raises:
         UsageError: If the arch is no member, or the space refuses the shape.
     """
-    changes: dict[str, Any] = {}
-    if input_shape is not None:
-        changes["input_shape"] = tuple(input_shape)
-    if n_classes is not None:
-        changes["n_classes"] = n_classes
-    sized = space.with_args(**changes) if changes else space
+    sized = space.sized(input_shape, n_classes)
     with torch.device("meta"):
         network = sized.build(arch)
     counted = count(network, sized.input_shape)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError
 from archwright.nn.meta import ShapesOnly
+from archwright.nn.modes import eval_mode
 
 _POOLED_TO_A_POINT = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
@@ -122,26 +122,19 @@ def _calls(network: nn.Module, input_shape: Sequence[int]) -> dict[str, _Call]:
 
         handles.append(part.register_forward_hook(note))
     try:
-        with _on_meta(network) as state, torch.no_grad(), ShapesOnly():
+        with eval_mode(network), torch.no_grad(), ShapesOnly():
             images = torch.empty((1, *input_shape), device="meta")
-            torch.func.functional_call(network, state, (images,))
+            torch.func.functional_call(network, _described(network), (images,))
     finally:
         for handle in handles:
             handle.remove()
     return found
 
 
-@contextmanager
-def _on_meta(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """The network in evaluation mode, and its tensors as descriptions of them."""
-    training = [part for part in network.modules() if part.training]
-    network.eval()
+def _described(network: nn.Module) -> dict[str, Tensor]:
+    """The network's tensors as descriptions of them."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    try:
-        yield {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
-    finally:
-        for part in training:
-            part.training = True
+    return {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
 
 
 def _image(given: Any) -> tuple[int, ...] | None:

@@ -17,7 +17,7 @@ from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.drawing import Drawing, Strip
-from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError
+from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError, error_text
 from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
@@ -80,6 +80,12 @@ class Space(ABC):
         space = type(self)(**{**self.args(), **changes})
         space.opened_as = self.opened_as
         return space
+
+    def sized(self, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> Self:
+        """The same space for other inputs or another number of classes, where any is given."""
+        changes = {"input_shape": input_shape, "n_classes": n_classes}
+        given = {name: value for name, value in changes.items() if value is not None}
+        return self.with_args(**given) if given else self
 
     @property
     def output_shape(self) -> Shape:
@@ -272,6 +278,29 @@ def whole_number(what: str, value: Any, most: int) -> int:
     return number
 
 
+def check_image(space: str, shape: Shape, smallest: int, where: str = "") -> None:
+    """Refuse a shape that is no image of at least so many pixels a side.
+
+    Args:
+        space: Its name, for the message.
+        shape: Of one input without the batch.
+        smallest: Pixels.
+        where: Added to the message, such as " in its form cifar".
+
+    Raises:
+        InvalidValueError: Names the space and what it got.
+    """
+    if len(shape) != 3:
+        raise InvalidValueError(
+            f"space {space!r} takes images (channels, height, width), not the shape {tuple(shape)}; give three sides"
+        )
+    if min(shape[1:]) < smallest:
+        raise InvalidValueError(
+            f"space {space!r} takes images of at least {smallest} pixels a side{where}, not {min(shape[1:])}; "
+            "give larger ones"
+        )
+
+
 def truth_value(what: str, value: Any) -> bool:
     """True or False, and nothing that merely counts as such.
 
@@ -294,7 +323,7 @@ def _shape(sides: Any) -> Shape:
 
 def described(error: BaseException, file: str = "") -> str:
     """An exception of a user's code in one line, with the line it comes from: the innermost in `file`, or of all."""
-    text = " ".join((str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}").split())
+    text = " ".join(str(error).split()) if isinstance(error, UsageError) else error_text(error)
     frames = traceback.extract_tb(error.__traceback__)
     found = [frame for frame in frames if frame.filename == file] or frames
     if not found or isinstance(error, SyntaxError):  # which says itself where it is

@@ -21,8 +21,8 @@ from archwright.nn.initial import draw_fan_out
 from archwright.nn.ops.mbconv import conv_unit, inverted_bottleneck
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.residual import Residual
-from archwright.spaces.base import Space
-from archwright.spaces.mobile import check_counts, check_dropout, check_image, image_forms, strides_of
+from archwright.spaces.base import Space, check_image
+from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, strides_of
 
 CANDIDATES: dict[str, dict[str, int]] = {
     f"k{kernel}_{name}": {"kernel": kernel, **form}
@@ -83,7 +83,7 @@ class FBNet(Space):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        check_image("fbnet", self.input_shape)
+        check_image("fbnet", self.input_shape, MIN_SIDE)
         self.widths = check_counts("widths", widths, len(WIDTHS), "channels")
         check_even(self.widths)
         self.layers = check_counts("layers", layers, len(LAYERS), "layers")

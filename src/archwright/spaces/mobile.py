@@ -50,17 +50,6 @@ def image_forms(n_strides: int) -> list[str]:
     ]
 
 
-def check_image(space: str, input_shape: Sequence[int]) -> None:
-    """Refuse what is no image, or too small a one."""
-    if len(input_shape) != 3:
-        raise InvalidValueError(
-            f"space {space!r} takes images (channels, height, width), not the shape {tuple(input_shape)}"
-        )
-    side = min(input_shape[1:])
-    if side < MIN_SIDE:
-        raise InvalidValueError(f"space {space!r} takes images of at least {MIN_SIDE} pixels a side, not {side}")
-
-
 def check_counts(name: str, given: Sequence[int], n: int, what: str) -> tuple[int, ...]:
     """A list of n whole numbers from 1 up, such as the widths of a chain.
 

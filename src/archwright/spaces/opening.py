@@ -20,8 +20,15 @@ from typing import Any
 from archwright.core import catalog
 from archwright.core.arch import Arch, Value
 from archwright.core.blueprint import Blueprint
-from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UnknownNameError, UsageError
-from archwright.runs.files import read_regular
+from archwright.core.errors import (
+    InvalidArchError,
+    InvalidValueError,
+    SpaceError,
+    UnknownNameError,
+    UsageError,
+    error_text,
+)
+from archwright.runs.files import is_file, read_regular
 from archwright.spaces.base import Space, described
 
 ARCH_FORMAT = 1
@@ -70,7 +77,7 @@ def open_space(spec: str, **args: Any) -> Space:
     except UsageError:
         raise
     except (Exception, SystemExit) as error:
-        raise SpaceError(f"space {spec!r} could not be made: {_one_line(error)}") from error
+        raise SpaceError(f"space {spec!r} could not be made: {error_text(error)}") from error
     if ":" in spec:
         space.opened_as = spec
         with redirect_stdout(sys.stderr):
@@ -109,7 +116,7 @@ def open_architecture(spec: str, **args: Any) -> Architecture:
     published = published_architectures()
     if (name := catalog.canonical_name(spec)) in published:
         return _from_document(name, published[name], args)
-    if spec.endswith(".json") or _is_file(spec):
+    if spec.endswith(".json") or is_file(spec):
         return _from_document(spec, _read_document(Path(spec)), args)
     space_name, code = _split_code(spec)
     if code is not None:
@@ -192,20 +199,13 @@ def _split_code(spec: str) -> tuple[str, str | None]:
     return name, code if colon else None
 
 
-def _is_file(spec: str | Path) -> bool:
-    try:
-        return Path(spec).is_file()
-    except (OSError, ValueError):  # longer than a file name may be: a code
-        return False
-
-
 def _read_document(path: Path) -> Any:
     try:
         return json.loads(read_regular(path, MAX_BYTES))
     except FileNotFoundError:
         raise InvalidArchError(f"{path}: there is no such file; give the path of an arch.json") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InvalidArchError(f"{path}: cannot be read as JSON ({_one_line(error)}); give an arch.json") from None
+        raise InvalidArchError(f"{path}: cannot be read as JSON ({error_text(error)}); give an arch.json") from None
 
 
 def _class_in_code(spec: str) -> type[Space]:
@@ -230,12 +230,12 @@ def _import_module(name: str) -> ModuleType:
             return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise SpaceError(
-            f"module {name!r} cannot be imported: {_one_line(error)}; give package.module:Class or file.py:Class"
+            f"module {name!r} cannot be imported: {error_text(error)}; give package.module:Class or file.py:Class"
         ) from error
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not _is_file(path):
+    if not is_file(path):
         raise InvalidValueError(f"there is no file {path}; give FILE.py:Class")
     name = f"_archwright_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     if name in sys.modules:
@@ -261,7 +261,3 @@ def _accepted_arguments(cls: type[Space]) -> list[str] | None:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
     return [parameter.name for parameter in parameters]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -19,8 +19,8 @@ from archwright.nn.choice import Chooser
 from archwright.nn.initial import draw_fan_out, set_norms
 from archwright.nn.ops.mbconv import MBConv, conv_unit
 from archwright.nn.ops.pooling import GlobalAvgPool2d
-from archwright.spaces.base import Space
-from archwright.spaces.mobile import check_counts, check_dropout, check_image, image_forms, strides_of
+from archwright.spaces.base import Space, check_image
+from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, strides_of
 
 CANDIDATES: dict[str, dict[str, Any]] = {
     f"k{kernel}e{expand}": {"kernel": kernel, "expand": expand} for kernel in (3, 5, 7) for expand in (3, 6)
@@ -67,7 +67,7 @@ class ProxylessNas(Space):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        check_image("proxylessnas", self.input_shape)
+        check_image("proxylessnas", self.input_shape, MIN_SIDE)
         self.widths = check_counts("widths", widths, len(WIDTHS), "channels")
         self.blocks = check_counts("blocks", blocks, len(BLOCKS), "blocks")
         self.dropout = check_dropout(dropout)

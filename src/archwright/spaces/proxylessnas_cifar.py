@@ -19,8 +19,8 @@ from archwright.nn.choice import Chooser
 from archwright.nn.initial import draw_fan_out
 from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 from archwright.nn.ops.tree import TreeBlock, TreeNode, separable_conv
-from archwright.spaces.base import Space
-from archwright.spaces.mobile import check_counts, check_image, image_forms, strides_of
+from archwright.spaces.base import Space, check_image
+from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, strides_of
 
 CANDIDATES: dict[str, Any] = {
     "conv3": partial(separable_conv, kernel=3),
@@ -70,7 +70,7 @@ class ProxylessNasCifar(Space):
         widening: int = 84,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        check_image("proxylessnas-cifar", self.input_shape)
+        check_image("proxylessnas-cifar", self.input_shape, MIN_SIDE)
         (self.blocks,) = check_counts("blocks", [blocks], 1, "blocks")
         (self.start,) = check_counts("start", [start], 1, "channels")
         (self.widening,) = check_counts("widening", [widening], 1, "channels")

@@ -20,7 +20,8 @@ from archwright.core.errors import InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.shuffle import ShuffleBlock, conv_bn
-from archwright.spaces.base import Space, truth_value
+from archwright.spaces.base import Space, check_image, truth_value
+from archwright.spaces.mobile import MIN_SIDE, strides_of
 
 CANDIDATES: dict[str, dict[str, int]] = {
     "shuffle3": {"kernel": 3},
@@ -53,7 +54,6 @@ FORMS: dict[FormName, Form] = {
     "small": Form(16, ((32, 2), (64, 2), (128, 4), (256, 2)), 256),
 }
 SMALL_BELOW = 64
-MIN_FINAL_SIDE = 4
 
 
 @listed(
@@ -90,17 +90,8 @@ class SposSpace(Space):
         dropout: float = 0.1,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        if len(self.input_shape) != 3:
-            raise InvalidValueError(
-                f"space 'spos' takes images (channels, height, width), not the shape {self.input_shape}; "
-                "give three sides"
-            )
-        side = min(self.input_shape[1:])
-        if side < MIN_FINAL_SIDE:
-            raise InvalidValueError(
-                f"space 'spos' takes images of at least {MIN_FINAL_SIDE} pixels a side, not {side}; give larger ones"
-            )
-        self.form: FormName = form or ("small" if side < SMALL_BELOW else "imagenet")
+        check_image("spos", self.input_shape, MIN_SIDE)
+        self.form: FormName = form or ("small" if min(self.input_shape[1:]) < SMALL_BELOW else "imagenet")
         if self.form not in get_args(FormName):
             raise InvalidValueError(f"form is {self.form!r}; choose one of {', '.join(get_args(FormName))}")
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
@@ -115,7 +106,7 @@ class SposSpace(Space):
         blocks = {name: sum(n for _, n in form.stages) for name, form in FORMS.items()}
         return [
             f"{SMALL_BELOW} pixels a side and more: form imagenet, {blocks['imagenet']} blocks",
-            f"{MIN_FINAL_SIDE} to {SMALL_BELOW - 1} pixels: form small, {blocks['small']} blocks",
+            f"{MIN_SIDE} to {SMALL_BELOW - 1} pixels: form small, {blocks['small']} blocks",
         ]
 
     def search_form(self) -> SposSpace:
@@ -128,7 +119,7 @@ class SposSpace(Space):
 
     def network(self, choose: Chooser) -> nn.Module:
         form = FORMS[self.form]
-        strides = stage_strides(min(self.input_shape[1:]), len(form.stages) + 1)
+        strides = strides_of(self.input_shape, (True,) * (len(form.stages) + 1))
         stages: OrderedDict[str, nn.Module] = OrderedDict()
         stages["stem"] = conv_bn(self.input_shape[0], form.stem, 3, stride=strides[0], affine=self.affine, std=0.01)
         width, i = form.stem, 0
@@ -146,17 +137,3 @@ class SposSpace(Space):
         if not classifier.weight.is_meta:
             nn.init.normal_(classifier.weight, 0.0, 0.01)
         return nn.Sequential(stages)
-
-
-def stage_strides(side: int, n_places: int) -> list[int]:
-    """Stride at each place where the network may halve its image (the stem, then each stage), for a side in pixels.
-
-    >>> stage_strides(224, 5), stage_strides(28, 5), stage_strides(8, 5)
-    ([2, 2, 2, 2, 2], [1, 2, 2, 2, 1], [1, 2, 1, 1, 1])
-    """
-    n_halvings = 0
-    while n_halvings < n_places and (side := -(-side // 2)) >= MIN_FINAL_SIDE:
-        n_halvings += 1
-    if n_halvings == n_places:
-        return [2] * n_places
-    return [1] + [2] * n_halvings + [1] * (n_places - 1 - n_halvings)

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from archwright.nn.carrying import Stream
+from archwright.nn.modes import eval_mode
 from archwright.tasks.base import Part, Task
 from archwright.training.device import place_inputs
-from archwright.training.modes import eval_mode
 
 
 def evaluate(

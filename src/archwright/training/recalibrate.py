@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from archwright.core.errors import InvalidValueError
-from archwright.training.modes import eval_mode
+from archwright.nn.modes import eval_mode
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from archwright.nn.added_losses import LossOf
@@ -10,8 +12,38 @@ SMALLEST_MAP = 5
 """Side in pixels of the smallest image its pooling takes."""
 
 
-class AuxiliaryHead(nn.Module):
-    """The auxiliary classifier of NASNet (released code): its loss, weighted, is added to the network's.
+class AuxiliaryClassifier(nn.Module):
+    """Layers to logits whose loss, weighted, is added to the network's while that is trained.
+
+    Args:
+        layers: From a map in the middle of the network to logits.
+        weight: Of its loss.
+    """
+
+    is_training_only = True
+
+    def __init__(self, layers: nn.Sequential, *, weight: float) -> None:
+        super().__init__()
+        self.weight, self.layers = weight, layers
+        self._logits: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(x)
+        self._logits = logits
+        return logits
+
+    def added_loss(self, loss_of: LossOf) -> Tensor | None:
+        """Its weighted loss in the last pass; None if it did not run, or the loss was taken already."""
+        logits, self._logits = self._logits, None
+        return None if logits is None else self.weight * loss_of(logits)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which have no part in the last batch."""
+        return {**vars(self), "_logits": None}
+
+
+class AuxiliaryHead(AuxiliaryClassifier):
+    """The auxiliary classifier of NASNet (released code).
 
     ReLU, mean over 5 x 5 in steps of 3, 1x1 convolution to 128, one over the whole map to 768, linear layer; batch
     norm and ReLU behind both convolutions.
@@ -23,13 +55,9 @@ class AuxiliaryHead(nn.Module):
         weight: Of its loss.
     """
 
-    is_training_only = True
-
     def __init__(self, n_in: int, sides: tuple[int, int], n_classes: int, *, weight: float) -> None:
-        super().__init__()
         height, width = ((side - SMALLEST_MAP) // 3 + 1 for side in sides)
-        self.weight = weight
-        self.layers = nn.Sequential(
+        layers = nn.Sequential(
             nn.ReLU(),
             nn.AvgPool2d(SMALLEST_MAP, 3),
             nn.Conv2d(n_in, 128, 1, bias=False),
@@ -41,14 +69,4 @@ class AuxiliaryHead(nn.Module):
             nn.Flatten(),
             nn.Linear(768, n_classes),
         )
-        self._logits: Tensor | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layers(x)
-        self._logits = logits
-        return logits
-
-    def added_loss(self, loss_of: LossOf) -> Tensor | None:
-        """Its weighted loss in the last pass; None if it did not run."""
-        logits, self._logits = self._logits, None
-        return None if logits is None else self.weight * loss_of(logits)
+        super().__init__(layers, weight=weight)

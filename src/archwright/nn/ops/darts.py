@@ -6,15 +6,13 @@ no bias. Layers of an operation are numbered as in the released code.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archwright.nn.added_losses import LossOf
 from archwright.nn.drop_path import DropPath
 from archwright.nn.layout import keep_layout
+from archwright.nn.ops.auxiliary import AuxiliaryClassifier
 from archwright.nn.ops.edges import Zero
 from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 from archwright.nn.source import source_template
@@ -149,7 +147,7 @@ class StridedZero(nn.Module):
         return str(self.stride)
 
 
-class AuxiliaryHead(nn.Module):
+class AuxiliaryHead(AuxiliaryClassifier):
     """A second classifier in the middle of a network, whose weighted loss is added while the network is trained.
 
     ReLU, mean over 5x5 pixels, 1x1 convolution to 128 channels, 2x2 to 768, batch norm and ReLU behind both, linear
@@ -163,14 +161,10 @@ class AuxiliaryHead(nn.Module):
         has_last_norm: Whether the second convolution has a batch norm; the released head for ImageNet has none.
     """
 
-    is_training_only = True
-
     def __init__(
         self, width: int, n_classes: int, *, weight: float, pool_stride: int = 3, has_last_norm: bool = True
     ) -> None:
-        super().__init__()
-        self.weight = weight
-        self.layers = nn.Sequential(
+        layers = nn.Sequential(
             nn.ReLU(),
             nn.AvgPool2d(5, pool_stride, count_include_pad=False),
             nn.Conv2d(width, 128, 1, bias=False),
@@ -182,18 +176,4 @@ class AuxiliaryHead(nn.Module):
             GlobalAvgPool2d(),
             nn.Linear(768, n_classes),
         )
-        self._logits: Tensor | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layers(x)
-        self._logits = logits
-        return logits
-
-    def added_loss(self, loss_of: LossOf) -> Tensor | None:
-        """Its weighted loss in the last pass; None if it did not run, or the loss was taken already."""
-        logits, self._logits = self._logits, None
-        return None if logits is None else self.weight * loss_of(logits)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies, which have no part in the last batch."""
-        return {**vars(self), "_logits": None}
+        super().__init__(layers, weight=weight)

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archwright.nn.elastic import BatchNorm2d, Conv2d
+from archwright.nn.elastic import Conv2d
+from archwright.nn.ops.edges import relu_conv_bn
 from archwright.nn.ops.pooling import LocalAvgPool2d
 from archwright.nn.sizes import Size
 from archwright.nn.source import source_template
@@ -98,7 +99,7 @@ class HalvingPool2d(nn.Module):
 def pool(kind: str, side: int, n_in: int, n_out: int, stride: int) -> nn.Module:
     """Pooling, and where the width changes a 1x1 convolution with batch norm and no ReLU."""
     pooling = _pooling(kind, side) if stride == 1 else HalvingPool2d(kind, side)
-    return pooling if n_in == n_out else nn.Sequential(pooling, *_conv_bn(n_in, n_out))
+    return pooling if n_in == n_out else nn.Sequential(pooling, *relu_conv_bn(n_in, n_out, 1)[1:])
 
 
 def _pooling(kind: str, side: int) -> nn.Module:
@@ -113,14 +114,9 @@ def _pooling(kind: str, side: int) -> nn.Module:
 # ── convolutions ──────────────────────────────────────────────────────────────────────────────────
 
 
-def relu_conv_bn(n_in: Size, n_out: Size, kernel: int = 1, stride: int = 1) -> nn.Sequential:
-    """ReLU, convolution without bias, batch norm."""
-    return nn.Sequential(nn.ReLU(), *_conv_bn(n_in, n_out, kernel, stride))
-
-
 def identity(n_in: int, n_out: int, stride: int) -> nn.Module:
     """The input itself; ReLU, 1x1 convolution, batch norm where the shape changes."""
-    return nn.Identity() if n_in == n_out and stride == 1 else relu_conv_bn(n_in, n_out, 1, stride)
+    return nn.Identity() if n_in == n_out and stride == 1 else relu_conv_bn(n_in, n_out, 1, stride=stride)
 
 
 def separable(kernel: int, n_in: int, n_out: int, stride: int, *, dilation: int = 1) -> nn.Sequential:
@@ -151,7 +147,7 @@ def factorized(kernel: int, n_in: int, n_out: int, stride: int) -> nn.Sequential
 def conv(kernel: int, n_in: int, n_out: int, stride: int, *, dilation: int = 1) -> nn.Sequential:
     """ReLU, k x k convolution, batch norm."""
     if kernel == 1:
-        return relu_conv_bn(n_in, n_out, 1, stride)
+        return relu_conv_bn(n_in, n_out, 1, stride=stride)
     window = dilation * (kernel - 1) + 1
     padding = [HalvingPad2d(window)] if stride == 2 else []
     filters = nn.Conv2d(n_in, n_out, kernel, stride, 0 if padding else window // 2, dilation, bias=False)
@@ -167,11 +163,7 @@ def bottleneck(make: MakeOp, n_in: int, n_out: int, stride: int, *, share: float
     middle = int(n_out * share)
     if middle < 1:
         return make(n_in, n_out, stride)
-    return nn.Sequential(relu_conv_bn(n_in, middle), make(middle, middle, stride), relu_conv_bn(middle, n_out))
-
-
-def _conv_bn(n_in: Size, n_out: Size, kernel: int = 1, stride: int = 1) -> tuple[nn.Module, nn.Module]:
-    return Conv2d(n_in, n_out, kernel, stride=stride, bias=False), BatchNorm2d(n_out)
+    return nn.Sequential(relu_conv_bn(n_in, middle, 1), make(middle, middle, stride), relu_conv_bn(middle, n_out, 1))
 
 
 # ── joining ───────────────────────────────────────────────────────────────────────────────────────
@@ -247,7 +239,7 @@ class ConcatProject(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.project = relu_conv_bn(2 * channels, channels)
+        self.project = relu_conv_bn(2 * channels, channels, 1)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         out: Tensor = self.project(torch.cat([first, second], dim=1))

@@ -27,7 +27,7 @@ from archwright.nn.dropout import check_rate
 from archwright.nn.ops import darts as ops
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
-from archwright.spaces.base import Space
+from archwright.spaces.base import Space, check_image
 from archwright.spaces.darts.drawing import cell_graph, skeleton
 from archwright.spaces.darts.genotypes import (
     CELLS,
@@ -117,19 +117,13 @@ class DartsCells(Space):
         auxiliary: float = 0.0,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        if len(self.input_shape) != 3:
-            raise InvalidValueError(
-                f"space {self.name!r} takes images (channels, height, width), not the shape {self.input_shape}"
-            )
-        side = min(self.input_shape[1:])
+        check_image(self.name, self.input_shape, 1)
         if form is not None and form not in get_args(FormName):
             raise InvalidValueError(f"form is {form!r}; choose one of {', '.join(get_args(FormName))}")
-        self.form: FormName = form or ("imagenet" if side >= FORMS["imagenet"].smallest else "cifar")
-        if side < FORMS[self.form].smallest:
-            raise InvalidValueError(
-                f"space {self.name!r} takes images of at least {FORMS[self.form].smallest} pixels a side in its form "
-                f"{self.form}, not {side}"
-            )
+        self.form: FormName = form or (
+            "imagenet" if min(self.input_shape[1:]) >= FORMS["imagenet"].smallest else "cifar"
+        )
+        check_image(self.name, self.input_shape, FORMS[self.form].smallest, f" in its form {self.form}")
         for name, value, smallest, largest in (
             ("channels", channels, 2, None),
             ("cells", cells, MIN_CELLS, None),

@@ -21,7 +21,7 @@ from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 from archwright.nn.ops.residual import Residual
 from archwright.nn.ops.squeeze import SqueezeExcite
 from archwright.nn.sizes import Size
-from archwright.spaces.base import Space
+from archwright.spaces.base import Space, check_image
 from archwright.spaces.mnasnet.blocks import (
     BLOCKS,
     CONV_OPS,
@@ -35,7 +35,7 @@ from archwright.spaces.mnasnet.blocks import (
     read_block,
     round_width,
 )
-from archwright.spaces.mobile import check_counts, check_dropout, check_image, image_forms, strides_of
+from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, strides_of
 
 POOLED_SIDE = 3
 """Side of the shortcut's average pooling; the paper does not say."""
@@ -84,7 +84,7 @@ class MnasNet(Space):
         dropout: float = 0.2,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        check_image("mnasnet", self.input_shape)
+        check_image("mnasnet", self.input_shape, MIN_SIDE)
         if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < float("inf"):
             raise InvalidValueError(f"width is {width!r}; give a factor above 0, such as 0.5")
         self.width = float(width)

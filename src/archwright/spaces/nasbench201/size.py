@@ -17,9 +17,9 @@ from archwright.nn.ops.cell import EdgeCell
 from archwright.nn.ops.edges import relu_conv_bn, skip
 from archwright.nn.ops.residual import DownsamplingBlock
 from archwright.nn.sizes import Size
-from archwright.spaces.base import Space
+from archwright.spaces.base import Space, check_image
 from archwright.spaces.nasbench201.cells import EDGES, N_NODES, parse_cell
-from archwright.spaces.nasbench201.skeleton import MIN_SIDE, check_images, head, stem
+from archwright.spaces.nasbench201.skeleton import MIN_SIDE, head, stem
 
 WIDTHS = tuple(range(8, 65, 8))
 N_WIDTHS = 5
@@ -49,7 +49,7 @@ class NasBench201Size(Space):
 
     def __init__(self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        check_images("nasbench201-size", self.input_shape)
+        check_image("nasbench201-size", self.input_shape, MIN_SIDE)
 
     def input_forms(self) -> list[str]:
         return [f"{MIN_SIDE} pixels a side and more: halved twice, sides rounded up"]

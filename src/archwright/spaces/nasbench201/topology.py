@@ -21,7 +21,7 @@ from archwright.nn.ops.cell import EdgeCell
 from archwright.nn.ops.edges import Zero, relu_conv_bn
 from archwright.nn.ops.pooling import LocalAvgPool2d
 from archwright.nn.ops.residual import DownsamplingBlock
-from archwright.spaces.base import Space, truth_value, whole_number
+from archwright.spaces.base import Space, check_image, truth_value, whole_number
 from archwright.spaces.nasbench201.cells import (
     EDGES,
     N_NODES,
@@ -34,7 +34,7 @@ from archwright.spaces.nasbench201.cells import (
     parse_cell,
     unique_text,
 )
-from archwright.spaces.nasbench201.skeleton import MIN_SIDE, check_images, head, stem
+from archwright.spaces.nasbench201.skeleton import MIN_SIDE, head, stem
 
 MAX_CHANNELS, MAX_CELLS = 10_000, 1_000
 Reduce = Literal[0, 1, 2, 3]
@@ -95,7 +95,7 @@ class NasBench201(Space):
         affine: bool = True,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        check_images("nasbench201", self.input_shape)
+        check_image("nasbench201", self.input_shape, MIN_SIDE)
         self.channels = whole_number("channels", channels, MAX_CHANNELS)
         self.cells = whole_number("cells", cells, MAX_CELLS)
         if type(reduce) is not int or reduce not in get_args(Reduce):

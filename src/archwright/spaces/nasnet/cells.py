@@ -12,7 +12,8 @@ from torch import nn
 from archwright.nn.choice import Chooser
 from archwright.nn.drop_path import DropPath
 from archwright.nn.elastic import Concat
-from archwright.nn.ops.nasnet import Add, Block, Cell, ConcatProject, FactorizedReduction, MakeOp, relu_conv_bn
+from archwright.nn.ops.edges import relu_conv_bn
+from archwright.nn.ops.nasnet import Add, Block, Cell, ConcatProject, FactorizedReduction, MakeOp
 from archwright.nn.sizes import Size
 from archwright.spaces.nasnet.genotype import Outputs
 
@@ -73,7 +74,7 @@ class CellShape:
 
     def match_current(self) -> nn.Module:
         """From the result before the cell to state 0."""
-        return relu_conv_bn(self.current, self.channels)
+        return relu_conv_bn(self.current, self.channels, 1)
 
     def match_previous(self, always: bool) -> nn.Module:
         """From the earlier result to state 1."""
@@ -81,14 +82,15 @@ class CellShape:
             return nn.Identity()
         if self.halves_previous:
             return nn.Sequential(nn.ReLU(), FactorizedReduction(self.previous, self.channels))
-        return relu_conv_bn(self.previous, self.channels) if always or self.previous != self.channels else nn.Identity()
+        fits = not always and self.previous == self.channels
+        return nn.Identity() if fits else relu_conv_bn(self.previous, self.channels, 1)
 
     def emitted(self, state: int) -> nn.Module:
         """From state 0 or 1 to what leaves the cell."""
         n_in = self.width_of(state)
         if self.stride == 2:
             return FactorizedReduction(n_in, self.channels)
-        return nn.Identity() if n_in == self.channels else nn.Sequential(*relu_conv_bn(n_in, self.channels)[1:])
+        return nn.Identity() if n_in == self.channels else nn.Sequential(*relu_conv_bn(n_in, self.channels, 1)[1:])
 
 
 def build_cell(choose: Chooser, rules: CellRules, shape: CellShape) -> tuple[nn.Module, Size]:

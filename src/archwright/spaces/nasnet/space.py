@@ -20,7 +20,7 @@ from archwright.nn.ops.auxiliary import SMALLEST_MAP, AuxiliaryHead
 from archwright.nn.ops.nasnet import CellStack, MakeOp
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.sizes import Size
-from archwright.spaces.base import Space, truth_value, whole_number
+from archwright.spaces.base import Space, check_image, truth_value, whole_number
 from archwright.spaces.nasnet import genotype as texts
 from archwright.spaces.nasnet.cells import EDGES, CellRules, CellShape, build_cell
 from archwright.spaces.nasnet.drawing import cell_graph
@@ -107,8 +107,8 @@ class NasNet(Space):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        side = self._checked_side()
-        self.form: FormName = form or ("imagenet" if side >= IMAGENET_FROM else "cifar")
+        check_image(self.name, self.input_shape, MIN_SIDE)
+        self.form: FormName = form or ("imagenet" if min(self.input_shape[1:]) >= IMAGENET_FROM else "cifar")
         _check("form", self.form, self.form in get_args(FormName), f"one of {', '.join(get_args(FormName))}")
         self.cells = whole_number("cells", cells, 100)
         self.blocks = whole_number("blocks", blocks, 20)
@@ -126,18 +126,6 @@ class NasNet(Space):
         is_weight = isinstance(auxiliary, int | float) and 0 <= auxiliary < math.inf
         _check("auxiliary", auxiliary, is_weight, "a number, 0 or more")
         self.auxiliary = float(auxiliary)
-
-    def _checked_side(self) -> int:
-        if len(self.input_shape) != 3:
-            raise InvalidValueError(
-                f"space {self.name!r} takes images (channels, height, width), not the shape {self.input_shape}"
-            )
-        side = min(self.input_shape[1:])
-        if side < MIN_SIDE:
-            raise InvalidValueError(
-                f"space {self.name!r} takes images of at least {MIN_SIDE} pixels a side, not {side}"
-            )
-        return side
 
     def _checked_outputs(self, outputs: Sequence[Sequence[int]]) -> tuple[Outputs, Outputs]:
         given: list[Any] = list(outputs) if isinstance(outputs, list | tuple) else [outputs]

@@ -30,7 +30,7 @@ from archwright.costs.measuring import (
     satisfaction,
 )
 from archwright.evaluators.from_scratch import train_network
-from archwright.export.files import EXPORT_FORMATS, attempt_export
+from archwright.export.files import EXPORT_FORMATS, attempt_export, made_files
 from archwright.export.preprocessing import input_metadata
 from archwright.export.weights import save_weights
 from archwright.reports.drawing import draw_svg
@@ -169,8 +169,7 @@ def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module
     if run.folder is not None:
         _write_page(run, run.folder, record, space, network, curves)
         # not the page: it may be made again at any time, and then is another
-        made = [name for name in ("arch.json", *EXPORT_FORMATS.values()) if name not in record["not_exported"]]
-        products = [f"best/{name}" for name in made]
+        products = [f"best/{name}" for name in made_files(record["not_exported"])]
     record["ledger"] = run.ledger
     run.finish(record, products=products)
 
@@ -317,8 +316,7 @@ def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) 
                     missing[path.name] = reason
                     run.log(f"{path.name} is not written: {reason}")
                 phase.advance(done)
-            names = [name for name in ("arch.json", *EXPORT_FORMATS.values()) if name not in missing]
-            made = {f"best/{name}": digest(run.path(f"best/{name}")) for name in names}
+            made = {f"best/{name}": digest(run.path(f"best/{name}")) for name in made_files(missing)}
             phase.finish(state={"missing": missing, "sha256": made})
         outcome: Any = phase.result
     return dict(outcome.get("missing", {}))

@@ -22,7 +22,7 @@ from archwright.costs.counted import Macs
 from archwright.evaluators.from_scratch import FromScratch
 from archwright.recipes.reopening import TrainedSupernet, open_supernet
 from archwright.reports.folder import RANK
-from archwright.runs.files import json_text, write_text
+from archwright.runs.files import is_file, json_text, write_text
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.search import search
@@ -149,7 +149,7 @@ def read_truth(path: Path, space: Space, column: str | None = None) -> tuple[dic
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The cells of each line that is not empty, with its number."""
-    if not _is_file(path):
+    if not is_file(path):
         raise DataError(f"{path}: there is no such file; give a CSV file, or train")
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
@@ -160,13 +160,6 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as CSV ({type(error).__name__}: {reason})") from None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # too long a name
-        return False
 
 
 def _number(text: str, where: str) -> float:

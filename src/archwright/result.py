@@ -12,10 +12,10 @@ from typing import Any
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import InvalidValueError, RunFolderError
+from archwright.core.errors import InvalidValueError, RunFolderError, error_text
 from archwright.core.trial import Trial
 from archwright.costs.measuring import latency_lines, limit_line
-from archwright.export.files import EXPORT_FORMATS, check_format, write_export
+from archwright.export.files import EXPORT_FORMATS, check_format, made_files, write_export
 from archwright.export.preprocessing import read_metadata
 from archwright.export.weights import load_weights
 from archwright.reports.folder import PAGE, run_document
@@ -81,9 +81,9 @@ def checked_record(record: Any, folder: Path | None) -> dict[str, Any]:
         summary_lines(record, folder)
         Arch.from_json(record["arch"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
         raise RunFolderError(
-            f"result.json of {folder} was not written by a run ({said}); delete it and resume to write it again"
+            f"result.json of {folder} was not written by a run ({error_text(error)}); "
+            "delete it and resume to write it again"
         ) from None
     checked: dict[str, Any] = record
     return checked
@@ -154,7 +154,7 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
         lines += _baseline_lines(record["random_baseline"], record.get("n_evaluated"))
     if folder is not None:
         missing = record.get("not_exported", {})
-        names = [name for name in ("arch.json", *sorted(EXPORT_FORMATS.values())) if name not in missing]
+        names = sorted(made_files(missing))
         lines += [f"missing    {name}: {reason}" for name, reason in missing.items()]
         lines.append(f"files      {folder}/best: {', '.join(names)}; {folder}/report.html")
     return lines

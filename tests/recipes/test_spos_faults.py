@@ -37,7 +37,7 @@ class Killed(BaseException):
 @pytest.fixture
 def eager_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after every step."""
-    module = sys.modules[spos.__module__]
+    module = sys.modules["archwright.recipes.base"]
     monkeypatch.setattr(module, "open_run", functools.partial(open_run, checkpoint_every_s=0.0))
 
 

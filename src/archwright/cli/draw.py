@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from archwright.cli.options import ArchInput, ArchSpec, Classes, parse_output, parse_shape
-from archwright.cli.text import chatter_on_stderr
+from archwright.cli.text import chatter_on_stderr, print_lines
 from archwright.core.errors import InvalidValueError
 
 MAX_NAME = 80
@@ -31,20 +31,15 @@ def draw(
     classes: Classes = None,
 ) -> None:
     """Draw a cell or a network as a picture, SVG or PNG."""
-    changes: dict[str, Any] = {}
-    if input is not None:
-        changes["input_shape"] = parse_shape(input)
-    if classes is not None:
-        changes["n_classes"] = classes
+    shape = None if input is None else parse_shape(input)
     from archwright.reports.drawing import check_picture_name, save_drawing
     from archwright.spaces import open_architecture
 
     file = check_picture_name(output or _own_file(arch))
     with chatter_on_stderr():
         opened = open_architecture(arch)
-        space = opened.space.with_args(**changes) if changes else opened.space
-        save_drawing(space, opened.arch, file, title=opened.name)
-    print(f"wrote {file}")
+        save_drawing(opened.space.sized(shape, classes), opened.arch, file, title=opened.name)
+    print_lines([f"wrote {file}"])
 
 
 def _own_file(spec: str) -> Path:

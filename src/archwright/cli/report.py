@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from archwright.cli.options import parse_output, parse_path
+from archwright.cli.text import print_lines
 
 
 def report(
@@ -28,4 +29,4 @@ def report(
     """Write one self-contained HTML page; several runs are compared."""
     from archwright.reports.building import build_report
 
-    print(f"wrote {build_report(folders, output)}")
+    print_lines([f"wrote {build_report(folders, output)}"])

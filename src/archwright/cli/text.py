@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any
 
+from archwright.core.text import printable
+
 _MAGNITUDES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -22,17 +24,6 @@ def one_line(message: object) -> str:
     "no file 'a\\\\x1b[31m'"
     """
     return printable(" ".join(str(message).split()))
-
-
-def printable(text: str) -> str:
-    """The text with everything a terminal would act on (control and direction characters) shown as escapes.
-
-    >>> printable("a\\tb")
-    'a\\\\tb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def shortened(text: str, most: int = 1000) -> str:

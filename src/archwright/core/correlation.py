@@ -64,14 +64,13 @@ def correlations(
         {"n", "kendall", "spearman", "pearson", "ci95": {coefficient: [low, high]}}.
     """
     scores, truth = _paired(scores, truth)
-    drawn = rng.integers(len(scores), size=(n_resamples, len(scores)))
+    n = n_resamples if len(scores) >= MIN_FOR_INTERVAL else 0
+    drawn = rng.integers(len(scores), size=(n, len(scores)))
     intervals = {}
     for name, coefficient in COEFFICIENTS.items():
         values = np.array([coefficient(scores[sample], truth[sample]) for sample in drawn])
         values = values[~np.isnan(values)]
         intervals[name] = [float(v) for v in np.quantile(values, [0.025, 0.975])] if len(values) else [math.nan] * 2
-        if len(scores) < MIN_FOR_INTERVAL:
-            intervals[name] = [math.nan] * 2
     found = {name: coefficient(scores, truth) for name, coefficient in COEFFICIENTS.items()}
     return {"n": len(scores), **found, "ci95": intervals}
 

@@ -25,6 +25,15 @@ N_OFFERED = 20
 """Names that a message lists, at most."""
 
 
+def error_text(error: BaseException) -> str:
+    """An exception in one line: its class and what it says.
+
+    >>> error_text(ValueError("no\n  number"))
+    'ValueError: no number'
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 class ArchwrightError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
 

@@ -16,6 +16,11 @@ EXPORT_FORMATS = {"onnx": "model.onnx", "python": "model.py", "safetensors": "mo
 """The name of each format's file."""
 
 
+def made_files(missing: Mapping[str, str]) -> list[str]:
+    """Names of the files in a run's best/: all but those that could not be written."""
+    return [name for name in ("arch.json", *EXPORT_FORMATS.values()) if name not in missing]
+
+
 def check_format(format: str) -> None:
     """Refuse a format that is none.
 

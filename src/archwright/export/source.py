@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archwright.core.errors import ExportError, InvalidValueError
+from archwright.core.errors import ExportError, InvalidValueError, error_text
 from archwright.export.expressions import NetworkWriter
 from archwright.export.literals import Expression, Node, laid_out, literal, quoted
 from archwright.export.reference import plain_copy, random_inputs, relative_difference
@@ -148,9 +148,8 @@ def verify_source(text: str, network: nn.Module, input_shape: Sequence[int], *, 
             with torch.inference_mode():
                 found, expected = built.eval()(inputs).numpy(), reference(inputs).numpy()
     except Exception as error:  # whatever the code of a template raises
-        said = " ".join(f"{type(error).__name__}: {error}".split())
         raise ExportError(
-            f"the network's source does not work ({said}); mend the source templates of its classes"
+            f"the network's source does not work ({error_text(error)}); mend the source templates of its classes"
         ) from error
     difference = relative_difference(found, expected)
     if not difference <= TOLERANCE:

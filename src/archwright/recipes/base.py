@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from archwright.evaluators.base import Evaluator
 from archwright.finish import effective_config
 from archwright.recipes.presets import default_threads, duration, spos_training
 from archwright.runners.base import Runner
-from archwright.runs.run import Run
+from archwright.runs.progress import Progress
+from archwright.runs.run import Run, open_run
 from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
 from archwright.spaces.opening import open_space
@@ -94,6 +96,18 @@ class Opened:
         stated = {**identity, **to_json(self.config), **table_digest(self.config.latency_table)}
         return effective_config(stated, self.task)
 
+    def begin(self, recipe: str, *, out: Path | str | None, resume: bool, progress: Progress | None) -> Run:
+        """The run of these settings, begun or gone on with; arguments and errors as of `open_run`."""
+        return open_run(
+            out,
+            self.effective(recipe),
+            seed=self.config.seed,
+            resume=resume,
+            progress=progress,
+            threads=self.config.threads,
+            recipe=recipe,
+        )
+
     def n_members(self) -> int:
         """How many architectures keep the limits; of a large space, or before a latency is measured, all count."""
         size = self.space.size()
@@ -151,6 +165,11 @@ def run_search(
         if not phase.is_done:
             phase.finish()
     return found
+
+
+def known_to_commands(recipe: Any, config: type[Any], estimate: Callable[[Any, Task], list[str]]) -> None:
+    """Hang on a recipe what the command line reads of it: the class of its settings, and its estimate of time."""
+    recipe.config, recipe.estimate = config, estimate
 
 
 # ── the estimate ──────────────────────────────────────────────────────────────────────────────────

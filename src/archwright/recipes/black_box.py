@@ -21,12 +21,19 @@ from archwright.costs.limited import with_tables
 from archwright.costs.profiling import ProfileConfig
 from archwright.evaluators.from_scratch import FromScratch, build_seeded
 from archwright.finish import finish
-from archwright.recipes.base import Opened, SearchConfig, estimate_lines, image_seconds, open_search, run_search
+from archwright.recipes.base import (
+    Opened,
+    SearchConfig,
+    estimate_lines,
+    image_seconds,
+    known_to_commands,
+    open_search,
+    run_search,
+)
 from archwright.recipes.presets import small_training, suited
 from archwright.result import Result, reopen
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
-from archwright.runs.run import open_run
 from archwright.spaces.base import Space
 from archwright.strategies.base import Strategy
 from archwright.strategies.grid import Grid, GridConfig
@@ -257,15 +264,7 @@ def _run(
     opened = open_search(config, task)
     space, device = opened.space, opened.device
     make(config, space, 0)  # numbers that do not fit are refused before the folder is made
-    with open_run(
-        out,
-        opened.effective(recipe),
-        seed=config.seed,
-        resume=resume,
-        progress=progress,
-        threads=config.threads,
-        recipe=recipe,
-    ) as run:
+    with opened.begin(recipe, out=out, resume=resume, progress=progress) as run:
         if run.result is not None:
             return reopen(run, space)
         costs = with_tables(run, space, opened.objective, opened.costs, config.profile)
@@ -324,9 +323,6 @@ def _measure(opened: Opened, batch_size: int) -> tuple[float, float]:
     return image_seconds(lambda: iter(networks), opened.task, opened.device, batch_size)
 
 
-random_search.config = RandomSearchConfig  # type: ignore[attr-defined]
-random_search.estimate = partial(_estimate, _random)  # type: ignore[attr-defined]
-grid_search.config = GridSearchConfig  # type: ignore[attr-defined]
-grid_search.estimate = partial(_estimate, _grid)  # type: ignore[attr-defined]
-regularized_evolution.config = EvolutionSearchConfig  # type: ignore[attr-defined]
-regularized_evolution.estimate = partial(_estimate, _evolution)  # type: ignore[attr-defined]
+known_to_commands(random_search, RandomSearchConfig, partial(_estimate, _random))
+known_to_commands(grid_search, GridSearchConfig, partial(_estimate, _grid))
+known_to_commands(regularized_evolution, EvolutionSearchConfig, partial(_estimate, _evolution))

@@ -25,12 +25,19 @@ from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
 from archwright.finish import finish
 from archwright.nn.choice import selection_of
 from archwright.policies.uniform import UniformInCostBins, quantile_edges
-from archwright.recipes.base import SearchConfig, estimate_lines, image_seconds, open_search, run_search
+from archwright.recipes.base import (
+    SearchConfig,
+    estimate_lines,
+    image_seconds,
+    known_to_commands,
+    open_search,
+    run_search,
+)
 from archwright.recipes.presets import small_training, spos_training, suited
 from archwright.result import Result, reopen
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
-from archwright.runs.run import Run, open_run
+from archwright.runs.run import Run
 from archwright.spaces.base import Space
 from archwright.strategies.evolution import Evolution, EvolutionConfig
 from archwright.tasks.base import Task
@@ -140,15 +147,7 @@ def spos(
         RunError: After the start.
     """
     opened = open_search(config, task)
-    with open_run(
-        out,
-        opened.effective("spos"),
-        seed=config.seed,
-        resume=resume,
-        progress=progress,
-        threads=config.threads,
-        recipe="spos",
-    ) as run:
+    with opened.begin("spos", out=out, resume=resume, progress=progress) as run:
         space = opened.space
         if run.result is not None:
             return reopen(run, space)
@@ -220,5 +219,4 @@ def _measure(space: Space, task: Task, device: torch.device, batch_size: int) ->
     return image_seconds(paths, task, device, batch_size)
 
 
-spos.config = SposConfig  # type: ignore[attr-defined]
-spos.estimate = estimate  # type: ignore[attr-defined]
+known_to_commands(spos, SposConfig, estimate)

@@ -13,7 +13,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.evaluators.from_scratch import build_seeded, train_network
 from archwright.finish import effective_config, finish_fixed
-from archwright.recipes.base import image_seconds
+from archwright.recipes.base import image_seconds, known_to_commands
 from archwright.recipes.presets import (
     darts_language_training,
     default_threads,
@@ -163,6 +163,4 @@ def _open(config: TrainConfig, task: Task) -> Architecture:
     return open_architecture(config.arch, input_shape=task.input_shape, n_classes=task.n_classes)
 
 
-# as recipes have them: what the command line reads
-train.config = TrainConfig  # type: ignore[attr-defined]
-train.estimate = estimate  # type: ignore[attr-defined]
+known_to_commands(train, TrainConfig, estimate)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +22,9 @@ from archwright.reports.comparison_charts import (
     winners_chart,
 )
 from archwright.reports.found import draw_scores, kept_text
-from archwright.reports.measures import Document, Measure, measure_of, part, parts
+from archwright.reports.measures import Document, Measure, command_text, measure_of, part, parts, versions_text
 from archwright.reports.text import ABSENT, difference, duration, is_number, quantity, score
+from archwright.runs.record import flattened
 
 NOT_A_SETTING = ("seed", "threads", "device", "data_sha256", "recipe")
 """Keys of a configuration in which runs of one group may differ: seeds draw the validation part, hence its digest."""
@@ -103,14 +103,8 @@ def _groups(members: Sequence[Member]) -> list[Group]:
 
 def _settings(one: Member) -> dict[str, Any]:
     config = part(part(one.document, "run"), "config")
-    return {name: value for name, value in _flat(config).items() if name not in NOT_A_SETTING}
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
+    flat = flattened(config).items()
+    return {name: value for name, value in flat if name not in NOT_A_SETTING and not isinstance(value, Mapping)}
 
 
 def _settings_table(groups: Sequence[Group]) -> Table:
@@ -223,9 +217,7 @@ def _link(page: Path, folder: Path) -> str:
 
 def _repeat(one: Member) -> tuple[str, str]:
     run = part(one.document, "run")
-    command, versions = run.get("command"), part(run, "versions")
-    text = shlex.join(map(str, command)) if isinstance(command, list | tuple) and command else "started from Python"
-    return text, ", ".join(f"{name} {version}" for name, version in versions.items())
+    return command_text(run), versions_text(run)
 
 
 def _verdict(groups: Sequence[Group], measure: Measure) -> list[str]:

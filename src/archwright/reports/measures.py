@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +67,17 @@ def parts(document: Document, key: str) -> list[Document]:
 def sequence(found: Any) -> Sequence[Any]:
     """A list as it is, anything else as an empty one: a file may hold what it likes."""
     return found if isinstance(found, list | tuple) else ()
+
+
+def command_text(run: Document) -> str:
+    """How a run was started, as it is typed in a shell."""
+    command = sequence(run.get("command"))
+    return shlex.join(map(str, command)) if command else "started from Python"
+
+
+def versions_text(run: Document) -> str:
+    """The versions a run's result depends on."""
+    return ", ".join(f"{name} {version}" for name, version in part(run, "versions").items())
 
 
 def cost(trial: Document, name: str) -> float | None:

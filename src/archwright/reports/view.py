@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from archwright.reports import found
 from archwright.reports.charts import Chart, Table
-from archwright.reports.measures import Document, Measure, Trials, cost_names, measure_of, part, parts, sequence
+from archwright.reports.measures import (
+    Document,
+    Measure,
+    Trials,
+    command_text,
+    cost_names,
+    measure_of,
+    part,
+    parts,
+    sequence,
+    versions_text,
+)
 from archwright.reports.parallel_chart import parallel_chart
 from archwright.reports.result_charts import (
     arch_text,
@@ -21,6 +31,7 @@ from archwright.reports.result_charts import (
 )
 from archwright.reports.search_charts import RANDOM, SEARCH, best_so_far_chart, trade_off_chart
 from archwright.reports.text import duration, is_number, quantity
+from archwright.runs.record import flattened
 
 MAX_FAILURES = 50
 """Failed trials that are listed one by one; their number is always said."""
@@ -51,7 +62,7 @@ def run_view(document: Document) -> dict[str, Any]:
         "failures": _failures([("search", search), ("baseline", baseline)]),
         "ledger": found.ledger_view(part(document, "ledger") or part(result, "ledger")),
         "repeat": _repeat(result, run),
-        "config": _flat(config),
+        "config": [(name, _plain(value)) for name, value in flattened(config).items()],
         "charts": charts,
         "searched": bool({"trade-off", "best-so-far", "parallel"} & charts.keys()),
         "training": [key for key in charts if key.startswith("training")],
@@ -154,29 +165,17 @@ def _failures(studies: Sequence[tuple[str, Trials]]) -> dict[str, Any]:
 
 
 def _repeat(result: Document, run: Document) -> list[tuple[str, str]]:
-    command = run.get("command")
-    versions, host = part(run, "versions"), part(run, "host")
+    host = part(run, "host")
     rows = [
-        (
-            "command",
-            shlex.join(map(str, command)) if isinstance(command, Sequence) and command else "started from Python",
-        ),
+        ("command", command_text(run)),
         ("seed", _plain(run.get("seed", result.get("seed")))),
         ("threads", _plain(run.get("threads"))),
-        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("versions", versions_text(run)),
         ("machine", ", ".join(f"{name} {value}" for name, value in host.items())),
         ("started", _plain(run.get("started"))),
         ("evaluated", _plain(result.get("n_evaluated"))),
     ]
     return [(name, value) for name, value in rows if value]
-
-
-def _flat(config: Document, prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in config.items():
-        nested = isinstance(value, Mapping) and value
-        rows += _flat(value, f"{prefix}{name}.") if nested else [(f"{prefix}{name}", _plain(value))]
-    return rows
 
 
 def _plain(value: Any) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError
+from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError, error_text
 from archwright.core.trial import Candidate
 from archwright.evaluators.base import Evaluator
 from archwright.runners.base import Outcome
@@ -33,14 +33,9 @@ def assess(evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Outcom
             raise
         if len(candidates) > 1:
             return [outcome for candidate in candidates for outcome in assess(evaluator, [candidate])]
-        return [Outcome(candidates[0].number, failure=described(error), duration_s=time.perf_counter() - started)]
+        return [Outcome(candidates[0].number, failure=error_text(error), duration_s=time.perf_counter() - started)]
     each_s = (time.perf_counter() - started) / max(1, len(candidates))
     return [_judged(candidate, metrics, each_s) for candidate, metrics in zip(candidates, found, strict=True)]
-
-
-def described(error: BaseException) -> str:
-    """An exception in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _listed(found: Any, n: int) -> Sequence[Any]:

@@ -15,9 +15,9 @@ import threading
 from typing import Any, BinaryIO
 
 from archwright.core.blueprint import Blueprint
-from archwright.core.errors import UsageError
+from archwright.core.errors import UsageError, error_text
 from archwright.runners import wire
-from archwright.runners.assessing import assess, described
+from archwright.runners.assessing import assess
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
         _say(answers, wire.line(stop=str(error)))
         return
     except Exception as error:
-        _say(answers, wire.line(stop=f"a worker cannot begin: {described(error)}"))
+        _say(answers, wire.line(stop=f"a worker cannot begin: {error_text(error)}"))
         return
     _say(answers, wire.line(ready=True))
     while True:

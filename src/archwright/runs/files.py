@@ -184,8 +184,15 @@ def read_bytes(path: Path | str) -> bytes:
     Raises:
         RunFolderError: If it is missing or cannot be read; the message names it.
     """
-    try:
+    with _named(path):
         return read_regular(path)
+
+
+@contextmanager
+def _named(path: Path | str) -> Iterator[None]:
+    """What keeps a file from being read becomes an error of ours that names it."""
+    try:
+        yield
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else None
         raise RunFolderError(f"{path} cannot be read: {said or error}") from error
@@ -266,6 +273,14 @@ def read_sealed_json(path: Path | str) -> dict[str, Any]:
     return document
 
 
+def is_file(path: Path | str) -> bool:
+    """Whether the path leads to a regular file; a text that can be no path leads to none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # longer than a name may be, a zero byte
+        return False
+
+
 def is_there(path: Path) -> bool:
     """Whether the path leads to something.
 
@@ -287,12 +302,8 @@ def digest(path: Path | str) -> str:
     Raises:
         RunFolderError: If it cannot be read; the message names it.
     """
-    try:
-        with _regular(path) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else None
-        raise RunFolderError(f"{path} cannot be read: {said or error}") from error
+    with _named(path), _regular(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def are_unchanged(folder: Path, digests: Mapping[str, str]) -> bool:

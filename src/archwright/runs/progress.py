@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
+from archwright.core.text import printable
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -187,17 +189,6 @@ class Rate:
             return None
         (start_s, first), (end_s, last) = self._seen[0], self._seen[-1]
         return (total - done) * (end_s - start_s) / (last - first) if last > first else None
-
-
-def printable(text: str) -> str:
-    """The text with everything a terminal would act on (control and direction characters) shown as escapes.
-
-    >>> printable("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def duration_text(seconds: float) -> str:

@@ -101,7 +101,7 @@ def refuse_differences(folder: Path, stored: Mapping[str, Any], asked: Mapping[s
 
 def changed_versions(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """Each version that differs, as "torch 2.6.0 → 2.7.0"."""
-    changed = _differences(_flat(stored["versions"]), _flat(asked["versions"]))
+    changed = _differences(flattened(stored["versions"]), flattened(asked["versions"]))
     return [f"{name} {_plain(old)} → {_plain(new)}" for name, old, new in changed]
 
 
@@ -122,15 +122,15 @@ def utc_now() -> str:
 
 
 def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{name: record[name] for name in ("recipe", "seed", "threads")}, **_flat(record["config"])}
+    return {**{name: record[name] for name in ("recipe", "seed", "threads")}, **flattened(record["config"])}
 
 
-def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Leaves by dotted name; a list is a leaf, and so is an empty mapping."""
     flat: dict[str, Any] = {}
     for name, value in document.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= flattened(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat

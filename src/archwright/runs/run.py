@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from archwright.core.errors import InvalidValueError, RunError, RunFolderError
+from archwright.core.text import printable
 from archwright.runs import files, ledger, lock, record, status
 from archwright.runs.files import Json
 from archwright.runs.ledger import Entry, Ledger
 from archwright.runs.lock import FolderLock, holder, in_use
 from archwright.runs.phase import CHECKPOINTS, Phase, Surroundings
-from archwright.runs.progress import Progress, printable
+from archwright.runs.progress import Progress
 from archwright.runs.status import RESULT, Finished, StatusFile, is_fresh
 from archwright.stores.base import Store
 from archwright.stores.memory import MemoryStore

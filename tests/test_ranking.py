@@ -151,7 +151,7 @@ def test_against_a_table(folder: Path, truth: Path) -> None:
 
 def test_the_last_ranking_is_kept_for_the_page(folder: Path, truth: Path) -> None:
     """`rank.json` holds what was returned."""
-    found = rank_run(folder, truth=truth, n=3)
+    found = rank_run(folder, truth=truth, n=10)
     assert json.loads((folder / "rank.json").read_text()) == found
 
 

@@ -106,3 +106,11 @@ def test_what_cannot_be_compared_is_refused(scores: list[float], truth: list[flo
     """Lists of different lengths, a single value, not a number."""
     with pytest.raises(InvalidValueError, match=r"give two lists|not finite"):
         kendall(scores, truth)
+
+
+def test_few_archs_give_no_interval() -> None:
+    """Resamples of nine points look more certain than they are; the values themselves are told."""
+    values = np.random.default_rng(0).normal(size=(2, 9))
+    found = correlations(*values, np.random.default_rng(0), n_resamples=20)
+    assert found["kendall"] == kendall(*values)
+    assert all(math.isnan(bound) for bounds in found["ci95"].values() for bound in bounds)

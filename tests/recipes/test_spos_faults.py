@@ -82,6 +82,7 @@ def _tiny(arguments: tuple[str, ...]) -> tuple[str, ...]:
     return (*arguments, "--space", TINY, "--set", "supernet.steps=60", "--set", "retrain.steps=60")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager_checkpoints")
 def test_dying_at_every_stage_changes_nothing(
     tmp_path: Path, calm: Path, tiny_config: SposConfig, at: Callable[..., None]
@@ -131,6 +132,7 @@ def _resumed(arguments: Sequence[str], folder: Path) -> int:
     return main([*arguments, "--out", str(folder), "--resume"])
 
 
+@pytest.mark.slow
 def test_kill_9_and_sigterm_leave_a_run_resumable(
     tmp_path: Path, calm: Path, arguments: tuple[str, ...], at: Callable[..., None], cli: Callable[..., Any]
 ) -> None:

@@ -72,6 +72,7 @@ def test_exported_network_says_how_it_takes_raw_images(calm: Path, tree: Path) -
     assert np.mean(right) == json.loads((calm / "result.json").read_text())["test"]
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_a_run_that_ends_the_same(tmp_path: Path, tree: Path, calm: Path, cli: Cli) -> None:
     """Killed while it trained; resumed by its folder alone."""
     folder = tmp_path / "run"

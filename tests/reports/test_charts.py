@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archwright.reports.charts import DARK, SERIES, Chart, Table, clean, cost_format, rounded, score_format, thin
+from archwright.reports.charts import DARK, SERIES, Chart, Table, clean, cost_format, hint, rounded, score_format, thin
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,11 @@ def test_numbers_are_as_long_as_they_are_read(value: float, expected: str) -> No
 def test_texts_are_made_visible() -> None:
     """In keys and values, at any depth."""
     assert clean({"a\x1b": ["b\u202e", ("c", None, True)]}) == {"a\\x1b": ["b\\u202e", ["c", None, True]]}
+
+
+def test_names_in_hints_end_no_expression() -> None:
+    r"""Vega-Lite escapes quotes, but no backslash and no line break: those are escaped before."""
+    assert hint("x", "C:\\x\n\x1b")["title"] == "C:\\\\x \\\\x1b"
 
 
 def test_thinned_cloud_keeps_ends_and_what_it_must() -> None:

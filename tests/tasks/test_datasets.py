@@ -134,3 +134,11 @@ def test_dataset_of_one_size_refuses_another_input() -> None:
     """The line names the option."""
     with pytest.raises(InvalidValueError, match=r"images of 'digits' stay as they are; leave .*--input"):
         open_task("digits", input_shape=(3, 32, 32))
+
+
+def test_open_task_knows_a_path_without_its_kind(tmp_path: Path) -> None:
+    """The commonest slip: what lies there says which prefix is missing."""
+    (tmp_path / "images").mkdir()
+    for spec, meant in ((f"{tmp_path}/images", "folder:"), (f"{tmp_path}/photos.npz", "npz:")):
+        with pytest.raises(InvalidValueError, match=f"write {meant}{spec}"):
+            open_task(spec)

@@ -34,7 +34,7 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
     facts += [(key, _plain(document[key])) for key in ("smallest", "largest")]
     facts += [("inputs" if i == 0 else "", line) for i, line in enumerate(document["inputs"])]
     rows = [(each["name"], _decision(each)) for each in document["decisions"]]
-    return [*columns(facts, indent=0), "", f"{document['n_decisions']} decisions", *columns(rows)]
+    return [*columns(facts, indent=0), "", f"{len(rows)} decision{'s' * (len(rows) != 1)}", *columns(rows)]
 
 
 def _decision(decision: Mapping[str, Any]) -> str:

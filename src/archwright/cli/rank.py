@@ -58,6 +58,7 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
     ]
     for name in ("kendall", "spearman", "pearson"):
         low, high = document["ci95"][name]
-        rows.append((name, f"{document[name]:.3f} ({low:.3f} to {high:.3f})"))
+        interval = f"{low:.3f} to {high:.3f}" if low == low else "too few architectures for an interval"
+        rows.append((name, f"{document[name]:.3f} ({interval})"))
     rows.append(("macs alone", f"kendall {document['baselines']['macs']:.3f}"))
     return columns(rows, indent=0)

@@ -13,6 +13,8 @@ from archwright.core.errors import InvalidValueError
 
 Numbers = Sequence[float] | NDArray[Any]
 N_RESAMPLES = 1000
+MIN_FOR_INTERVAL = 10
+"""Fewer archs give no interval: resamples of three points mostly repeat one of them, and look certain."""
 
 
 def kendall(scores: Numbers, truth: Numbers) -> float:
@@ -48,7 +50,7 @@ COEFFICIENTS: dict[str, Callable[[Numbers, Numbers], float]] = {
 def correlations(
     scores: Numbers, truth: Numbers, rng: np.random.Generator, *, n_resamples: int = N_RESAMPLES
 ) -> dict[str, Any]:
-    """All coefficients, with 95 % percentile intervals from drawing archs with replacement.
+    """All coefficients, with 95 % percentile intervals from drawing archs with replacement (from ten archs on).
 
     An arch drawn twice is tied with itself in both lists, which τ-b takes out of its count.
 
@@ -68,6 +70,8 @@ def correlations(
         values = np.array([coefficient(scores[sample], truth[sample]) for sample in drawn])
         values = values[~np.isnan(values)]
         intervals[name] = [float(v) for v in np.quantile(values, [0.025, 0.975])] if len(values) else [math.nan] * 2
+        if len(scores) < MIN_FOR_INTERVAL:
+            intervals[name] = [math.nan] * 2
     found = {name: coefficient(scores, truth) for name, coefficient in COEFFICIENTS.items()}
     return {"n": len(scores), **found, "ci95": intervals}
 

@@ -37,7 +37,7 @@ _N_LISTED = 6
 _HEADER = '''"""A trained network, written by archwright: PyTorch source that needs nothing but torch.
 
 On the command line:
-    python model.py WEIGHTS IMAGE      the classes an image most likely shows (needs Pillow)
+    python model.py IMAGE ...          the classes an image most likely shows (needs Pillow)
     python model.py                    the answer to random noise, with model.safetensors beside this file
 
 In Python:

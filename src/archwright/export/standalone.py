@@ -96,17 +96,15 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print what the network makes of an image, or of noise if none is given."""
-    weights = arguments[0] if arguments else Path(__file__).with_name("model.safetensors")
-    network = load(weights)
-    if len(arguments) > 1:
-        print(f"{arguments[1]}:")
-        inputs = preprocess(read_image(arguments[1]))
-    else:
-        print("no image given; this is the answer to random noise:")
-        inputs = torch.randn(1, *INPUT_SHAPE)
-    for name, probability in predict(network, inputs)[0]:
-        print(f"{probability:8.2%}  {name if name.isprintable() else ascii(name)}")
+    """Print what the network makes of images, or of noise if none is named; NAME.safetensors stands for weights."""
+    weights = [name for name in arguments if name.endswith(".safetensors")]
+    images = [name for name in arguments if name not in weights]
+    network = load(weights[0] if weights else Path(__file__).with_name("model.safetensors"))
+    for image in images or [""]:
+        print(f"{image}:" if image else "no image given; this is the answer to random noise:")
+        inputs = preprocess(read_image(image)) if image else torch.randn(1, *INPUT_SHAPE)
+        for name, probability in predict(network, inputs)[0]:
+            print(f"{probability:8.2%}  {name if name.isprintable() else ascii(name)}")
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def estimate_lines(opened: Opened, parts: Mapping[str, float]) -> list[str]:
     if n_unmeasured(opened.costs):
         lines.append(f"  {'unknown':>9}  measuring a latency table first, unless --set latency_table=FILE gives one")
     total, threads = duration(sum(parts.values())), opened.config.threads
-    return [f"estimated time {total} on {threads} threads of {opened.device.type}", *lines]
+    return [f"estimated time {total} on {threads} thread{'s' * (threads != 1)} of {opened.device.type}", *lines]
 
 
 def image_seconds(

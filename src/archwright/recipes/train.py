@@ -155,7 +155,8 @@ def estimate(config: TrainConfig, task: Task) -> list[str]:
     step_s, _ = image_seconds(lambda: repeat(network, N_MEASURED), task, device, min(config.training.batch_size, 64))
     seconds = n_steps * config.training.batch_size * step_s
     how = f"{n_steps:,} steps of {config.training.batch_size}"
-    return [f"estimated time {duration(seconds)} on {config.threads} threads of {device.type}: {how}"]
+    threads = f"{config.threads} thread{'s' * (config.threads != 1)}"
+    return [f"estimated time {duration(seconds)} on {threads} of {device.type}: {how}"]
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:

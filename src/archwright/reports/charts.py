@@ -110,6 +110,7 @@ CONFIG: Spec = {
     "axis": {
         **{"gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED, "labelColor": SOFT, "titleColor": SOFT},
         **{"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500, "titlePadding": 8, "labelOverlap": True},
+        "titleLimit": 200,  # a name may be as long as it likes
     },
     "legend": {
         **{"orient": "top", "title": None, "labelColor": INK, "labelFontSize": 12, "labelLimit": 320},
@@ -157,9 +158,11 @@ def quantitative(field: str, title: str | None, format: str, **more: Any) -> Spe
 
 def hint(field: str, title: str, format: str | None = None) -> Spec:
     """A line of the text that appears at a mark."""
+    # Vega-Lite makes an expression of it in which it escapes quotes only
+    said = " ".join(visible(title).split()).replace("\\", "\\\\")
     if format is None:
-        return {"field": field, "type": "nominal", "title": title}
-    return {"field": field, "type": "quantitative", "title": title, "format": format}
+        return {"field": field, "type": "nominal", "title": said}
+    return {"field": field, "type": "quantitative", "title": said, "format": format}
 
 
 def text_layers(layer: Spec, **mark: Any) -> list[Spec]:

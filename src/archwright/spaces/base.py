@@ -190,7 +190,10 @@ class Space(ABC):
                     f"code {code!r} has {part!r} for decision {decision.name!r}; use 0 to {len(decision.values) - 1}"
                 )
             values[decision.name] = decision.values[int(part)]
-        space.row(values)
+        try:
+            space.row(values)
+        except InvalidArchError as error:
+            raise InvalidArchError(f"code {code!r}: {error}; in a code '-' stands for a decision left out") from error
         return Arch(values)
 
     def equivalence_key(self, arch: Mapping[str, Value]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from archwright.core import catalog
@@ -62,6 +63,8 @@ def open_task(
         DataError: If the data cannot be used.
     """
     name, *rest = spec.split(":", 1)
+    if not catalog.is_known("dataset", name) and (meant := _as_path(spec)):
+        raise InvalidValueError(f"data {spec!r} name no dataset; for what lies at that path write {meant}")
     build = catalog.load("dataset", name)
     parameters = inspect.signature(build).parameters
     needed = [p.name.upper() for p in parameters.values() if p.kind is not p.KEYWORD_ONLY]
@@ -83,6 +86,7 @@ def open_task(
     return cast(Task, build(*given, seed=seed, **options))
 
 
+<<<<<<< HEAD
 def smoke_options(spec: str) -> dict[str, Any]:
     """Options with which the data are as small as a smoke run wants them: short inputs of texts; empty for images.
 
@@ -109,6 +113,16 @@ def _option(spec: str, name: str, value: Any, parameters: Mapping[str, inspect.P
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,9}", value.strip()):
         raise InvalidValueError(f"option {name} of data {spec!r} is {value!r}; give a whole number")
     return int(value)
+=======
+def _as_path(spec: str) -> str:
+    """How a path that someone gave without its kind is written; empty where it is none."""
+    try:
+        path = Path(spec)
+        kind = "folder" if path.is_dir() else "npz" if path.is_file() or path.suffix == ".npz" else ""
+    except (OSError, ValueError):  # a text that can be no path
+        return ""
+    return f"{kind}:{spec}" if kind else ""
+>>>>>>> main
 
 
 def reopen_task(spec: str, seed: int, options: Mapping[str, Any], fingerprint: str) -> Task:

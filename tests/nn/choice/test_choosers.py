@@ -192,3 +192,19 @@ def test_fixed_notices_decisions_nobody_asked_for() -> None:
     chooser.number("width", [4, 8])
     with pytest.raises(InvalidArchError, match="does not ask for decision 'colour'"):
         chooser.check_all_asked()
+
+
+@pytest.mark.parametrize("chooser", [Supernet(), Fixed({"act": "a"})])
+@pytest.mark.parametrize(
+    ("candidates", "message"),
+    [
+        ({"a": nn.ReLU(), "b": nn.SiLU()}, "candidate 'a' of decision 'act' is ReLU; give what makes a module"),
+        ({"a": "relu"}, "candidate 'a' of decision 'act' is str"),
+        (["relu", "silu"], "decision 'act' chooses among a list; give a mapping {key: factory}"),
+    ],
+)
+def test_candidates_are_factories_by_name(chooser: Any, candidates: Any, message: str) -> None:
+    """Modules in their place are the commonest slip."""
+    with pytest.raises(InvalidValueError) as raised:
+        chooser.op("act", candidates)
+    assert str(raised.value).startswith(message)

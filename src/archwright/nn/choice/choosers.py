@@ -72,6 +72,7 @@ class Fixed(Chooser):
         self.asked: dict[str, tuple[Kind, tuple[Value, ...]]] = {}
 
     def op(self, name: str, candidates: Mapping[str, Make]) -> nn.Module:
+        check_candidates(name, candidates)
         return candidates[str(self._value("op", name, tuple(candidates)))]()
 
     def number(self, name: str, values: Sequence[int | float]) -> Any:
@@ -124,6 +125,7 @@ class Supernet(Chooser):
         return self.recording.decisions()
 
     def op(self, name: str, candidates: Mapping[str, Make]) -> nn.Module:
+        check_candidates(name, candidates)
         self.recording.request("op", name, tuple(candidates))
         modules = {}
         for key, make in candidates.items():
@@ -165,6 +167,19 @@ def subsets(n: int, k: int) -> tuple[tuple[int, ...], ...]:
     if not 1 <= k <= n:
         raise InvalidValueError(f"cannot keep {k} of {n} inputs; k must lie between 1 and n")
     return tuple(itertools.combinations(range(n), k))
+
+
+def check_candidates(name: str, candidates: Mapping[str, Make]) -> None:
+    """Refuse what are no factories by name: modules, above all, which `Fixed` would build without need."""
+    if not isinstance(candidates, Mapping):
+        kind = type(candidates).__name__
+        raise InvalidValueError(f"decision {name!r} chooses among a {kind}; give a mapping {{key: factory}}")
+    for key, make in candidates.items():
+        if isinstance(make, nn.Module) or not callable(make):
+            kind = type(make).__name__
+            raise InvalidValueError(
+                f"candidate {key!r} of decision {name!r} is {kind}; give what makes a module: a class or a lambda"
+            )
 
 
 def check_numbers(name: str, values: Sequence[int | float]) -> tuple[int | float, ...]:

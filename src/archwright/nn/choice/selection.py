@@ -142,6 +142,11 @@ def selection_of(network: nn.Module) -> Selection:
     holders = (holder for module in network.modules() for holder in (module, *lazies_in(module)))
     found = {id(s): s for holder in holders if isinstance(s := getattr(holder, "selection", None), Selection)}
     if len(found) != 1:
-        what = "no searched part" if not found else f"parts of {len(found)} supernets"
-        raise SpaceError(f"the network has {what}; build it with one `space.network(Supernet())`")
+        if not found:
+            raise SpaceError(
+                "the network has no searched part; ask `choose` for at least one: op, number, repeat, inputs"
+            )
+        raise SpaceError(
+            f"the network has parts of {len(found)} supernets; build it with one `space.network(Supernet())`"
+        )
     return next(iter(found.values()))

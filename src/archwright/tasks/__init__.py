@@ -86,15 +86,13 @@ def open_task(
     return cast(Task, build(*given, seed=seed, **options))
 
 
-<<<<<<< HEAD
 def smoke_options(spec: str) -> dict[str, Any]:
-    """Options with which the data are as small as a smoke run wants them: short inputs of texts; empty for images.
+    """Options with which the data are as small as a smoke run wants them: short inputs of texts.
 
-    Raises:
-        UnknownNameError: If no dataset has that name.
+    Empty for images, and where no dataset has that name: `open_task` says so.
     """
-    options: dict[str, Any] = getattr(catalog.load("dataset", spec.split(":", 1)[0]), "smoke", {})
-    return dict(options)
+    name = spec.split(":", 1)[0]
+    return dict(getattr(catalog.load("dataset", name), "smoke", {})) if catalog.is_known("dataset", name) else {}
 
 
 def _option(spec: str, name: str, value: Any, parameters: Mapping[str, inspect.Parameter]) -> Any:
@@ -113,16 +111,18 @@ def _option(spec: str, name: str, value: Any, parameters: Mapping[str, inspect.P
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,9}", value.strip()):
         raise InvalidValueError(f"option {name} of data {spec!r} is {value!r}; give a whole number")
     return int(value)
-=======
+
+
 def _as_path(spec: str) -> str:
     """How a path that someone gave without its kind is written; empty where it is none."""
     try:
         path = Path(spec)
+        is_text = path.suffix in (".txt", ".md", ".tokens")
         kind = "folder" if path.is_dir() else "npz" if path.is_file() or path.suffix == ".npz" else ""
+        kind = "text" if is_text and kind != "folder" else kind
     except (OSError, ValueError):  # a text that can be no path
         return ""
     return f"{kind}:{spec}" if kind else ""
->>>>>>> main
 
 
 def reopen_task(spec: str, seed: int, options: Mapping[str, Any], fingerprint: str) -> Task:

@@ -71,7 +71,9 @@ def test_architectures(offered: Complete, command: str) -> None:
 
 def test_data(offered: Complete) -> None:
     """Names that need a path end in a colon."""
-    assert offered("archwright search spos --data ") == ["digits", "folder:", "mnist5k", "npz:", "torchvision:"]
+    assert offered("archwright search spos --data ") == [
+        *("digits", "folder:", "mnist5k", "npz:", "pydoc", "text:", "torchvision:"),
+    ]
 
 
 def test_every_kind_of_names_is_offered(offered: Complete) -> None:

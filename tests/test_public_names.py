@@ -12,7 +12,7 @@ import archwright
 
 EXPECTED = {
     *("Arch", "DecisionSpace", "Space", "Trial", "Objective", "Goal", "Constraint"),
-    *("Fixed", "Supernet", "search", "cost", "extract"),
+    *("Fixed", "Supernet", "search", "cost", "extract", "features_only", "load_weights"),
     *("nn", "spaces", "tasks", "recipes", "strategies", "evaluators", "costs", "runners", "__version__"),
 }
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from archwright.core.objective import Constraint, Goal, Objective
     from archwright.core.trial import Trial
     from archwright.costs import cost
+    from archwright.export.weights import load_weights
     from archwright.nn.choice import Fixed, Supernet, extract
+    from archwright.nn.features import features_only
     from archwright.search import search
     from archwright.spaces.base import Space
 
@@ -40,6 +42,8 @@ __all__ = [
     "costs",
     "evaluators",
     "extract",
+    "features_only",
+    "load_weights",
     "nn",
     "recipes",
     "runners",
@@ -61,6 +65,8 @@ _HOMES = {
     "Trial": "archwright.core.trial",
     "cost": "archwright.costs",
     "extract": "archwright.nn.choice",
+    "features_only": "archwright.nn.features",
+    "load_weights": "archwright.export.weights",
     "search": "archwright.search",
 }
 """The module each name comes from; the names of __all__ that are missing here are parts, i.e. modules themselves."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import archwright
 from archwright.core import catalog
 from archwright.core.config import to_json
 from archwright.core.errors import InvalidValueError
@@ -77,6 +78,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Toy:
         name=spec, seed=seed, input_shape=(1, 8, 8), options=options
     )
     tasks.__dict__["smoke_options"] = lambda spec: {}
+    tasks.__path__ = [str(Path(archwright.__file__).parent / "tasks")]  # its modules are the real ones
     monkeypatch.setitem(sys.modules, "archwright_toys", module)
     monkeypatch.setitem(sys.modules, "archwright.tasks", tasks)
     known = (catalog.Entry("toy", "recipe", "a toy", "", "archwright_toys:toy"),)

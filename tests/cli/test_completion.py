@@ -72,7 +72,13 @@ def test_architectures(offered: Complete, command: str) -> None:
 def test_data(offered: Complete) -> None:
     """Names that need a path end in a colon."""
     assert offered("archwright search spos --data ") == [
-        *("digits", "folder:", "mnist5k", "npz:", "pydoc", "text:", "torchvision:"),
+        "digits",
+        "folder:",
+        "mnist5k",
+        "npz:",
+        "pydoc",
+        "text:",
+        "torchvision:",
     ]
 
 

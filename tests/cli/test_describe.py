@@ -58,4 +58,4 @@ def test_unknown_space_offers_the_nearest(cli: Cli) -> None:
     """Exit code 2 and one line."""
     done = cli("describe", "spso")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "error: unknown space 'spso'; did you mean spos?\n"
+    assert done.err == "error: unknown space 'spso'; did you mean spos or snas?\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -134,6 +135,52 @@ def test_meta_tensors_and_reserved_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match="sha256"):
         save_weights(nn.Linear(1, 1), tmp_path / "w", metadata={"sha256": "x"})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_torch_files_are_read(tmp_path: Path) -> None:
+    """A state dict, one below `state_dict`, one with the prefix of a parallel wrapper."""
+    source = network(0)
+    state = source.state_dict()
+    torch.save(state, tmp_path / "plain.pt")
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "nested.pth")
+    torch.save({"model": {f"module.{name}": tensor for name, tensor in state.items()}}, tmp_path / "wrapped.bin")
+    for name in ("plain.pt", "nested.pth", "wrapped.bin"):
+        target = network(1)
+        load_weights(target, tmp_path / name)
+        assert all(torch.equal(tensor, state[key]) for key, tensor in target.state_dict().items()), name
+
+
+def test_numpy_files_are_read(tmp_path: Path) -> None:
+    """Scalars too; counts of batches may be missing."""
+    source, target = network(0), network(1)
+    arrays = {name: tensor.numpy() for name, tensor in source.state_dict().items()}
+    np.savez(tmp_path / "w.npz", **arrays)
+    load_weights(target, tmp_path / "w.npz")
+    assert all(torch.equal(tensor, source.state_dict()[key]) for key, tensor in target.state_dict().items())
+    del arrays["1.num_batches_tracked"]
+    np.savez(tmp_path / "few.npz", **arrays)
+    load_weights(network(2), tmp_path / "few.npz")
+
+
+class Unwanted:
+    """Something that is no tensor."""
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.npz", "missing.pt", "missing.npz"])
+def test_files_with_anything_but_tensors_are_refused(tmp_path: Path, name: str) -> None:
+    """Nothing is unpickled: one line that says what to give."""
+    torch.save({"0.weight": Unwanted()}, tmp_path / "w.pt")
+    np.savez(tmp_path / "w.npz", weight=np.array([Unwanted()], dtype=object))
+    with pytest.raises(RunFolderError, match="cannot be read") as caught:
+        load_weights(network(0), tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_torch_file_without_a_state_dict_is_refused(tmp_path: Path) -> None:
+    """A single tensor is none."""
+    torch.save(torch.zeros(3), tmp_path / "w.pt")
+    with pytest.raises(RunFolderError, match="holds no state dict"):
+        load_weights(network(0), tmp_path / "w.pt")
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -357,7 +357,7 @@ def test_estimate_counts_all_work(smoke_config: Callable[[int], SposConfig]) -> 
     """Steps and evaluations of every phase, with a time; three networks: winner, baseline, one draw."""
     lines = estimate(smoke_config(0), digits())
     assert lines[0].startswith("estimated time ")
-    assert lines[0].endswith("on 1 threads of cpu")
+    assert lines[0].endswith("on 1 thread of cpu")
     assert [line.split("  ")[-1] for line in lines[1:]] == [
         "supernet, 8 steps of 32",
         "search and baseline, 8 evaluations each",

@@ -34,7 +34,7 @@ def test_estimate_comes_first_then_the_result(cli: Cli, tmp_path: Path) -> None:
     dry = cli(*TRAIN, "--out", tmp_path / "run", "--dry-run")
     assert dry.code == 0
     assert dry.out.startswith("estimated time ")
-    assert dry.out.endswith(" on 1 threads of cpu: 40 steps of 32\n")
+    assert dry.out.endswith(" on 1 thread of cpu: 40 steps of 32\n")
     assert list(tmp_path.iterdir()) == []
     done = cli(*TRAIN, "--out", tmp_path / "run")
     first, network, costs, latency, files = done.out.splitlines()

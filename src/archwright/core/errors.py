@@ -21,7 +21,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-N_OFFERED = 24
+N_OFFERED = 20
 """Names that a message lists, at most."""
 
 

@@ -77,11 +77,20 @@ def rebuild(space: Space, task: Task, training: dict[str, Any], device: str) -> 
     return FromScratch(space, task, from_json(TrainingConfig, training), device=device)
 
 
-def build_seeded(space: Space, arch: Arch | None, seed: int) -> nn.Module:
-    """A network with initial weights that depend on the seed alone; the supernet where the arch is None."""
+def build_seeded(space: Space, arch: Arch | None, seed: int, *, for_training: bool = False) -> nn.Module:
+    """A network with initial weights that depend on the seed alone; the supernet where the arch is None.
+
+    Args:
+        space: Its space.
+        arch: Of the network.
+        seed: See above.
+        for_training: With what only its training needs (see `Space.build_for_training`).
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "initial weights"))
-        return space.supernet() if arch is None else space.build(arch)
+        if arch is None:
+            return space.supernet()
+        return space.build_for_training(arch) if for_training else space.build(arch)
 
 
 def train_network(
@@ -96,6 +105,6 @@ def train_network(
     phase: Phase | None = None,
 ) -> tuple[nn.Module, TrainingLog]:
     """The stand-alone network of an arch, trained from fresh weights; weights, batches and dropout follow the seed."""
-    network = build_seeded(space, arch, seed)
+    network = build_seeded(space, arch, seed, for_training=True)
     log = fit(network, task, training, part=part, seed=seed, device=device, phase=phase)
     return network, log

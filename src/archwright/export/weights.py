@@ -1,23 +1,31 @@
-"""Weights ↔ one plain safetensors file that any reader of that format can open."""
+"""Weights → one plain safetensors file that any reader of that format can open; and from files of other origin."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError, RunFolderError
+from archwright.export.foreign import translate
 from archwright.runs.files import write_bytes
 
 _DIGEST = "sha256"
 _TEXTS = "__metadata__"
 _N_LISTED = 5
+_COUNTER = ".num_batches_tracked"
+_TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
+_NESTED = ("state_dict", "model")
+_WRAPPED = "module."
 
 
 def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str, str] | None = None) -> None:
@@ -44,29 +52,52 @@ def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str,
 
 
 def load_weights(network: nn.Module, path: Path | str) -> dict[str, str]:
-    """Fill a network from a safetensors file and return the texts of its header (without the digest).
+    """Fill a network from a file of weights and return the texts of its header (without the digest).
 
     Nothing is changed unless every name and shape fits. Devices, memory formats and floating-point types stay
-    those of the network. Files of other origin are read too; the digest is checked where there is one.
+    those of the network. Files of other origin are read too, and the names of some other projects are known (see
+    `export.foreign`); the digest is checked where there is one. A batch norm's count of batches may be missing.
+
+    Args:
+        network: What is filled, of the architecture the weights belong to.
+        path: A safetensors file; a torch file (.pt, .pth, .bin, .ckpt, .tar), of which only tensors are read, also
+            those below `state_dict` or `model`; or a numpy file (.npz).
 
     Raises:
-        RunFolderError: If the file is missing, truncated, corrupt, or not a safetensors file.
+        RunFolderError: If the file is missing, truncated, corrupt, or of another kind.
         InvalidValueError: If names are missing or unexpected, or shapes differ; the first few are listed.
     """
-    tensors, texts = _read(Path(path))
+    tensors, texts = read_weights(Path(path))
     expected = network.state_dict()
+    tensors, origin = _in_our_names(tensors, list(expected))
+    for name in tensors.keys() & expected.keys():
+        if tensors[name].numel() == 1 == expected[name].numel():  # a single number is written with an axis by some
+            tensors[name] = tensors[name].reshape(expected[name].shape)
+    needed = [name for name in expected if not name.endswith(_COUNTER)]
     faults = [
-        _listing("missing", [name for name in expected if name not in tensors]),
+        _listing("missing", [name for name in needed if name not in tensors]),
         _listing("unexpected", [name for name in tensors if name not in expected]),
         _listing("wrongly shaped", [text for name in expected if (text := _mismatch(name, expected, tensors))]),
     ]
     if any(faults):
         raise InvalidValueError(
-            f"{path} does not fit this {type(network).__name__}: {'; '.join(filter(None, faults))}; "
+            f"{path}{origin} does not fit this {type(network).__name__}: {'; '.join(filter(None, faults))}; "
             "build the network the weights were saved from"
         )
-    network.load_state_dict(tensors, strict=True)
+    network.load_state_dict(expected | tensors, strict=True)
     return texts
+
+
+def _in_our_names(tensors: dict[str, Tensor], ours: Sequence[str]) -> tuple[dict[str, Tensor], str]:
+    """The tensors by our names, and for messages how the file's names were understood."""
+    found = translate(list(tensors), ours)
+    if found is None:
+        return tensors, ""
+    family, names = found
+    renamed = {names.get(name, name): tensor for name, tensor in tensors.items()}
+    if len(renamed.keys() & set(ours)) <= len(tensors.keys() & set(ours)):
+        return tensors, ""  # the network has the other project's names itself
+    return renamed, f", read as names of {family},"
 
 
 def _ordered(data: bytes) -> bytes:
@@ -88,7 +119,51 @@ def _saved(name: str, tensor: object) -> Tensor:
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a file by name, and the texts of its header (none but in safetensors).
+
+    Raises:
+        RunFolderError: If it cannot be read.
+    """
+    read = {".npz": _read_npz, **dict.fromkeys(_TORCH_SUFFIXES, _read_torch)}.get(path.suffix.lower())
+    return _read_safetensors(path) if read is None else (read(path), {})
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever it meets: missing, truncated, or more than tensors
+        raise RunFolderError(
+            f"{path} cannot be read as torch weights ({_first_line(error)}); give a whole file of tensors only"
+        ) from error
+    for key in _NESTED:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        raise RunFolderError(f"{path} holds no state dict (tensors by name, or below {' or '.join(_NESTED)})")
+    # what torch.nn.DataParallel puts before every name
+    is_wrapped = bool(content) and all(str(name).startswith(_WRAPPED) for name in content)
+    return {str(name).removeprefix(_WRAPPED if is_wrapped else ""): tensor for name, tensor in content.items()}
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {
+                name: torch.from_numpy(np.ascontiguousarray(arrays[name]).reshape(arrays[name].shape))
+                for name in arrays.files
+            }
+    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise RunFolderError(
+            f"{path} cannot be read as numpy arrays ({_first_line(error)}); give a whole .npz file of numbers"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         if not path.is_file():  # a pipe would be waited for
             raise FileNotFoundError("there is no such file")

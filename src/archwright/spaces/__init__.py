@@ -1,18 +1,33 @@
 """Search spaces: decisions, a network, an input."""
 
 from archwright.spaces.base import Space
+from archwright.spaces.darts import Darts, DartsRnn, Snas
+from archwright.spaces.fbnet import FBNet
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.lenet import LeNet
+from archwright.spaces.mnasnet import MnasNet
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
+from archwright.spaces.nasnet import AmoebaNet, NasNet
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
+from archwright.spaces.proxylessnas import ProxylessNas
+from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
 from archwright.spaces.spos import SposSpace
 
 __all__ = [
+    "AmoebaNet",
     "Architecture",
+    "Darts",
+    "DartsRnn",
+    "FBNet",
     "LanguageSpace",
     "LeNet",
+    "MnasNet",
     "NasBench201",
     "NasBench201Size",
+    "NasNet",
+    "ProxylessNas",
+    "ProxylessNasCifar",
+    "Snas",
     "Space",
     "SposSpace",
     "arch_document",

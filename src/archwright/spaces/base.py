@@ -22,6 +22,7 @@ from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
 from archwright.spaces.blocks import network_strip
+from archwright.spaces.pieces import CostPiece
 from archwright.spaces.sweep import check_shapes
 
 Shape = tuple[int, ...]
@@ -235,6 +236,20 @@ class Space(ABC):
         network = self.network(chooser)
         chooser.check_all_asked()
         return network
+
+    def cost_pieces(self) -> Iterable[CostPiece] | None:
+        """Parts of the network that few decisions change together; None where the supernet is counted as it is.
+
+        A space lists them whose supernet is too large for that.
+        """
+        return None
+
+    def build_for_training(self, arch: Mapping[str, Value]) -> nn.Module:
+        """The network of `build` with what only its training needs, such as an auxiliary classifier.
+
+        Modules whose class says `is_training_only`; `training.fit` takes them out when it is done.
+        """
+        return self.build(arch)
 
     def supernet(self) -> nn.Module:
         """A network that holds the weights of every arch; activate one through `selection_of(network)`."""

@@ -63,9 +63,7 @@ def open_task(
         DataError: If the data cannot be used.
     """
     name, *rest = spec.split(":", 1)
-    if not catalog.is_known("dataset", name) and (meant := _as_path(spec)):
-        raise InvalidValueError(f"data {spec!r} name no dataset; for what lies at that path write {meant}")
-    build = catalog.load("dataset", name)
+    build = _builder(spec)
     parameters = inspect.signature(build).parameters
     needed = [p.name.upper() for p in parameters.values() if p.kind is not p.KEYWORD_ONLY]
     # Only as many colons split as there are parameters: the last may hold some of its own.
@@ -87,12 +85,13 @@ def open_task(
 
 
 def smoke_options(spec: str) -> dict[str, Any]:
-    """Options with which the data are as small as a smoke run wants them: short inputs of texts.
+    """Options with which the data are as small as a smoke run wants them: short inputs of texts; empty for images.
 
-    Empty for images, and where no dataset has that name: `open_task` says so.
+    Raises:
+        UnknownNameError: If no dataset has that name.
     """
-    name = spec.split(":", 1)[0]
-    return dict(getattr(catalog.load("dataset", name), "smoke", {})) if catalog.is_known("dataset", name) else {}
+    options: dict[str, Any] = getattr(_builder(spec), "smoke", {})
+    return dict(options)
 
 
 def _option(spec: str, name: str, value: Any, parameters: Mapping[str, inspect.Parameter]) -> Any:
@@ -113,13 +112,25 @@ def _option(spec: str, name: str, value: Any, parameters: Mapping[str, inspect.P
     return int(value)
 
 
+def _builder(spec: str) -> Any:
+    """The function that makes the dataset a `--data` string begins with.
+
+    Raises:
+        UnknownNameError: If no dataset has that name.
+        InvalidValueError: If it is a path without its kind; says how to write it.
+    """
+    name = spec.split(":", 1)[0]
+    if not catalog.is_known("dataset", name) and (meant := _as_path(spec)):
+        raise InvalidValueError(f"data {spec!r} name no dataset; for what lies at that path write {meant}")
+    return catalog.load("dataset", name)
+
+
 def _as_path(spec: str) -> str:
     """How a path that someone gave without its kind is written; empty where it is none."""
     try:
         path = Path(spec)
-        is_text = path.suffix in (".txt", ".md", ".tokens")
         kind = "folder" if path.is_dir() else "npz" if path.is_file() or path.suffix == ".npz" else ""
-        kind = "text" if is_text and kind != "folder" else kind
+        kind = "text" if kind != "folder" and path.suffix in (".txt", ".md", ".tokens") else kind
     except (OSError, ValueError):  # a text that can be no path
         return ""
     return f"{kind}:{spec}" if kind else ""

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from archwright.core.trial import derive_seed
 from archwright.nn.added_losses import AddedLosses
 from archwright.nn.carrying import Stream
+from archwright.nn.drop_path import DropPathSchedule
+from archwright.nn.training_only import drop_training_only
 from archwright.tasks.base import Part, Split, Task
 from archwright.training.base import Phase
 from archwright.training.checkpoint import below, check_same_training, load_network, network_tensors, under
@@ -93,6 +95,7 @@ class _Training:
         self._updater = Updater(network, config, self._dtype)
         self._ema = average_of(network, config, self._n_steps)
         self._stream, self._added = Stream(network), AddedLosses(network)
+        self._drop_paths = DropPathSchedule(network)
         self._losses = LossRecorder(self._n_steps, 1 if device.type == "cpu" else _GPU_READ_EVERY)
         self._step, self._seconds = 0, 0.0
 
@@ -114,6 +117,7 @@ class _Training:
                     self._report(phase)
         if self._ema is not None:
             self._ema.copy_to_network()
+        drop_training_only(self._network)
         self.log = self._losses.log(self._seconds)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -125,6 +129,7 @@ class _Training:
         return self._split.is_stream and self._step % self._split.steps_per_epoch(self._config.batch_size) != 0
 
     def _train_step(self, inputs: Tensor, targets: Tensor) -> None:
+        self._drop_paths.set_progress(self._step / self._n_steps)
         inputs = place_inputs(inputs, self._device, self._config.channels_last)
         targets = targets.to(self._device, non_blocking=True)
 
@@ -167,6 +172,8 @@ class _Training:
     def resume(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Take up a checkpoint, or the outcome of a finished training."""
         check_same_training(state["training"], self._identity)
+        if "log" in state:
+            drop_training_only(self._network)
         load_network(self._network, tensors)
         if "log" in state:
             self.log = TrainingLog.from_json(state["log"])

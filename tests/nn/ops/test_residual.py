@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from archwright.nn.ops.residual import DownsamplingBlock
+from archwright.nn.ops.edges import Zero
+from archwright.nn.ops.residual import DownsamplingBlock, Residual
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 9), (8, 5), (1, 2)])
@@ -34,3 +35,23 @@ def test_downsampling_averages_only_what_is_there() -> None:
     """At an odd edge the window holds fewer pixels."""
     pool = DownsamplingBlock(1, 1).shortcut[0]
     assert pool(torch.tensor([[[[1.0, 3.0, 5.0]]]])).tolist() == [[[[2.0, 5.0]]]]
+
+
+@pytest.mark.parametrize(
+    ("shortcut", "sizes", "factor"),
+    [
+        (nn.Identity(), None, 2),
+        (nn.Identity(), (3, 4), 1),
+        (nn.Identity(), (3, 3), 2),
+        (Zero(), None, 1),
+        (None, None, 1),
+    ],
+)
+def test_a_shortcut_is_added_where_there_is_one(
+    shortcut: nn.Module | None, sizes: tuple[int, int] | None, factor: int
+) -> None:
+    """Not where channels differ, nor a shortcut of zeros."""
+    x = torch.randn(2, 3, 4, 4)
+    block = Residual(nn.Identity(), shortcut, sizes=sizes)
+    assert torch.allclose(block(x), factor * x)
+    assert block.is_joined is (factor == 2)

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from archwright.nn.choice.modules import OpChoice
-from archwright.nn.ops.edges import Zero
+from archwright.nn.ops.edges import is_zero
 from archwright.nn.source import source_template
 
 
@@ -55,14 +54,7 @@ class EdgeCell(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         states = [x]
         for names in self._into:
-            edges = [(source, edge) for source, name in enumerate(names) if not _is_zero(edge := self._modules[name])]
+            edges = [(source, edge) for source, name in enumerate(names) if not is_zero(edge := self._modules[name])]
             terms = [edge(states[source]) for source, edge in edges if edge is not None]
             states.append(functools.reduce(torch.add, terms) if terms else torch.zeros_like(states[-1]))
         return states[-1]
-
-
-def _is_zero(edge: nn.Module | None) -> bool:
-    """Whether an edge gives zeros only; in a weighted mixture they take part, for their weights' gradients."""
-    if isinstance(edge, OpChoice) and edge.weights is None:
-        edge = edge.active
-    return isinstance(edge, Zero)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from archwright.nn.choice.modules import ChoiceModule
+from archwright.nn.choice.modules import ChoiceModule, OpChoice
 from archwright.nn.elastic import BatchNorm2d, Conv2d
 from archwright.nn.sizes import LazyDecision, Size, current
 from archwright.nn.source import source_template
@@ -68,3 +68,10 @@ class _ElasticSkip(ChoiceModule):
         for _, layer in self.active_children():
             x = layer(x)
         return x
+
+
+def is_zero(edge: nn.Module | None) -> bool:
+    """Whether an edge gives zeros only; in a weighted mixture they take part, for their weights' gradients."""
+    if isinstance(edge, OpChoice) and edge.weights is None:
+        edge = edge.active
+    return isinstance(edge, Zero)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -30,10 +31,7 @@ class MBConv(nn.Module):
     Args:
         n_in: Input channels.
         n_out: Output channels; the very value of `n_in` gives the shortcut at stride 1.
-        kernel: Odd side of the depth-wise kernel.
-        expand: The middle has `n_in * expand` channels.
-        stride: 1 or 2.
-        activation: Made twice.
+        kernel, expand, stride, activation, squeeze: As `inverted_bottleneck` has them.
     """
 
     def __init__(
@@ -42,24 +40,74 @@ class MBConv(nn.Module):
         n_out: Size,
         *,
         kernel: Size,
-        expand: Size,
+        expand: Size | None,
         stride: int = 1,
         activation: Callable[[], nn.Module] = nn.ReLU6,
+        squeeze: Callable[[Size], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        middle = n_in * expand
         self.has_shortcut = stride == 1 and (n_in is n_out or (isinstance(n_in, int) and n_in == n_out))
-        self.main = nn.Sequential(
-            Conv2d(n_in, middle, 1, bias=False),
-            BatchNorm2d(middle),
-            activation(),
-            Conv2d(middle, middle, kernel, stride=stride, groups=middle, bias=False),
-            BatchNorm2d(middle),
-            activation(),
-            Conv2d(middle, n_out, 1, bias=False),
-            BatchNorm2d(n_out),
+        self.main = inverted_bottleneck(
+            n_in, n_out, kernel=kernel, expand=expand, stride=stride, activation=activation, squeeze=squeeze
         )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.main(x)
         return x + out if self.has_shortcut else out
+
+
+def inverted_bottleneck(
+    n_in: Size,
+    n_out: Size,
+    *,
+    kernel: Size,
+    expand: Size | None,
+    stride: int = 1,
+    activation: Callable[[], nn.Module] = nn.ReLU6,
+    squeeze: Callable[[Size], nn.Module] | None = None,
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Sequential:
+    """The main path of an inverted residual block: children `expand`, `depthwise`, `squeeze` and `project`.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        kernel: Odd side of the depth-wise kernel.
+        expand: The middle has `n_in * expand` channels; None leaves the widening convolution out.
+        stride: 1 or 2.
+        activation: Made once behind each of the first two convolutions.
+        squeeze: Makes what stands before the last convolution, from the channels in the middle.
+        groups: Of the two point-wise convolutions, plain sizes only; a channel shuffle stands before the depth-wise
+            convolution then.
+        bias: Whether the convolutions have biases besides the batch norms.
+    """
+    middle = n_in if expand is None else n_in * expand
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if expand is not None:
+        layers["expand"] = conv_unit(n_in, middle, 1, groups=groups, bias=bias, activation=activation)
+    if groups > 1:
+        layers["shuffle"] = nn.ChannelShuffle(groups)
+    layers["depthwise"] = conv_unit(
+        middle, middle, kernel, stride=stride, groups=middle, bias=bias, activation=activation
+    )
+    if squeeze is not None:
+        layers["squeeze"] = squeeze(middle)
+    layers["project"] = conv_unit(middle, n_out, 1, groups=groups, bias=bias, activation=None)
+    return nn.Sequential(layers)
+
+
+def conv_unit(
+    n_in: Size,
+    n_out: Size,
+    kernel: Size,
+    *,
+    stride: int = 1,
+    groups: Size = 1,
+    bias: bool = False,
+    activation: Callable[[], nn.Module] | None = nn.ReLU6,
+) -> nn.Sequential:
+    """Convolution, batch norm and, unless it is None, an activation: children 0, 1 and 2."""
+    conv = Conv2d(n_in, n_out, kernel, stride=stride, groups=groups, bias=bias)
+    norm = BatchNorm2d(n_out)
+    return nn.Sequential(conv, norm) if activation is None else nn.Sequential(conv, norm, activation())

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from archwright.nn.elastic import BatchNorm2d, Conv2d
-from archwright.nn.ops.edges import relu_conv_bn
-from archwright.nn.sizes import Size
+from archwright.nn.ops.edges import is_zero, relu_conv_bn
+from archwright.nn.sizes import Size, current
 from archwright.nn.source import source_template
 
 
@@ -79,3 +79,47 @@ class DownsamplingBlock(nn.Module):
         main: Tensor = self.main(x)
         shortcut: Tensor = self.shortcut(x)
         return main + shortcut
+
+
+@source_template(
+    '''
+    class Residual(nn.Module):
+        """The main path, added to the shortcut where there is one."""
+
+        def __init__(self, main: nn.Module, shortcut: nn.Module | None = None) -> None:
+            super().__init__()
+            self.main = main
+            if shortcut is not None:
+                self.shortcut = shortcut
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.main(x) + self.shortcut(x) if hasattr(self, "shortcut") else self.main(x)
+    ''',
+    arguments=lambda block: {"main": block.main} | ({"shortcut": block.shortcut} if block.is_joined else {}),
+)
+class Residual(nn.Module):
+    """The sum of a main path and a shortcut; the main path alone where the shape changes or the shortcut is `Zero`.
+
+    Args:
+        main: The main path.
+        shortcut: What runs beside it, if anything does.
+        sizes: Channels in and out where the shape depends on them; where they differ, there is no shortcut.
+    """
+
+    def __init__(
+        self, main: nn.Module, shortcut: nn.Module | None = None, *, sizes: tuple[Size, Size] | None = None
+    ) -> None:
+        super().__init__()
+        self.main, self.shortcut, self.sizes = main, shortcut, sizes
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the shortcut is added now."""
+        if self.shortcut is None:
+            return False
+        keeps_shape = self.sizes is None or current(self.sizes[0]) == current(self.sizes[1])
+        return keeps_shape and not is_zero(self.shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.main(x)
+        return out if self.shortcut is None or not self.is_joined else self.shortcut(x) + out

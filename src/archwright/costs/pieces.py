@@ -1,0 +1,134 @@
+"""Counted costs of populations of a space that says which of its parts depend on which decisions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from archwright.core.decisions import Rows
+from archwright.core.errors import InvalidValueError, SpaceError
+from archwright.costs.count import count
+from archwright.costs.scopes import MAX_COMBINATIONS, Probabilities
+from archwright.spaces.base import Space
+from archwright.spaces.pieces import CostPiece
+
+N_CHECKED = 2
+SUMMED = frozenset(["params", "macs", "model_size_bytes"])
+"""Figures of a network that are those of its parts added up, however parts are joined."""
+
+
+class PieceTables:
+    """Costs of any rows of a space with cost pieces (see `Space.cost_pieces`).
+
+    Each form of a part is counted once, when it is first asked for. Sums are compared with networks counted as a
+    whole when the tables are made.
+
+    Args:
+        space: The space.
+        columns: Attributes of `Count`.
+
+    Attributes:
+        is_additive: Whether rows are looked up; where a column is no sum of parts, each arch is counted, once.
+
+    Raises:
+        SpaceError: If the pieces do not add up to what whole networks cost.
+    """
+
+    def __init__(self, space: Space, columns: tuple[str, ...]) -> None:
+        self.space, self.columns, self.decisions = space, columns, space.decisions
+        self.is_additive = set(columns) <= SUMMED
+        self._pieces = list(space.cost_pieces() or ())
+        self._forms: dict[Hashable, NDArray[np.float64]] = {}
+        self._archs: dict[bytes, NDArray[np.float64]] = {}
+        if self.is_additive:
+            rows = self.decisions.sample(1 + N_CHECKED, np.random.default_rng(0))
+            self._fixed = np.zeros(len(columns))
+            self._fixed = self._whole(rows[0]) - self.cost_rows(rows[:1])[0]
+            if not (self.cost_rows(rows) == [self._whole(row) for row in rows]).all():
+                raise SpaceError(f"the cost pieces of space {space.name!r} do not add up to what its networks cost")
+
+    def cost_rows(self, rows: Rows) -> NDArray[np.float64]:
+        """Costs (n, n_columns), in the order of `columns`."""
+        if not self.is_additive:
+            return np.array([self._whole(row) for row in rows]).reshape(len(rows), len(self.columns))
+        total = np.tile(self._fixed, (len(rows), 1))
+        for piece in self._pieces:
+            n_values = [len(self.decisions[name].values) for name in piece.names]
+            codes = np.zeros(len(rows), dtype=np.int64)
+            for name, n in zip(piece.names, n_values, strict=True):
+                codes = codes * n + rows[:, self.decisions.position(name)]
+            found, inverse = _distinct(codes, math.prod(n_values))
+            total += np.array([self._of(piece, np.unravel_index(code, n_values)) for code in found])[inverse]
+        return total
+
+    def expected(self, probabilities: Probabilities, column: str) -> Tensor:
+        """The mean of a column when every decision is drawn on its own; see `ScopeTables.expected`.
+
+        Raises:
+            InvalidValueError: If a part depends on too many decisions, or probabilities do not fit.
+        """
+        place = self.columns.index(column)
+        if not self.is_additive:
+            raise InvalidValueError(
+                f"{column} of space {self.space.name!r} is no sum of parts; it has no expected value"
+            )
+        total = torch.tensor(self._fixed[place], dtype=torch.float64)
+        for piece in self._pieces:
+            n_values = [len(self.decisions[name].values) for name in piece.names]
+            if math.prod(n_values) > MAX_COMBINATIONS:
+                raise InvalidValueError(
+                    f"a part of space {self.space.name!r} depends on {len(piece.names)} decisions together, more than "
+                    f"{MAX_COMBINATIONS:,} combinations; {column} has no expected value"
+                )
+            chances = [self._given(probabilities, name) for name in piece.names]
+            for values in itertools.product(*map(range, n_values)):
+                chance = math.prod(given[i] for given, i in zip(chances, values, strict=True))
+                total = total + chance * float(self._of(piece, values)[place])
+        return total
+
+    def _given(self, probabilities: Probabilities, name: str) -> Tensor:
+        n = len(self.decisions[name].values)
+        given = torch.as_tensor(probabilities[name]).to("cpu", torch.float64) if name in probabilities else None
+        if given is None or given.shape != (n,):
+            raise InvalidValueError(f"probabilities of decision {name!r} are missing or not one for each of {n} values")
+        return given
+
+    def _of(self, piece: CostPiece, indices: Sequence[int]) -> NDArray[np.float64]:
+        pairs = zip(piece.names, indices, strict=True)
+        values = tuple(self.decisions[name].values[int(i)] for name, i in pairs)
+        total = np.zeros(len(self.columns))
+        for key in piece.keys(values):
+            if key not in self._forms:
+                with torch.device("meta"):
+                    module, shape = piece.form(key)
+                self._forms[key] = self._counted(module, shape)
+            total += self._forms[key]
+        return total
+
+    def _whole(self, row: NDArray[np.int16]) -> NDArray[np.float64]:
+        key = row.tobytes()
+        if key not in self._archs:
+            with torch.device("meta"):
+                network = self.space.build(self.decisions.arch(row))
+            self._archs[key] = self._counted(network, self.space.input_shape)
+        return self._archs[key]
+
+    def _counted(self, module: nn.Module, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        counted = count(module, shape, memory=not self.is_additive)
+        return np.array([float(getattr(counted, column)) for column in self.columns])
+
+
+def _distinct(codes: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The different ones among codes below n, ascending, and the place of each code among them."""
+    if n > MAX_COMBINATIONS:
+        found, inverse = np.unique(codes, return_inverse=True)
+        return found, inverse
+    is_there = np.zeros(n, dtype=bool)
+    is_there[codes] = True
+    return np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[codes]

@@ -1,0 +1,136 @@
+"""How the names in other projects' weight files become ours.
+
+A family's map is one function: from the names in a file and those of the network to our name of each it knows, or
+None where the file is not of that family. What it does not know keeps its name and is reported as unexpected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+NameMap = Callable[[Sequence[str], Sequence[str]], Mapping[str, str] | None]
+
+_maps: dict[str, NameMap] = {}
+
+
+def name_map(family: str) -> Callable[[NameMap], NameMap]:
+    """Register a map under what messages call its family; later ones are asked first."""
+
+    def register(function: NameMap) -> NameMap:
+        _maps[family] = function
+        return function
+
+    return register
+
+
+def translate(names: Sequence[str], ours: Sequence[str]) -> tuple[str, Mapping[str, str]] | None:
+    """The family a file's names are of, and ours of those it knows; None if no family knows them.
+
+    Args:
+        names: In a file.
+        ours: Of the network's state, in its order.
+    """
+    for family, function in reversed(_maps.items()):
+        found = function(names, ours)
+        if found is not None:
+            return family, found
+    return None
+
+
+# ── inverted residual blocks ──────────────────────────────────────────────────────────────────────
+
+_OUR_BLOCK = re.compile(r"(.+?)\.(?:expand|depthwise|squeeze|project)\.")
+
+
+def our_blocks(ours: Iterable[str]) -> list[str]:
+    """Paths of a network's inverted residual blocks, in order, from the names of its state."""
+    found = [match[1] for name in ours if (match := _OUR_BLOCK.match(name)) is not None]
+    return list(dict.fromkeys(found))
+
+
+def _renamed(names: Iterable[str], modules: Mapping[str, str]) -> dict[str, str]:
+    """Tensor names whose module has a new path."""
+    split = [(name, *name.rpartition(".")[::2]) for name in names]
+    return {name: f"{modules[module]}.{tensor}" for name, module, tensor in split if module in modules}
+
+
+_OFFICIAL_BLOCK = re.compile(
+    r"blocks\.(\d+)\.(?:mobile_inverted_conv|conv)\.(inverted_bottleneck|depth_conv|point_linear)\.(conv|bn)\."
+)
+_OFFICIAL_LAYERS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
+
+
+@name_map("ProxylessNAS and once-for-all (official code)")
+def official_names(names: Sequence[str], ours: Sequence[str]) -> Mapping[str, str] | None:
+    """Block i of the official code, which also counts blocks that are left out, is our `block<i>`."""
+    if not any(_OFFICIAL_BLOCK.match(name) for name in names):
+        return None
+    linear = next((name.rpartition(".")[0] for name in reversed(ours) if name.startswith("head.")), "head.3")
+    modules = {
+        "first_conv.conv": "stem.0",
+        "first_conv.bn": "stem.1",
+        "feature_mix_layer.conv": "head.0.0",
+        "feature_mix_layer.bn": "head.0.1",
+        "classifier.linear": linear,
+    }
+    for name in names:
+        if (match := _OFFICIAL_BLOCK.match(name)) is not None:
+            place = 0 if match[3] == "conv" else 1
+            modules[match[0][:-1]] = f"block{match[1]}.main.{_OFFICIAL_LAYERS[match[2]]}.{place}"
+    return _renamed(names, modules)
+
+
+_TIMM_BLOCK = re.compile(r"(blocks\.\d+\.\d+)\.")
+_TIMM_SEPARABLE = {"conv_dw": "depthwise.0", "bn1": "depthwise.1", "conv_pw": "project.0", "bn2": "project.1"}
+_TIMM_INVERTED = {
+    "conv_pw": "expand.0",
+    "bn1": "expand.1",
+    "conv_dw": "depthwise.0",
+    "bn2": "depthwise.1",
+    "conv_pwl": "project.0",
+    "bn3": "project.1",
+}
+_TIMM_SQUEEZE = {"se.conv_reduce": "squeeze.reduce", "se.conv_expand": "squeeze.restore"}
+
+
+@name_map("timm's EfficientNet family")
+def timm_names(names: Sequence[str], ours: Sequence[str]) -> Mapping[str, str] | None:
+    """Its blocks are our blocks in the same order; a block that is skipped has no weights in either."""
+    if "conv_stem.weight" not in names:
+        return None
+    found = {match[1] for name in names if (match := _TIMM_BLOCK.match(name)) is not None}
+    blocks = sorted(found, key=lambda path: [int(part) for part in path.split(".")[1:]])
+    modules = {"conv_stem": "stem.0", "bn1": "stem.1", "conv_head": "head.0.0", "bn2": "head.0.1"}
+    modules["classifier"] = "head.3"
+    for theirs, our in zip(blocks, our_blocks(ours), strict=False):  # what is left over is reported
+        is_inverted = f"{theirs}.conv_pwl.weight" in names
+        layers = (_TIMM_INVERTED if is_inverted else _TIMM_SEPARABLE) | _TIMM_SQUEEZE
+        modules |= {f"{theirs}.{layer}": f"{our}.{place}" for layer, place in layers.items()}
+    return _renamed(names, modules)
+
+
+_TORCHVISION_BLOCK = re.compile(r"(layers\.\d+\.\d+)\.layers\.")
+_TORCHVISION_ENDS = {
+    "layers.0": "stem.0",
+    "layers.1": "stem.1",
+    "layers.14": "head.0.0",
+    "layers.15": "head.0.1",
+    "classifier.1": "head.3",
+}
+
+
+@name_map("torchvision's MNASNet")
+def torchvision_names(names: Sequence[str], ours: Sequence[str]) -> Mapping[str, str] | None:
+    """The separable block stands flat behind the stem, the others are nested."""
+    found = {match[1] for name in names if (match := _TORCHVISION_BLOCK.match(name)) is not None}
+    if not found or "layers.0.weight" not in names:
+        return None
+    blocks = sorted(found, key=lambda path: [int(part) for part in path.split(".")[1:]])
+    first, *others = our_blocks(ours) or [""]
+    places = ("expand.0", "expand.1", "depthwise.0", "depthwise.1", "project.0", "project.1")
+    modules = dict(_TORCHVISION_ENDS)
+    modules |= {f"layers.{n}": f"{first}.{place}" for n, place in zip((3, 4, 6, 7), places[2:], strict=True)}
+    for theirs, our in zip(blocks, others, strict=False):
+        modules |= {f"{theirs}.layers.{n}": f"{our}.{p}" for n, p in zip((0, 1, 3, 4, 6, 7), places, strict=True)}
+    return _renamed(names, modules)

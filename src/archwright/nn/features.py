@@ -1,0 +1,196 @@
+"""A classifier's feature maps at each stride, for a detector or a segmenter behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archwright.core.errors import InvalidValueError
+from archwright.nn.meta import ShapesOnly
+
+_POOLED_TO_A_POINT = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature map.
+
+    Attributes:
+        stride: Pixels of the input a pixel of the map, along the shorter side of the image.
+        channels: Its channels.
+        path: The module that gives it.
+    """
+
+    stride: int
+    channels: int
+    path: str
+
+
+class FeaturesOnly(nn.Module):
+    """The last feature map of a network at each stride: (N, C, H, W) → a list of (N, C_i, H_i, W_i), finest first.
+
+    What of the network comes behind the last of them is left out where the network is a sequence of stages.
+
+    Attributes:
+        network: The network, or its first stages.
+        features: What each map is, in the order of the maps.
+    """
+
+    def __init__(self, network: nn.Module, features: Sequence[Feature]) -> None:
+        super().__init__()
+        self.network = _until(network, features[-1].path)
+        self.features = tuple(features)
+
+    @property
+    def strides_and_channels(self) -> list[tuple[int, int]]:
+        """(stride, channels) of each map."""
+        return [(feature.stride, feature.channels) for feature in self.features]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps: dict[str, Tensor] = {}
+        handles = []
+        for feature in self.features:
+            part = self.network.get_submodule(feature.path)
+
+            def keep(_module: nn.Module, _given: Any, out: Tensor, path: str = feature.path) -> None:
+                maps[path] = out
+
+            handles.append(part.register_forward_hook(keep))
+        try:
+            self.network(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [maps[feature.path] for feature in self.features]
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"stride {stride}: {channels}" for stride, channels in self.strides_and_channels)
+
+
+def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnly:
+    """The network as a backbone that gives its last feature map at each stride.
+
+    Where the maps are is found by running the network once on the meta device. Maps inside a block are none: a
+    block, cell or stage that at most halves its image counts as a whole.
+
+    Args:
+        network: A stand-alone convolutional network; it is shared, not copied.
+        input_shape: Shape of one input without the batch, (C, H, W). Other sizes may be given later.
+
+    Raises:
+        InvalidValueError: If the network has no feature map.
+    """
+    if len(input_shape) != 3:
+        raise InvalidValueError(f"feature maps are those of images (C, H, W); the input shape is {tuple(input_shape)}")
+    calls = _calls(network, input_shape)
+    side = min(input_shape[1:])
+    last: dict[int, Feature] = {}
+    for path in _spine(network, "", calls, is_root=True):
+        call = calls.get(path)
+        if call is None or call.out is None or isinstance(network.get_submodule(path), _POOLED_TO_A_POINT):
+            continue
+        stride = _stride(side, call.out)
+        last.pop(stride, None)  # so that the order stays the order in time
+        last[stride] = Feature(stride, call.out[1], path)
+    if not last:
+        raise InvalidValueError(f"{type(network).__name__} has no feature map: no part of it gives (N, C, H, W)")
+    return FeaturesOnly(network, [last[stride] for stride in sorted(last)])
+
+
+@dataclass
+class _Call:
+    """Shapes of a module's last call: its first image, and what it gave if that is an image."""
+
+    given: tuple[int, ...] | None
+    out: tuple[int, ...] | None
+
+
+def _calls(network: nn.Module, input_shape: Sequence[int]) -> dict[str, _Call]:
+    """Every module that is called, in the order in which the calls end."""
+    found: dict[str, _Call] = {}
+    handles = []
+    for path, part in network.named_modules():
+
+        def note(_module: nn.Module, given: tuple[Any, ...], out: Any, path: str = path) -> None:
+            found.pop(path, None)
+            found[path] = _Call(_image(given), _image(out))
+
+        handles.append(part.register_forward_hook(note))
+    try:
+        with _on_meta(network) as state, torch.no_grad(), ShapesOnly():
+            images = torch.empty((1, *input_shape), device="meta")
+            torch.func.functional_call(network, state, (images,))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+@contextmanager
+def _on_meta(network: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """The network in evaluation mode, and its tensors as descriptions of them."""
+    training = [part for part in network.modules() if part.training]
+    network.eval()
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    try:
+        yield {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    finally:
+        for part in training:
+            part.training = True
+
+
+def _image(given: Any) -> tuple[int, ...] | None:
+    """The shape of the first image among tensors and lists of them."""
+    if isinstance(given, Tensor):
+        return tuple(given.shape) if given.dim() == 4 else None
+    if isinstance(given, tuple | list):
+        return next((shape for item in given if (shape := _image(item)) is not None), None)
+    return None
+
+
+def _stride(side: int, shape: tuple[int, ...]) -> int:
+    """A power of two, as sides are rounded up or down on the way."""
+    ratio, stride = side / min(shape[2:]), 1
+    while stride * 1.42 < ratio:  # nearer to the next power than to this one
+        stride *= 2
+    return stride
+
+
+def _spine(module: nn.Module, path: str, calls: dict[str, _Call], *, is_root: bool = False) -> list[str]:
+    """Paths of the parts a network is a chain of, in the order in which they end."""
+    found: list[str] = []
+    for name, child in module.named_children():
+        below = f"{path}.{name}" if path else name
+        found += _spine(child, below, calls) if _is_chain(child, calls.get(below)) else [below]
+    order = {called: i for i, called in enumerate(calls)}
+    return sorted(found, key=lambda part: order.get(part, -1)) if is_root else found
+
+
+def _is_chain(module: nn.Module, call: _Call | None) -> bool:
+    """Whether the parts of a module are looked at instead of the whole."""
+    children = list(module.children())
+    if not children:
+        return False
+    if call is None:  # a list of modules, which its owner calls one by one
+        return isinstance(module, nn.ModuleList | nn.ModuleDict)
+    if call.given is None or call.out is None or min(call.given[2:]) > 2 * min(call.out[2:]) + 1:
+        return True
+    return type(module) is nn.Sequential and any(list(child.children()) for child in children)
+
+
+def _until(network: nn.Module, path: str) -> nn.Module:
+    """A sequence up to the part at `path`, under the same names; any other module whole."""
+    if type(network) is not nn.Sequential or not path:
+        return network
+    name, _, rest = path.partition(".")
+    kept = nn.Sequential()
+    for key, child in network.named_children():
+        kept.add_module(key, _until(child, rest) if key == name else child)
+        if key == name:
+            break
+    return kept

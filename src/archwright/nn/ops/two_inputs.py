@@ -1,0 +1,112 @@
+"""Networks of cells that read the two cells before them, as DARTS stacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from archwright.nn.source import source_template
+
+
+@source_template('''
+    class TwoInputCell(nn.Module):
+        """Nodes that read earlier states, the two inputs being the first; those in `concat` are joined."""
+
+        def __init__(
+            self, preprocess0: nn.Module, preprocess1: nn.Module, nodes: Sequence[nn.Module], concat: Sequence[int]
+        ) -> None:
+            super().__init__()
+            self.preprocess0, self.preprocess1 = preprocess0, preprocess1
+            self.nodes, self.concat = nn.ModuleList(nodes), list(concat)
+
+        def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
+            states = [self.preprocess0(before_last), self.preprocess1(last)]
+            for node in self.nodes:
+                states.append(node(states))
+            return torch.cat([states[i] for i in self.concat], dim=1)
+''')
+class TwoInputCell(nn.Module):
+    """A cell: two inputs, brought to its width, then nodes that each read any earlier states; some are joined.
+
+    States are numbered 0 and 1 (outputs of the cell before the last one, and of the last one), then the nodes.
+
+    Args:
+        preprocess0: For the output of the cell before the last one.
+        preprocess1: For the output of the last one.
+        nodes: Each from the list of states before it to a state.
+        concat: Numbers of the states whose channels are the output; by default all nodes.
+    """
+
+    def __init__(
+        self,
+        preprocess0: nn.Module,
+        preprocess1: nn.Module,
+        nodes: Sequence[nn.Module],
+        concat: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.preprocess0, self.preprocess1 = preprocess0, preprocess1
+        self.nodes = nn.ModuleList(nodes)
+        self.concat = list(range(2, 2 + len(nodes)) if concat is None else concat)
+
+    def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
+        states = [self.preprocess0(before_last), self.preprocess1(last)]
+        for node in self.nodes:
+            states.append(node(states))
+        return torch.cat([states[i] for i in self.concat], dim=1)
+
+
+@source_template(
+    '''
+    class TwoInputNetwork(nn.Module):
+        """Stems, then cells that each read the two outputs before, then the head."""
+
+        def __init__(self, stems: Sequence[nn.Module], cells: Sequence[nn.Module], head: nn.Module) -> None:
+            super().__init__()
+            self.stems, self.cells, self.head = nn.ModuleList(stems), nn.ModuleList(cells), head
+
+        def forward(self, x: Tensor) -> Tensor:
+            states = [x]
+            for stem in self.stems:
+                states.append(stem(states[-1]))
+            before_last, last = states[-2] if len(self.stems) > 1 else states[-1], states[-1]
+            for cell in self.cells:
+                before_last, last = last, cell(before_last, last)
+            return self.head(last)
+    ''',
+    arguments=lambda network: {"stems": network.stems, "cells": network.cells, "head": network.head},
+)
+class TwoInputNetwork(nn.Module):
+    """Stems, cells in order, head: (N, C, H, W) → what the head gives.
+
+    The first cell reads the outputs of the last two stems, or that of a single one twice.
+
+    Args:
+        stems: One or more, each reading the one before.
+        cells: Each takes the outputs of the two cells before it.
+        head: For the output of the last cell.
+    """
+
+    def __init__(self, stems: Sequence[nn.Module], cells: Sequence[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.stems, self.cells, self.head = nn.ModuleList(stems), nn.ModuleList(cells), head
+        self.auxiliary: nn.Module | None = None
+        self._auxiliary_after = 0
+
+    def add_auxiliary(self, head: nn.Module, after: int) -> None:
+        """In training also hand the output of cell number `after` to a module that adds to the loss."""
+        self.auxiliary, self._auxiliary_after = head, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = [x]
+        for stem in self.stems:
+            states.append(stem(states[-1]))
+        before_last, last = states[-2] if len(self.stems) > 1 else states[-1], states[-1]
+        for i, cell in enumerate(self.cells):
+            before_last, last = last, cell(before_last, last)
+            if self.training and self.auxiliary is not None and i == self._auxiliary_after:
+                self.auxiliary(last)
+        out: Tensor = self.head(last)
+        return out

@@ -1,0 +1,428 @@
+"""The convolutional cells of DARTS (Liu et al., ICLR 2019, arXiv:1806.09055) and of SNAS (Xie et al., ICLR 2019).
+
+Both search the same network: a normal and a reduction cell of four nodes, whose 14 edges each carry one operation.
+They differ in what a derived cell keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any, ClassVar, Literal, Self, get_args
+
+from torch import nn
+
+from archwright.core.arch import Arch, Value
+from archwright.core.catalog import listed
+from archwright.core.decisions import Condition, Decision, DecisionSpace
+from archwright.core.drawing import Drawing
+from archwright.core.errors import InvalidArchError, InvalidValueError
+from archwright.nn.choice import Chooser
+from archwright.nn.choice.modules import SummedInputs
+from archwright.nn.dropout import check_rate
+from archwright.nn.ops import darts as ops
+from archwright.nn.ops.pooling import GlobalAvgPool2d
+from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
+from archwright.spaces.base import Space
+from archwright.spaces.darts.drawing import cell_graph, skeleton
+from archwright.spaces.darts.genotypes import (
+    CELLS,
+    FIRST_NODE,
+    OPS,
+    PRIMITIVES,
+    Cell,
+    Edges,
+    checked_edge,
+    genotype_text,
+    parse_genotype,
+    place,
+)
+
+FormName = Literal["cifar", "imagenet"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How cells are stacked.
+
+    Attributes:
+        channels: Width of the first cells.
+        cells: How many, the reduction cells included.
+        smallest: Shortest side of an image in pixels.
+        halvings: How often the image is halved in all.
+        auxiliary_from: Shortest side of the map behind the second reduction cell that an auxiliary head takes.
+    """
+
+    channels: int
+    cells: int
+    smallest: int
+    halvings: int
+    auxiliary_from: int
+
+
+FORMS: dict[FormName, Form] = {"cifar": Form(36, 20, 8, 2, 8), "imagenet": Form(48, 14, 64, 5, 7)}
+SEARCH_CHANNELS, SEARCH_CELLS = 16, 8
+MIN_CELLS = 3
+"""With fewer the network would lack a normal or a reduction cell."""
+
+MAX_NODES = 8
+"""States are then 0 to 9: one digit each in the names of edges."""
+
+
+class DartsCells(Space):
+    """What `darts` and `snas` share: networks of normal and reduction cells.
+
+    A cell has two inputs, the outputs of the two cells before, and four nodes, each the sum of edges from earlier
+    states; its output joins the nodes. Cells at one and at two thirds of the depth are reduction cells: they halve the
+    image and double the width. All cells of a kind are the same.
+
+    Args:
+        input_shape: (channels, height, width).
+        n_classes: Number of classes.
+        form: "cifar" begins with one 3x3 convolution, "imagenet" with three of stride 2 (from 64 pixels a side on, and
+            by default there).
+        channels: Width of the first cells; 36 and 48 by default, as the papers retrain.
+        cells: How many cells; 20 and 14 by default, at least 3.
+        nodes: Nodes of a cell, 1 to 8; the papers have 4.
+        affine: Whether batch norms in cells scale and shift. Without, batch norms also follow the poolings.
+        drop_path: Rate, at the end of training, at which an operation's result is dropped for an example; the rate
+            rises from 0 with the steps (the released code raises it with the epochs). The papers retrain with 0.2 on
+            CIFAR-10.
+        auxiliary: Weight of the loss of a second classifier behind the second reduction cell, which takes part in
+            training only; 0.4 in the papers, 0 for none. Images below 29 pixels a side (193 in the ImageNet form)
+            leave too small a map for it; there is none then.
+    """
+
+    operations: ClassVar[tuple[str, ...]]
+    """What an edge of a derived cell can have."""
+
+    input_shape = (3, 32, 32)
+    n_classes = 10
+
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int] | None = None,
+        n_classes: int | None = None,
+        form: FormName | None = None,
+        channels: int | None = None,
+        cells: int | None = None,
+        nodes: int = 4,
+        affine: bool = True,
+        drop_path: float = 0.0,
+        auxiliary: float = 0.0,
+    ) -> None:
+        super().__init__(input_shape=input_shape, n_classes=n_classes)
+        if len(self.input_shape) != 3:
+            raise InvalidValueError(
+                f"space {self.name!r} takes images (channels, height, width), not the shape {self.input_shape}"
+            )
+        side = min(self.input_shape[1:])
+        if form is not None and form not in get_args(FormName):
+            raise InvalidValueError(f"form is {form!r}; choose one of {', '.join(get_args(FormName))}")
+        self.form: FormName = form or ("imagenet" if side >= FORMS["imagenet"].smallest else "cifar")
+        if side < FORMS[self.form].smallest:
+            raise InvalidValueError(
+                f"space {self.name!r} takes images of at least {FORMS[self.form].smallest} pixels a side in its form "
+                f"{self.form}, not {side}"
+            )
+        for name, value, smallest, largest in (
+            ("channels", channels, 2, None),
+            ("cells", cells, MIN_CELLS, None),
+            ("nodes", nodes, 1, MAX_NODES),
+        ):
+            if value is not None:
+                _check_whole(name, value, smallest, largest)
+        # kept as they were given: with another input size the form's own numbers apply
+        self._given: dict[str, Any] = {"form": form, "channels": channels, "cells": cells}
+        self.channels = channels or FORMS[self.form].channels
+        self.n_cells = cells or FORMS[self.form].cells
+        self.nodes, self.affine = nodes, bool(affine)
+        self.drop_path = check_rate("drop_path", float(drop_path))
+        self.auxiliary = float(auxiliary)
+        if not 0 <= self.auxiliary < math.inf:
+            raise InvalidValueError(f"auxiliary is {auxiliary!r}; give the weight of its loss, 0 or more")
+
+    def args(self) -> dict[str, Any]:
+        return (
+            super().args()
+            | self._given
+            | {name: getattr(self, name) for name in ("nodes", "affine", "drop_path", "auxiliary")}
+        )
+
+    def input_forms(self) -> list[str]:
+        cifar, imagenet = FORMS["cifar"], FORMS["imagenet"]
+        return [
+            f"{imagenet.smallest} pixels a side and more: form imagenet, {imagenet.cells} cells, halved five times",
+            f"{cifar.smallest} to {imagenet.smallest - 1} pixels: form cifar, {cifar.cells} cells, halved twice",
+        ]
+
+    def search_form(self) -> Self:
+        """Without affine batch norms; 8 cells that begin with 16 channels where the space has its form's own size."""
+        return self.with_args(
+            affine=False,
+            channels=self._given["channels"] or SEARCH_CHANNELS,
+            cells=self._given["cells"] or SEARCH_CELLS,
+        )
+
+    # ── the network ───────────────────────────────────────────────────────────────────────────────
+
+    def network(self, choose: Chooser) -> nn.Module:
+        stems = _cifar_stem(self.input_shape[0], 3 * self.channels)
+        if self.form == "imagenet":
+            stems = _imagenet_stems(self.input_shape[0], self.channels)
+        before_last, last = (self.channels,) * 2 if self.form == "imagenet" else (3 * self.channels,) * 2
+        # at which cells' inputs the image is half of that before
+        width, is_halved, cells = self.channels, self.form == "imagenet", []
+        for i in range(self.n_cells):
+            kind = "reduce" if i in self.reductions else "normal"
+            width *= 2 if kind == "reduce" else 1
+            cells.append(self._cell(choose, kind, before_last, last, width, is_halved))
+            before_last, last, is_halved = last, self.nodes * width, kind == "reduce"
+        head = nn.Sequential(GlobalAvgPool2d(), nn.Linear(last, self.n_classes))
+        return TwoInputNetwork(stems, cells, head)
+
+    def build_for_training(self, arch: Mapping[str, Value]) -> nn.Module:
+        """With an auxiliary head behind the second reduction cell, where its weight and the map are large enough."""
+        network, form = self.build(arch), FORMS[self.form]
+        assert isinstance(network, TwoInputNetwork)
+        side = min(self.input_shape[1:])
+        for _ in range(form.halvings):
+            side = -(-side // 2)
+        if self.auxiliary and side >= form.auxiliary_from:
+            is_cifar, width = self.form == "cifar", self.nodes * 4 * self.channels
+            head = ops.AuxiliaryHead(
+                width, self.n_classes, weight=self.auxiliary, pool_stride=3 if is_cifar else 2, has_last_norm=is_cifar
+            )
+            network.add_auxiliary(head, self.reductions[-1])
+        return network
+
+    @property
+    def node_numbers(self) -> range:
+        """Numbers of a cell's nodes; 0 and 1 are its inputs."""
+        return range(FIRST_NODE, FIRST_NODE + self.nodes)
+
+    @property
+    def reductions(self) -> tuple[int, int]:
+        """Numbers of the reduction cells."""
+        return self.n_cells // 3, 2 * self.n_cells // 3
+
+    def _cell(
+        self, choose: Chooser, kind: str, before_last: int, last: int, width: int, is_halved: bool
+    ) -> TwoInputCell:
+        reader = ops.factorized_reduce if is_halved else ops.relu_conv_bn
+        return TwoInputCell(
+            reader(before_last, width, affine=self.affine),
+            ops.relu_conv_bn(last, width, affine=self.affine),
+            [self._node(choose, kind, node, width) for node in self.node_numbers],
+        )
+
+    @abstractmethod
+    def _node(self, choose: Chooser, kind: str, node: int, width: int) -> nn.Module:
+        """The sum of a node's edges."""
+
+    def _edge(self, choose: Chooser, kind: str, node: int, width: int, source: int) -> nn.Module:
+        stride, affine = 2 if kind == "reduce" and source < FIRST_NODE else 1, self.affine
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "none": partial(ops.none, stride),
+            "max_pool_3x3": partial(ops.max_pool, width, stride=stride, affine=affine),
+            "avg_pool_3x3": partial(ops.avg_pool, width, stride=stride, affine=affine),
+            "skip_connect": partial(ops.skip_connect, width, stride=stride, affine=affine),
+            "sep_conv_3x3": partial(ops.sep_conv, width, 3, stride=stride, affine=affine),
+            "sep_conv_5x5": partial(ops.sep_conv, width, 5, stride=stride, affine=affine),
+            "dil_conv_3x3": partial(ops.dil_conv, width, 3, stride=stride, affine=affine),
+            "dil_conv_5x5": partial(ops.dil_conv, width, 5, stride=stride, affine=affine),
+        }
+        return choose.op(
+            edge_name(kind, source, node), {op: partial(self._dropping, makers[op]) for op in self.operations}
+        )
+
+    def _dropping(self, make: Callable[[], nn.Module]) -> nn.Module:
+        return ops.dropping(make(), self.drop_path)
+
+    # ── names of cells ────────────────────────────────────────────────────────────────────────────
+
+    def genotype(self, arch: Mapping[str, Value]) -> dict[str, Cell]:
+        """Both cells, edges of a node by their source, without `none`."""
+        self.row(arch)
+        return {kind: tuple(self._edges(arch, kind, node) for node in self.node_numbers) for kind in CELLS}
+
+    def code(self, arch: Mapping[str, Value]) -> str:
+        """The genotype in the notation of `spaces.darts.genotypes`."""
+        return genotype_text(self.genotype(arch))
+
+    def parse(self, code: str) -> Arch:
+        """The arch of a genotype, in the short notation or as the released code prints it.
+
+        Raises:
+            InvalidArchError: If it is none of this space; names the cell and node.
+        """
+        values: dict[str, Value] = {}
+        for kind, cell in parse_genotype(code, self.nodes).items():
+            for node, edges in zip(self.node_numbers, cell, strict=True):
+                values |= self._values(kind, node, _by_source(kind, node, edges))
+        arch = Arch(values)
+        self.row(arch)
+        return arch
+
+    def _edges(self, arch: Mapping[str, Value], kind: str, node: int) -> Edges:
+        """The edges of a node that are not `none`."""
+        pairs = ((arch.get(edge_name(kind, source, node), "none"), source) for source in range(node))
+        return tuple((str(op), source) for op, source in pairs if op != "none")
+
+    @abstractmethod
+    def _values(self, kind: str, node: int, edges: Mapping[int, str]) -> dict[str, Value]:
+        """The decisions of a node with these operations by source."""
+
+    # ── pictures ──────────────────────────────────────────────────────────────────────────────────
+
+    def drawing(self, arch: Mapping[str, Value]) -> Drawing:
+        """Both cells as the papers draw them, and the network of such cells."""
+        cells = self.genotype(arch)
+        graphs = [
+            cell_graph(title, cells[kind]) for kind, title in (("normal", "normal cell"), ("reduce", "reduction cell"))
+        ]
+        summary = f"cells {genotype_text(cells)}, and the network of {self.n_cells} such cells"
+        return Drawing((*graphs, skeleton(self.input_shape, self._maps(), self.n_classes)), summary)
+
+    def _maps(self) -> list[tuple[str, int, tuple[int, int]]]:
+        """Name, channels and (height, width) of the result of stems and cells."""
+        is_cifar = self.form == "cifar"
+        sides, width = [self.input_shape[1:]], self.channels
+        for _ in range(FORMS[self.form].halvings):
+            sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
+        found = [("stem", 3 * width if is_cifar else width, sides[-3])]
+        if not is_cifar:
+            found.insert(0, ("stem", width, sides[-4]))
+        for i in range(self.n_cells):
+            is_reduction = i in self.reductions
+            n_reduced = sum(i >= reduction for reduction in self.reductions)
+            name = "reduction cell" if is_reduction else "normal cell"
+            found.append((name, self.nodes * width * 2**n_reduced, sides[n_reduced - 3]))
+        return [(name, channels, (height, width_)) for name, channels, (height, width_) in found]
+
+
+@listed(
+    "space",
+    "darts",
+    summary="DARTS: normal and reduction cell of 4 nodes, two inputs a node, 7 operations; 1.08e18 archs",
+    source="Liu et al., ICLR 2019, arXiv:1806.09055",
+)
+class Darts(DartsCells):
+    """DARTS: each node keeps two of its inputs, each with one of seven operations: (180 * 7^8)^2 archs.
+
+    The eighth operation, `none`, takes part in the search only: there an edge's other weights sum to less than 1.
+    Arguments are those of `DartsCells`.
+    """
+
+    operations = OPS
+
+    def declare(self) -> DecisionSpace:
+        return DecisionSpace(
+            [decision for kind in CELLS for node in self.node_numbers for decision in _node_decisions(kind, node)]
+        )
+
+    def _node(self, choose: Chooser, kind: str, node: int, width: int) -> nn.Module:
+        made: nn.Module = choose.inputs(
+            node_name(kind, node), node, 2, lambda source: self._edge(choose, kind, node, width, source)
+        )
+        return made
+
+    def _values(self, kind: str, node: int, edges: Mapping[int, str]) -> dict[str, Value]:
+        if "none" in edges.values():
+            raise InvalidArchError(
+                f"{place(kind, node)}: a cell of DARTS has no edge 'none'; choose one of {', '.join(OPS)}, "
+                "or use the space 'snas'"
+            )
+        if len(edges) != 2:
+            raise InvalidArchError(f"{place(kind, node)}: it has {len(edges)} edges; give two, from different states")
+        names = {edge_name(kind, source, node): op for source, op in edges.items()}
+        return {node_name(kind, node): tuple(edges), **names}
+
+
+@listed(
+    "space",
+    "snas",
+    summary="SNAS: DARTS's two cells with any of 8 operations, none included, on all 14 edges; 1.93e25 archs",
+    source="Xie et al., ICLR 2019, arXiv:1812.09926",
+)
+class Snas(DartsCells):
+    """SNAS: every edge of both cells has one of eight operations, `none` among them: 8^28 archs.
+
+    A node may end up with any number of inputs; one without any is zero. Arguments are those of `DartsCells`.
+    """
+
+    operations = PRIMITIVES
+
+    def declare(self) -> DecisionSpace:
+        names = [
+            edge_name(kind, source, node) for kind in CELLS for node in self.node_numbers for source in range(node)
+        ]
+        return DecisionSpace([Decision(name, PRIMITIVES) for name in names])
+
+    def _node(self, choose: Chooser, kind: str, node: int, width: int) -> nn.Module:
+        sources = range(node)
+        return SummedInputs(sources, {str(j): self._edge(choose, kind, node, width, j) for j in sources})
+
+    def _values(self, kind: str, node: int, edges: Mapping[int, str]) -> dict[str, Value]:
+        return {edge_name(kind, source, node): edges.get(source, "none") for source in range(node)}
+
+
+def node_name(kind: str, node: int) -> str:
+    """The decision about which states a node reads."""
+    return f"{kind}.node{node}"
+
+
+def edge_name(kind: str, source: int, node: int) -> str:
+    """The decision about the operation of an edge."""
+    return f"{kind}.edge{source}{node}"
+
+
+def _node_decisions(kind: str, node: int) -> list[Decision]:
+    subsets = tuple(combinations(range(node), 2))
+    found = [Decision(node_name(kind, node), subsets, "inputs")]
+    for source in range(node):
+        kept = tuple(subset for subset in subsets if source in subset)
+        when = () if kept == subsets else ((Condition(node_name(kind, node), kept),),)
+        found.append(Decision(edge_name(kind, source, node), OPS, when=when))
+    return found
+
+
+def _by_source(kind: str, node: int, edges: Edges) -> dict[int, str]:
+    """Operations by source, ascending; a state is read once."""
+    found: dict[int, str] = {}
+    for op, source in sorted(edges, key=lambda edge: edge[1]):
+        checked_edge(kind, node, op, source)
+        if source in found:
+            raise InvalidArchError(f"{place(kind, node)}: it reads state {source} twice; give two different states")
+        found[source] = op
+    return found
+
+
+def _cifar_stem(n_in: int, width: int) -> list[nn.Module]:
+    return [nn.Sequential(nn.Conv2d(n_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))]
+
+
+def _imagenet_stems(n_in: int, width: int) -> list[nn.Module]:
+    """A quarter of the image, and half of that."""
+    half = width // 2
+    return [
+        nn.Sequential(
+            nn.Conv2d(n_in, half, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(half),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(half, width, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(width),
+        ),
+        nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width)),
+    ]
+
+
+def _check_whole(name: str, value: object, smallest: int, largest: int | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < smallest or value > (largest or value):
+        accepted = f"at least {smallest}" if largest is None else f"{smallest} to {largest}"
+        raise InvalidValueError(f"{name} is {value!r}; give a whole number, {accepted}")

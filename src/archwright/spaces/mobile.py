@@ -1,0 +1,82 @@
+"""What the chains of mobile blocks share: image sizes, strides, checks of their arguments."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from archwright.core.errors import InvalidValueError
+
+MIN_SIDE = 4
+"""Pixels a side of the smallest image, and of the smallest map before the pooling where images are larger."""
+
+
+def strides_of(input_shape: Sequence[int], is_strided: Sequence[bool]) -> list[int]:
+    """The stride at each place of a chain, the stem first, for an image (C, H, W).
+
+    As many of the strides take place as leave a map of at least 4 x 4 pixels: the stem's is the first to go, then
+    those of the last stages.
+
+    >>> strides_of((3, 224, 224), (True, True, True, False, True))
+    [2, 2, 2, 1, 2]
+    >>> strides_of((1, 16, 16), (True, True, True, False, True))
+    [1, 2, 2, 1, 1]
+    """
+    side, n_halvings = min(input_shape[1:]), 0
+    while (side := -(-side // 2)) >= MIN_SIDE:
+        n_halvings += 1
+    places = [i for i, strided in enumerate(is_strided) if strided]
+    taken = places if n_halvings >= len(places) else places[1 : 1 + n_halvings]
+    return [2 if i in taken else 1 for i in range(len(is_strided))]
+
+
+def smallest_side(n_strides: int) -> int:
+    """The smallest image in pixels of which all the strides take place.
+
+    >>> smallest_side(5)
+    97
+    """
+    return next(
+        side for side in itertools.count(1) if all(s == 2 for s in strides_of((1, side, side), [True] * n_strides))
+    )
+
+
+def image_forms(n_strides: int) -> list[str]:
+    """`Space.input_forms` of such a chain."""
+    full = smallest_side(n_strides)
+    return [
+        f"{full} pixels a side and more: {n_strides} strides, as in the paper",
+        f"{MIN_SIDE} to {full - 1} pixels: as many strides as leave a map of {MIN_SIDE}x{MIN_SIDE}",
+    ]
+
+
+def check_image(space: str, input_shape: Sequence[int]) -> None:
+    """Refuse what is no image, or too small a one."""
+    if len(input_shape) != 3:
+        raise InvalidValueError(
+            f"space {space!r} takes images (channels, height, width), not the shape {tuple(input_shape)}"
+        )
+    side = min(input_shape[1:])
+    if side < MIN_SIDE:
+        raise InvalidValueError(f"space {space!r} takes images of at least {MIN_SIDE} pixels a side, not {side}")
+
+
+def check_counts(name: str, given: Sequence[int], n: int, what: str) -> tuple[int, ...]:
+    """A list of n whole numbers from 1 up, such as the widths of a chain.
+
+    Raises:
+        InvalidValueError: If it is none; names the position.
+    """
+    if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != n:
+        raise InvalidValueError(f"{name} is {given!r}; give a list of {n} numbers of {what}")
+    for i, count in enumerate(given):
+        if type(count) is not int or count < 1:
+            raise InvalidValueError(f"{name}[{i}] is {count!r}; give a whole number of {what} from 1 up")
+    return tuple(given)
+
+
+def check_dropout(dropout: float) -> float:
+    """A probability below 1."""
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:
+        raise InvalidValueError(f"dropout is {dropout!r}; give a probability from 0 to below 1")
+    return float(dropout)

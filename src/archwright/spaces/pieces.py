@@ -1,0 +1,31 @@
+"""What a space may say about its costs: the parts of its network whose cost depends on few decisions at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from archwright.core.arch import Value
+
+Form = tuple[nn.Module, tuple[int, ...]]
+"""A module and the shape of its input without the batch."""
+
+
+@dataclass(frozen=True)
+class CostPiece:
+    """Parts of a network that some decisions change together.
+
+    A space whose supernet is too large to be counted lists them (`Space.cost_pieces`): then each form of a part is
+    counted once by itself, and all else is taken from one whole network.
+
+    Attributes:
+        names: The decisions, which are always active.
+        keys: From their values to a key for the form of each such part, the same key only for the same cost.
+        form: From a key to that form; called with torch's default device meta.
+    """
+
+    names: tuple[str, ...]
+    keys: Callable[[tuple[Value, ...]], Sequence[Hashable]]
+    form: Callable[..., Form]

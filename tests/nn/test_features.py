@@ -1,0 +1,126 @@
+"""A classifier as a backbone: its last feature map at each stride."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import archwright as aw
+from archwright.core import catalog
+from archwright.core.errors import InvalidValueError
+from archwright.nn.features import features_only
+from archwright.spaces import open_architecture, open_space
+
+CONVOLUTIONAL = [entry.name for entry in catalog.entries("space") if not entry.name.endswith("rnn")]
+
+
+def on_meta(name: str) -> tuple[nn.Module, tuple[int, ...]]:
+    """A published network on the meta device, and its input."""
+    found = open_architecture(name)
+    with torch.device("meta"):
+        return found.space.build(found.arch), found.space.input_shape
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mnasnet-a1", [(2, 16), (4, 24), (8, 40), (16, 112), (32, 1280)]),
+        ("fbnet-c", [(2, 16), (4, 24), (8, 32), (16, 112), (32, 1984)]),
+        ("proxyless-gpu", [(2, 24), (4, 32), (8, 56), (16, 128), (32, 1728)]),
+        ("spos-block", [(2, 16), (4, 64), (8, 160), (16, 320), (32, 1024)]),
+    ],
+)
+def test_channels_of_published_networks(name: str, expected: list[tuple[int, int]]) -> None:
+    """The last stage of each stride; at the last one, the convolution before the pooling."""
+    assert features_only(*on_meta(name)).strides_and_channels == expected
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_every_space(name: str) -> None:
+    """The maps of a random member have the channels and sides that are said."""
+    space = open_space(name)
+    if len(space.input_shape) != 3:
+        pytest.skip("takes no images")
+    with torch.device("meta"):
+        network = space.build(space.sample(1, np.random.default_rng(0))[0])
+        backbone = features_only(network, space.input_shape).eval()
+        maps = backbone(torch.empty(2, *space.input_shape))
+    side = min(space.input_shape[1:])
+    assert len(maps) == len(backbone.features) >= 1
+    strides = [feature.stride for feature in backbone.features]
+    assert strides == sorted(set(strides))
+    for feature, found in zip(backbone.features, maps, strict=True):
+        assert found.shape[:2] == (2, feature.channels)
+        assert 0.7 < side / min(found.shape[2:]) / feature.stride < 1.43
+
+
+class Cells(nn.Module):
+    """Cells that each read the two before them; the second one halves its image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.cells = nn.ModuleList(Cell(stride) for stride in (1, 2, 1))
+        self.pool, self.linear = nn.AdaptiveAvgPool2d(1), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = now = self.stem(x)
+        for cell in self.cells:
+            before, now = now, cell(before, now)
+        return self.linear(self.pool(now).flatten(1))
+
+
+class Cell(nn.Module):
+    """Prepares its inputs at the old size."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.prepare = nn.Conv2d(4, 4, 1)
+        self.ops = nn.ModuleList([nn.Conv2d(4, 4, 3, stride, 1), nn.MaxPool2d(3, stride, 1)])
+
+    def forward(self, before: Tensor, now: Tensor) -> Tensor:
+        before = before[:, :, :: before.shape[2] // now.shape[2], :: before.shape[2] // now.shape[2]]
+        return self.ops[0](self.prepare(before)) + self.ops[1](now)
+
+
+def test_cells_with_two_inputs() -> None:
+    """What a cell gives, never what happens inside it, nor the pooled point behind the last one."""
+    network = Cells().eval()
+    backbone = aw.features_only(network, (3, 8, 8))
+    assert [(f.stride, f.channels, f.path) for f in backbone.features] == [(1, 4, "cells.0"), (2, 4, "cells.2")]
+    x, seen = torch.randn(2, 3, 8, 8), []
+    handle = network.cells[0].register_forward_hook(lambda _module, _given, out: seen.append(out))
+    fine, coarse = backbone(x)
+    handle.remove()
+    assert torch.equal(fine, seen[0])
+    assert torch.equal(network.linear(network.pool(coarse).flatten(1)), network(x))
+
+
+def test_gradients_reach_all_parameters_of_a_chain() -> None:
+    """The classifier is left out, so that nothing trains in vain."""
+    space = aw.spaces.ProxylessNas(input_shape=(3, 32, 32), n_classes=5)
+    backbone = features_only(space.build(space.parse("0" * 21)), (3, 32, 32))
+    sum(found.mean() for found in backbone(torch.randn(2, 3, 32, 32))).backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+
+
+def test_nothing_is_left_behind() -> None:
+    """The network keeps its mode, its weights and its forward; a copy of the backbone stands alone."""
+    network = Cells()
+    backbone = features_only(network, (3, 8, 8))
+    assert all(part.training and not part._forward_hooks for part in network.modules())
+    copied = copy.deepcopy(backbone)
+    x = torch.randn(1, 3, 12, 12)
+    assert all(torch.equal(one, other) for one, other in zip(backbone(x), copied(x), strict=True))
+
+
+def test_what_has_no_feature_map_is_refused() -> None:
+    """A network of linear layers, an input that is no image."""
+    with pytest.raises(InvalidValueError, match="no feature map"):
+        features_only(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), (3, 4, 4))
+    with pytest.raises(InvalidValueError, match="images"):
+        features_only(nn.Linear(3, 2), (3,))

@@ -139,6 +139,7 @@ def test_dataset_of_one_size_refuses_another_input() -> None:
 def test_open_task_knows_a_path_without_its_kind(tmp_path: Path) -> None:
     """The commonest slip: what lies there says which prefix is missing."""
     (tmp_path / "images").mkdir()
-    for spec, meant in ((f"{tmp_path}/images", "folder:"), (f"{tmp_path}/photos.npz", "npz:")):
+    forms = {"images": "folder:", "photos.npz": "npz:", "book.txt": "text:"}
+    for spec, meant in ((f"{tmp_path}/{name}", kind) for name, kind in forms.items()):
         with pytest.raises(InvalidValueError, match=f"write {meant}{spec}"):
             open_task(spec)

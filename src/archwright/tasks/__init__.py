@@ -130,6 +130,7 @@ def _as_path(spec: str) -> str:
     try:
         path = Path(spec)
         kind = "folder" if path.is_dir() else "npz" if path.is_file() or path.suffix == ".npz" else ""
+        kind = "text" if kind != "folder" and path.suffix in (".txt", ".md", ".tokens") else kind
     except (OSError, ValueError):  # a text that can be no path
         return ""
     return f"{kind}:{spec}" if kind else ""

@@ -106,7 +106,7 @@ def count(
     """
     result = Count()
     _count_state(module, result)
-    parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+    parameters, buffers = _active_tensors(module)
     replaced = {name: described(t) for name, t in (parameters | buffers).items() if not t.is_meta}
     inputs = example_inputs(module, input_shape, 1, device="meta")
     account: MemoryAccount | None = None
@@ -115,7 +115,8 @@ def count(
         account = MemoryAccount(inputs, weights, others)
     counting = _Counting(result, transposed_by_input, account)
     with eval_mode(module), torch.no_grad(), _tracked(module, counting), counting:
-        outputs = functional_call(module, replaced, (inputs,))
+        # in a large supernet, finding the tensors to exchange takes longer than the pass
+        outputs = functional_call(module, replaced, (inputs,)) if replaced else module(inputs)
     if account is not None:
         account.finish(outputs)
         _add_memory(result, account)
@@ -249,6 +250,20 @@ def _count_state(module: nn.Module, result: Count) -> None:
                 leaf = result.leaves[path]
                 leaf.params += tensor.numel() if name in part._parameters else 0
                 leaf.model_size_bytes += tensor.numel() * tensor.element_size()
+
+
+def _active_tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Parameters and buffers of the modules that run, each tensor once by path: a supernet has many times as many."""
+    parameters: dict[str, Tensor] = {}
+    buffers: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for path, part in active_modules(module):
+        for found, own in ((parameters, part._parameters), (buffers, part._buffers)):
+            for name, tensor in own.items():
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[f"{path}.{name}" if path else name] = tensor
+    return parameters, buffers
 
 
 def _add_memory(result: Count, account: MemoryAccount) -> None:

@@ -46,7 +46,7 @@ class RowCounts:
 
     def __init__(self, space: Space, columns: tuple[str, ...]) -> None:
         with torch.device("meta"):
-            self.network = space.network(Supernet())
+            self.network = space.network(Supernet()).eval()
         self.memory = not {MEMORY_ACCESS, ACTIVATION_PEAK}.isdisjoint(columns)
         self._columns, self._input_shape = columns, space.input_shape
         self._selection = selection_of(self.network)

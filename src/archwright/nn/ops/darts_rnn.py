@@ -121,7 +121,7 @@ class HighwayNode(nn.Module):
 class DartsRnnCell(RecurrentCell):
     """A first state from input and hidden state, then nodes that each read an earlier state; the mean of the nodes.
 
-    Every state is a highway step: s' = s + sigmoid(c) (f(h) - s), with (c, h) a linear map of the state it comes from.
+    Every state is a highway step: s' = s + sigmoid(c) (f(h) - s), with (c, h) linear in the state s it comes from.
     There are no biases. Masks of input and states stay the same along a sequence.
 
     Args:

@@ -27,7 +27,7 @@ from archwright.nn.dropout import check_rate
 from archwright.nn.ops import darts as ops
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
-from archwright.spaces.base import Space, check_image
+from archwright.spaces.base import Space, check_image, truth_value
 from archwright.spaces.darts.drawing import cell_graph, skeleton
 from archwright.spaces.darts.genotypes import (
     CELLS,
@@ -125,8 +125,8 @@ class DartsCells(Space):
         )
         check_image(self.name, self.input_shape, FORMS[self.form].smallest, f" in its form {self.form}")
         for name, value, smallest, largest in (
-            ("channels", channels, 2, None),
-            ("cells", cells, MIN_CELLS, None),
+            ("channels", channels, 2, 10_000),
+            ("cells", cells, MIN_CELLS, 1_000),
             ("nodes", nodes, 1, MAX_NODES),
         ):
             if value is not None:
@@ -135,7 +135,7 @@ class DartsCells(Space):
         self._given: dict[str, Any] = {"form": form, "channels": channels, "cells": cells}
         self.channels = channels or FORMS[self.form].channels
         self.n_cells = cells or FORMS[self.form].cells
-        self.nodes, self.affine = nodes, bool(affine)
+        self.nodes, self.affine = nodes, truth_value("affine", affine)
         self.drop_path = check_rate("drop_path", float(drop_path))
         self.auxiliary = float(auxiliary)
         if not 0 <= self.auxiliary < math.inf:
@@ -156,9 +156,10 @@ class DartsCells(Space):
         ]
 
     def search_form(self) -> Self:
-        """Without affine batch norms; 8 cells that begin with 16 channels where the space has its form's own size."""
+        """Without affine batch norms and dropped paths; 8 cells from 16 channels on, unless a size was asked for."""
         return self.with_args(
             affine=False,
+            drop_path=0.0,
             channels=self._given["channels"] or SEARCH_CHANNELS,
             cells=self._given["cells"] or SEARCH_CELLS,
         )
@@ -416,7 +417,6 @@ def _imagenet_stems(n_in: int, width: int) -> list[nn.Module]:
     ]
 
 
-def _check_whole(name: str, value: object, smallest: int, largest: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < smallest or value > (largest or value):
-        accepted = f"at least {smallest}" if largest is None else f"{smallest} to {largest}"
-        raise InvalidValueError(f"{name} is {value!r}; give a whole number, {accepted}")
+def _check_whole(name: str, value: object, smallest: int, largest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not smallest <= value <= largest:
+        raise InvalidValueError(f"{name} is {value!r}; give a whole number, {smallest} to {largest:,}")

@@ -223,6 +223,8 @@ class DecisionSpace:
             InvalidArchError: If an active position is −1.
         """
         result = np.array(rows, dtype=np.int16)
+        if not self._literals and (result >= 0).all():
+            return result
         for i, decision in enumerate(self.decisions):
             active = self._active(i, result)
             if (result[active, i] < 0).any():

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archwright.costs.memory import MemoryAccount
@@ -105,8 +106,9 @@ def count(
         memory: Whether to follow tensors as well, for memory access and activation peak.
     """
     result = Count()
-    _count_state(module, result)
-    parameters, buffers = _active_tensors(module)
+    running = list(active_modules(module))
+    _count_state(running, result)
+    parameters, buffers = _active_tensors(running)
     replaced = {name: described(t) for name, t in (parameters | buffers).items() if not t.is_meta}
     inputs = example_inputs(module, input_shape, 1, device="meta")
     account: MemoryAccount | None = None
@@ -114,7 +116,7 @@ def count(
         weights, others = ([replaced.get(name, t) for name, t in named.items()] for named in (parameters, buffers))
         account = MemoryAccount(inputs, weights, others)
     counting = _Counting(result, transposed_by_input, account)
-    with eval_mode(module), torch.no_grad(), _tracked(module, counting), counting:
+    with eval_mode(part for _, part in running), torch.no_grad(), _tracked(running, counting), counting:
         # in a large supernet, finding the tensors to exchange takes longer than the pass
         outputs = functional_call(module, replaced, (inputs,)) if replaced else module(inputs)
     if account is not None:
@@ -122,6 +124,10 @@ def count(
         _add_memory(result, account)
     result.uncounted = [f"{name} ({times} times)" for name, times in sorted(counting.unknown.items())]
     return result
+
+
+Running = Sequence[tuple[str, nn.Module]]
+"""The modules that run, with their paths: in a supernet, those of the active arch."""
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
@@ -143,10 +149,10 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = func.overloadpacket.__name__
-        out = shape_only(name, args)
-        if out is None:
-            out = func(*args, **(kwargs or {}))
-            self._count(func, name, args, out)  # what only its shape is taken of is free by convention
+        out = None if kwargs else shape_only(name, args)
+        if out is None or name in MACS:  # all other shortcuts are free by convention
+            out = func(*args, **(kwargs or {})) if out is None else out
+            self._count(func, name, args, out)
         if self.account is not None:
             self.account.note(func, args, kwargs or {}, out)
         return out
@@ -237,10 +243,10 @@ def is_free(func: Any) -> bool:
     return func.is_view or torch.Tag.pointwise in func.tags or name in _FREE_NAMES or name.rstrip("_") in _FREE_NAMES
 
 
-def _count_state(module: nn.Module, result: Count) -> None:
+def _count_state(running: Running, result: Count) -> None:
     """Parameters and saved buffers by module path, each tensor once."""
     seen: set[int] = set()
-    for path, part in active_modules(module):
+    for path, part in running:
         own = {**part._parameters, **part._buffers}
         if not own:
             continue
@@ -252,12 +258,12 @@ def _count_state(module: nn.Module, result: Count) -> None:
                 leaf.model_size_bytes += tensor.numel() * tensor.element_size()
 
 
-def _active_tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _active_tensors(running: Running) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Parameters and buffers of the modules that run, each tensor once by path: a supernet has many times as many."""
     parameters: dict[str, Tensor] = {}
     buffers: dict[str, Tensor] = {}
     seen: set[int] = set()
-    for path, part in active_modules(module):
+    for path, part in running:
         for found, own in ((parameters, part._parameters), (buffers, part._buffers)):
             for name, tensor in own.items():
                 if tensor is not None and id(tensor) not in seen:
@@ -275,17 +281,22 @@ def _add_memory(result: Count, account: MemoryAccount) -> None:
 
 
 @contextmanager
-def _tracked(module: nn.Module, counting: _Counting) -> Iterator[None]:
+def _tracked(running: Running, counting: _Counting) -> Iterator[None]:
     """Tells which module is running."""
-    handles = []
     paths: dict[nn.Module, str] = {}
-    for name, part in active_modules(module):
+    for name, part in running:
         paths.setdefault(part, name)
-    for part, name in paths.items():
-        handles.append(part.register_forward_pre_hook(lambda *_, name=name: counting.enter(name)))
-        handles.append(
-            part.register_forward_hook(lambda _module, _args, result: counting.leave(result), always_call=True)
-        )
+
+    def enter(module: nn.Module, _: Any) -> None:
+        if module in paths:
+            counting.enter(paths[module])
+
+    def leave(module: nn.Module, _: Any, result: Any) -> None:
+        if module in paths:
+            counting.leave(result)
+
+    # one hook for all modules: in a supernet, giving each its own takes as long as the pass
+    handles = register_module_forward_pre_hook(enter), register_module_forward_hook(leave, always_call=True)
     try:
         yield
     finally:

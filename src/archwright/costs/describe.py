@@ -52,6 +52,10 @@ def cost(
     }
 
 
+N_STARTS = 4
+"""Of the searches for a space's extremes: figures to show, for which waiting half a minute is too long."""
+
+
 def describe(space: Space) -> dict[str, Any]:
     """A space's exact size, its decisions, and its smallest and largest network by multiply–accumulates."""
     decisions = space.decisions
@@ -59,7 +63,9 @@ def describe(space: Space) -> dict[str, Any]:
     shape = "x".join(map(str, space.input_shape))
 
     def extreme(sign: int) -> dict[str, Any]:
-        row = lowest_row(decisions, lambda rows: sign * tables.cost_rows(rows)[:, macs], np.random.default_rng(0))
+        row = lowest_row(
+            decisions, lambda rows: sign * tables.cost_rows(rows)[:, macs], np.random.default_rng(0), n_starts=N_STARTS
+        )
         return _costed(space, row)
 
     return {

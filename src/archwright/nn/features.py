@@ -122,7 +122,7 @@ def _calls(network: nn.Module, input_shape: Sequence[int]) -> dict[str, _Call]:
 
         handles.append(part.register_forward_hook(note))
     try:
-        with eval_mode(network), torch.no_grad(), ShapesOnly():
+        with eval_mode(network.modules()), torch.no_grad(), ShapesOnly():
             images = torch.empty((1, *input_shape), device="meta")
             torch.func.functional_call(network, _described(network), (images,))
     finally:

@@ -32,7 +32,7 @@ def evaluate(
     """
     device, meter = torch.device(device), task.meter()
     split, stream = task.split(part), Stream(network)
-    with eval_mode(network), torch.inference_mode():
+    with eval_mode(network.modules()), torch.inference_mode():
         for inputs, targets in split.ordered(batch_size):
             with stream.batch(goes_on=split.is_stream):
                 outputs = network(place_inputs(inputs, device, channels_last))

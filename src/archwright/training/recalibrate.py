@@ -33,7 +33,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
     n_batches = 0
-    with eval_mode(network), torch.inference_mode(), _averaging(norms):
+    with eval_mode(network.modules()), torch.inference_mode(), _averaging(norms):
         for inputs in batches:
             network(inputs)
             n_batches += 1

@@ -2,7 +2,7 @@
 
 from archwright.spaces.base import Space
 from archwright.spaces.darts import Darts, DartsRnn, Snas
-from archwright.spaces.enas import EnasMacro, EnasMicro
+from archwright.spaces.enas import EnasMacro, EnasMicro, EnasRnn
 from archwright.spaces.fbnet import FBNet
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.lenet import LeNet
@@ -21,6 +21,7 @@ __all__ = [
     "DartsRnn",
     "EnasMacro",
     "EnasMicro",
+    "EnasRnn",
     "FBNet",
     "LanguageSpace",
     "LeNet",

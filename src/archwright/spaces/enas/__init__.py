@@ -2,5 +2,6 @@
 
 from archwright.spaces.enas.macro import EnasMacro
 from archwright.spaces.enas.micro import EnasMicro
+from archwright.spaces.enas.recurrent import EnasRnn
 
-__all__ = ["EnasMacro", "EnasMicro"]
+__all__ = ["EnasMacro", "EnasMicro", "EnasRnn"]

@@ -17,6 +17,7 @@ from archwright.nn.elastic import Concat
 from archwright.nn.ops.edges import relu_conv_bn
 from archwright.nn.ops.enas import reduction
 from archwright.nn.ops.enas_macro import (
+    FULL,
     MACRO_OPS,
     SkipLayer,
     SkipNetwork,
@@ -135,6 +136,10 @@ class EnasMacro(Space):
         return third - 1, 2 * third - 1
 
     @property
+    def _is_full(self) -> bool:
+        return self.full_convolutions and not self.search
+
+    @property
     def _strides(self) -> list[int]:
         return strides_of(min(self.input_shape[1:]), "cifar")[1]
 
@@ -166,7 +171,7 @@ class EnasMacro(Space):
     def _operation(self, op: str, width: int) -> nn.Module:
         if self.search:
             return search_operation(op, width)
-        return final_operation(op, width, full=self.full_convolutions)
+        return final_operation(op, width, full=self._is_full)
 
     def cost_pieces(self) -> Iterable[CostPiece]:
         """One an operation, and in the final network one a skip, which widens a convolution."""
@@ -237,7 +242,7 @@ class EnasMacro(Space):
 
     def drawing(self, arch: Mapping[str, Value]) -> Drawing:
         """The network as a graph of layers and skips, with the reductions between them."""
-        graph = layers_graph(self.ops(arch), self.skips(arch), self.reductions)
+        graph = layers_graph(self.ops(arch), self.skips(arch), self.reductions, FULL if self._is_full else {})
         n_skips = sum(map(len, self.skips(arch)))
         return Drawing((graph,), f"ENAS network of {self.layers} layers with {n_skips} skip connections")
 

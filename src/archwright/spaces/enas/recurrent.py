@@ -17,7 +17,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.choosers import subsets
 from archwright.nn.ops.enas_rnn import EnasRnnCell, HighwayRead
-from archwright.nn.ops.language_model import LanguageModel, Regularization
+from archwright.nn.ops.language_model import NO_REGULARIZATION, LanguageModel, Regularization
 from archwright.nn.sizes import Size
 from archwright.spaces.base import truth_value
 from archwright.spaces.enas.checks import whole
@@ -55,7 +55,7 @@ class Rates:
 
     cell_input: float = 0.0
     states: float = 0.0
-    model: Regularization = Regularization()
+    model: Regularization = NO_REGULARIZATION
 
 
 SEARCH_RATES = Rates(0.75, 0.25, Regularization(0.1, 0.2, 0.0, 0.75, slowness_l2=1.0))
@@ -169,7 +169,7 @@ class EnasRnn(LanguageSpace):
     def _edge(self, choose: Chooser, node: int, source: int) -> nn.Module:
         return HighwayRead(self.hidden, choose.op(_op(node), ACTIVATIONS))
 
-    def _flags(self, choose: Chooser, sources: Sequence[Any]) -> list[Size]:
+    def _flags(self, choose: Chooser, sources: Sequence[Any]) -> Sequence[Size]:
         """For each node whether it is part of the output."""
         if self.output == "nodes":
             return [0] + [1] * (self.nodes - 1)

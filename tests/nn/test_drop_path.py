@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from archwright.nn.drop_path import DropPath, DropPathSchedule
+from archwright.nn.drop_path import DropPath, DropPathSchedule, dropped
 from archwright.spaces import open_architecture
 
 
@@ -49,3 +49,11 @@ def test_identities_are_never_dropped() -> None:
     cell = network.get_submodule("cells.2")
     assert sum(isinstance(part, DropPath) for part in cell.modules()) == 8
     assert isinstance(cell.get_submodule("blocks.4.second.0"), nn.Identity)
+
+
+def test_dropped_keeps_the_names_of_weights() -> None:
+    """It stands behind a chain's layers; a rate of 0 changes nothing."""
+    chain = nn.Sequential(nn.ReLU(), nn.Conv2d(2, 2, 1))
+    assert dropped(chain, 0.2).state_dict().keys() == chain.state_dict().keys()
+    assert [type(part).__name__ for part in dropped(nn.MaxPool2d(3), 0.2)] == ["MaxPool2d", "DropPath"]
+    assert dropped(chain, 0.0) is chain

@@ -46,6 +46,17 @@ class DropPath(nn.Module):
         return f"{self.rate:g}"
 
 
+def dropped(op: nn.Module, rate: float) -> nn.Module:
+    """An operation with a `DropPath` behind it.
+
+    It stands behind the layers of a chain, so that weights have the same names with and without.
+    """
+    if not rate:
+        return op
+    layers = op.children() if isinstance(op, nn.Sequential) else [op]
+    return nn.Sequential(*layers, DropPath(rate))
+
+
 class DropPathSchedule:
     """The drop paths of one network; looked for once, so that a network without any costs a step nothing.
 

@@ -2,6 +2,7 @@
 
 from archwright.spaces.base import Space
 from archwright.spaces.darts import Darts, DartsRnn, Snas
+from archwright.spaces.enas import EnasMacro, EnasMicro, EnasRnn
 from archwright.spaces.fbnet import FBNet
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.lenet import LeNet
@@ -18,6 +19,9 @@ __all__ = [
     "Architecture",
     "Darts",
     "DartsRnn",
+    "EnasMacro",
+    "EnasMicro",
+    "EnasRnn",
     "FBNet",
     "LanguageSpace",
     "LeNet",

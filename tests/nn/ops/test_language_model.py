@@ -61,6 +61,18 @@ def test_tied_weights_count_once() -> None:
     assert sum(p.numel() for p in model().parameters()) == 66 + cell + 77
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_decoder_without_bias(tokens: Tensor, tied: bool) -> None:
+    """Eleven parameters less; logits are products with its weights alone."""
+    network = model(tied=tied, decoder_bias=False).eval()
+    sizes = [sum(p.numel() for p in one.parameters()) for one in (model(tied=tied), network)]
+    assert sizes[0] - sizes[1] == 11
+    weight = network.embedding.weight if tied else network.decoder.weight
+    with torch.no_grad():
+        states = network.layers[0](network.embedding(tokens))
+        assert torch.allclose(network(tokens), states @ weight.T, atol=1e-6)
+
+
 def test_tied_widths_must_agree() -> None:
     """The last layer gives 4, the embedding has 6."""
     with pytest.raises(SpaceError, match="width of the embedding, 6, but the last layer gives 4"):

@@ -60,29 +60,33 @@ class Regularization:
 NO_REGULARIZATION = Regularization()
 
 
-@source_template('''
+@source_template(
+    '''
     class TiedDecoder(nn.Module):
         """Scores of all tokens: products with their embeddings."""
 
-        def __init__(self, n_tokens: int) -> None:
+        def __init__(self, n_tokens: int, bias: bool = True) -> None:
             super().__init__()
-            self.bias = nn.Parameter(torch.zeros(n_tokens))
+            self.bias = nn.Parameter(torch.zeros(n_tokens)) if bias else None
 
         def forward(self, x: Tensor, weight: Tensor) -> Tensor:
             return F.linear(x, weight, self.bias)
-''')
+    ''',
+    arguments=lambda decoder: {"n_tokens": decoder.n_tokens, "bias": decoder.bias is not None},
+)
 class TiedDecoder(nn.Module):
     """Scores of all tokens as products with their embeddings (Press and Wolf, 2017); only the bias is its own.
 
     Args:
         n_tokens: Tokens.
         n_embedding: Width of their embeddings; may be a decision.
+        bias: Whether there is one.
     """
 
-    def __init__(self, n_tokens: int, n_embedding: Size) -> None:
+    def __init__(self, n_tokens: int, n_embedding: Size, *, bias: bool = True) -> None:
         super().__init__()
         self.n_tokens, self.n_embedding = n_tokens, n_embedding
-        self.bias = nn.Parameter(torch.zeros(n_tokens))
+        self.bias = nn.Parameter(torch.zeros(n_tokens)) if bias else None
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
         """(N, T, n_embedding) and the embedding's rows (n_tokens, n_embedding) → (N, T, n_tokens)."""
@@ -115,6 +119,7 @@ class LanguageModel(nn.Module):
         n_tokens: Size of the vocabulary.
         n_embedding: Width of the embedding; may be a decision.
         tied: Whether the decoder's weights are the embedding's; the last layer has its width then.
+        decoder_bias: Whether the decoder has a bias.
         regularization: Dropout and penalties.
 
     Raises:
@@ -128,6 +133,7 @@ class LanguageModel(nn.Module):
         n_tokens: int,
         n_embedding: Size,
         tied: bool = False,
+        decoder_bias: bool = True,
         regularization: Regularization = NO_REGULARIZATION,
     ) -> None:
         super().__init__()
@@ -135,12 +141,13 @@ class LanguageModel(nn.Module):
         self.n_tokens, self.tied, self.regularization = n_tokens, tied, regularization
         self.embedding = Embedding(n_tokens, n_embedding)
         self.layers = nn.ModuleList(Recurrent(each) if isinstance(each, RecurrentCell) else each for each in every)
-        self.decoder = _decoder(out_size(self.layers), n_tokens, n_embedding, tied)
+        self.decoder = _decoder(out_size(self.layers), n_tokens, n_embedding, tied, decoder_bias)
         self._penalty: Tensor | None = None
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         if isinstance(self.decoder, nn.Linear):
             nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
-            nn.init.zeros_(self.decoder.bias)
+            if decoder_bias:
+                nn.init.zeros_(self.decoder.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
         rates = self.regularization
@@ -170,11 +177,11 @@ class LanguageModel(nn.Module):
         return found
 
 
-def _decoder(width: Size | None, n_tokens: int, n_embedding: Size, tied: bool) -> nn.Module:
+def _decoder(width: Size | None, n_tokens: int, n_embedding: Size, tied: bool, bias: bool) -> nn.Module:
     if width is None:
         raise SpaceError("a language model cannot tell how wide its last layer is; give layers that have an out_size")
     if not tied:
-        return Linear(width, n_tokens)
+        return Linear(width, n_tokens, bias=bias)
     if width is not n_embedding and not (
         isinstance(width, int) and isinstance(n_embedding, int) and width == n_embedding
     ):
@@ -182,7 +189,7 @@ def _decoder(width: Size | None, n_tokens: int, n_embedding: Size, tied: bool) -
             f"a tied decoder takes the width of the embedding, {n_embedding}, but the last layer gives {width}; "
             "make them one value, or do not tie them"
         )
-    return TiedDecoder(n_tokens, n_embedding)
+    return TiedDecoder(n_tokens, n_embedding, bias=bias)
 
 
 def _penalty(outputs: Tensor, kept: Tensor, factors: Regularization) -> Tensor | None:

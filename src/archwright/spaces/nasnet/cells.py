@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from archwright.nn.choice import Chooser
-from archwright.nn.drop_path import DropPath
+from archwright.nn.drop_path import dropped
 from archwright.nn.elastic import Concat
 from archwright.nn.ops.edges import relu_conv_bn
 from archwright.nn.ops.nasnet import Add, Block, Cell, ConcatProject, FactorizedReduction, MakeOp
@@ -118,11 +118,7 @@ def _edge(choose: Chooser, name: str, rules: CellRules, shape: CellShape, source
 
     def make(op: str) -> nn.Module:
         module = rules.ops[op](n_in, shape.channels, stride)
-        if op == "identity" or not shape.drop_path:
-            return module
-        # behind the layers of a chain, so that weights have the same names with and without
-        layers = module.children() if isinstance(module, nn.Sequential) else [module]
-        return nn.Sequential(*layers, DropPath(shape.drop_path))
+        return module if op == "identity" else dropped(module, shape.drop_path)
 
     return choose.op(name, {op: partial(make, op) for op in rules.ops})
 

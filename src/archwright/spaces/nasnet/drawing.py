@@ -9,9 +9,9 @@ INPUTS = ("previous cell", "the one before")
 """States 0 and 1."""
 
 
-def cell_graph(kind: str, cell: Cell, outputs: Outputs) -> Graph:
+def cell_graph(kind: str, cell: Cell, outputs: Outputs, inputs: tuple[str, str] = INPUTS) -> Graph:
     """Inputs, the operations of each block, the states they make, and the output that joins some of the states."""
-    nodes = [Node(str(i), label, "input") for i, label in enumerate(INPUTS)]
+    nodes = [Node(str(i), label, "input") for i, label in enumerate(inputs)]
     edges = []
     for b, block in enumerate(cell):
         state = str(b + 2)

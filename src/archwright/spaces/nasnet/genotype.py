@@ -55,13 +55,13 @@ class Genotype:
         return tuple(zip(KINDS, (self.normal, self.reduction), strict=True))
 
 
-def unread(sources: Sequence[int], n_blocks: int) -> Outputs:
-    """The blocks' states that are no source of an edge.
+def unread(sources: Sequence[int], n_blocks: int, *, first: int = 2) -> Outputs:
+    """The states from `first` on that are no source of an edge; by default the blocks'.
 
-    >>> unread([0, 1, 2, 0], 2), unread([0, 0, 0, 1], 2)
-    ((3,), (2, 3))
+    >>> unread([0, 1, 2, 0], 2), unread([0, 0, 0, 1], 2), unread([0, 0, 0, 0], 2, first=0)
+    ((3,), (2, 3), (1, 2, 3))
     """
-    return tuple(state for state in range(2, n_blocks + 2) if state not in sources)
+    return tuple(state for state in range(first, n_blocks + 2) if state not in sources)
 
 
 # ── text ──────────────────────────────────────────────────────────────────────────────────────────

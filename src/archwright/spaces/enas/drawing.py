@@ -1,0 +1,31 @@
+"""Pictures of ENAS's whole networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from archwright.core.drawing import Edge, Graph, Node, kind_of, readable
+
+
+def layers_graph(
+    ops: Sequence[str], skips: Sequence[Sequence[int]], reductions: Sequence[int], built_as: Mapping[str, str]
+) -> Graph:
+    """Layers in a row by their operations, with an arrow for every skip.
+
+    Args:
+        ops: Of each layer.
+        skips: For each layer the outputs that it joins; 0 is the stem's, i + 1 that of layer i.
+        reductions: Numbers of the layers behind which every output is halved.
+        built_as: What the network has in the place of an operation, if it is something else.
+    """
+    nodes = [Node("0", "stem", "input")]
+    for i, (op, joined) in enumerate(zip(ops, skips, strict=True)):
+        halved = "; behind it every output is halved" if i in reductions else ""
+        instead = f"; built as a full convolution, {readable(built_as[op])}" if op in built_as else ""
+        note = f"layer {i}: joins outputs {', '.join(map(str, joined)) or 'none'}{instead}{halved}"
+        label = f"{readable(op)} ↓" if halved else readable(op)
+        nodes.append(Node(str(i + 1), label, kind_of(op), note))
+    nodes.append(Node("out", "classifier", "output"))
+    edges = [Edge(str(i), str(i + 1)) for i in range(len(ops))]
+    edges += [Edge(str(source), str(i + 1)) for i, joined in enumerate(skips) for source in joined]
+    return Graph(tuple(nodes), (*edges, Edge(str(len(ops)), "out")), "network", direction="down")

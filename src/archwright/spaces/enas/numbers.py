@@ -1,0 +1,88 @@
+"""ENAS's own notation of an arch: whole numbers in the order in which the released code stores them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from archwright.core.errors import InvalidArchError
+
+
+def grouped(numbers: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
+    """Consecutive numbers in groups of the given sizes.
+
+    >>> grouped([5, 1, 0, 2], [1, 3])
+    [[5], [1, 0, 2]]
+    """
+    found, start = [], 0
+    for size in sizes:
+        found.append(list(numbers[start : start + size]))
+        start += size
+    return found
+
+
+def group_texts(numbers: Sequence[int], sizes: Sequence[int]) -> list[str]:
+    """The digits of each group as one word.
+
+    >>> group_texts([5, 1, 0, 2], [1, 3])
+    ['5', '102']
+    """
+    return ["".join(map(str, group)) for group in grouped(numbers, sizes)]
+
+
+def read_digits(text: str, places: Sequence[str], sizes: Sequence[int]) -> list[int]:
+    """Single digits, either parted as a script of the released code writes them (by blanks) or in groups.
+
+    >>> read_digits("3 1 0 1", ["layer 0", "layer 1"], [1, 3]), read_digits("3,101", ["layer 0", "layer 1"], [1, 3])
+    ([3, 1, 0, 1], [3, 1, 0, 1])
+
+    Args:
+        text: Digits; groups are parted by `,` or `/`, blanks mean nothing.
+        places: What each group is called.
+        sizes: Digits of each group.
+
+    Raises:
+        InvalidArchError: If there is something else, or a group is too short or long; names the group.
+    """
+    bare = re.sub(r"\s+", "", text)
+    strange = re.search(r"[^0-9,/]", bare)
+    if strange or not bare:
+        raise InvalidArchError(f"code {_short(text)!r} is not one of digits, with groups parted by ',' or '/'")
+    groups = re.split("[,/]", bare)
+    if len(groups) == 1:
+        if len(bare) != sum(sizes):
+            raise InvalidArchError(f"code {_short(text)!r} has {len(bare)} numbers; give {sum(sizes)}")
+        return [int(digit) for digit in bare]
+    if len(groups) != len(sizes):
+        raise InvalidArchError(
+            f"code {_short(text)!r} has {len(groups)} groups; give {len(sizes)}, {places[0]} to {places[-1]}"
+        )
+    for place, group, size in zip(places, groups, sizes, strict=True):
+        if len(group) != size:
+            raise InvalidArchError(f"{place} has {len(group)} numbers, {group!r}; give {size}")
+    return [int(digit) for digit in "".join(groups)]
+
+
+def check_count(numbers: Sequence[int], n: int) -> None:
+    """Refuse too few or too many numbers.
+
+    Raises:
+        InvalidArchError: With both counts.
+    """
+    if len(numbers) != n:
+        raise InvalidArchError(f"there are {len(numbers)} numbers; an arch of this space has {n}")
+
+
+def check_below(what: str, number: int, n: int) -> int:
+    """The number, once it is known to be one of 0 to n - 1.
+
+    Raises:
+        InvalidArchError: If it is not; says what it is.
+    """
+    if not 0 <= number < n:
+        raise InvalidArchError(f"{what} is {number}; give 0 to {n - 1}")
+    return number
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,5 @@
+"""The spaces of Neural Architecture Search with Reinforcement Learning: convolutional networks, recurrent cells."""
+
+from archwright.spaces.nas_rl.convolutional import NasRl
+
+__all__ = ["NasRl"]

@@ -1,4 +1,4 @@
-"""Pictures of networks with skip connections."""
+"""Pictures of networks with skip connections, and of recurrent cells that are trees."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Sequence
 
 from archwright.core.drawing import Edge, Graph, Node
 from archwright.spaces.nas_rl.layers import Layer
+from archwright.spaces.nas_rl.trees import Step, Tree, sources
+
+SIGNS = {"add": "+", "elem_mult": "×", "max": "max"}
+"""How pictures show a combination."""
 
 
 def layers_graph(layers: Sequence[Layer], pooled: Sequence[int], title: str) -> Graph:
@@ -35,3 +39,31 @@ def _label(layer: Layer, is_pooled: bool) -> str:
     if is_pooled:
         parts.append("max pool 2×2")
     return ", ".join(parts)
+
+
+def tree_graph(tree: Tree, base: int) -> Graph:
+    """A node a step, labelled with its combination and activation; the injection is a node of its own.
+
+    Args:
+        tree: The cell.
+        base: Its leaves.
+    """
+    nodes = [Node(name, label, "input") for name, label in (("x", "x_{t}"), ("h", "h_{t-1}"), ("c", "c_{t-1}"))]
+    edges = []
+    last = len(tree.nodes) - 1
+    # what others read of a node: itself, or the node behind it that the cell state joins
+    reads = [f"injected {i}" if i == tree.injected else str(i) for i in range(len(tree.nodes))]
+    for i, step in enumerate(tree.nodes):
+        nodes.append(Node(str(i), _step_label(step), "other", note=f"node {i}"))
+        read = ["x", "h"] if i < base else [reads[j] for j in sources(i, base)]
+        edges += [Edge(source, str(i)) for source in read]
+        if i == tree.injected:
+            nodes.append(Node(reads[i], _step_label(tree.inject), "join", note=f"the cell state joins node {i}"))
+            edges += [Edge(str(i), reads[i]), Edge("c", reads[i])]
+    nodes += [Node("new h", "h_{t}", "output"), Node("new c", "c_{t}", "output")]
+    edges += [Edge(reads[last], "new h"), Edge(str(tree.new_cell), "new c", note="before the activation")]
+    return Graph(tuple(nodes), tuple(edges), "recurrent cell", "down")
+
+
+def _step_label(step: Step) -> str:
+    return f"{SIGNS[step.combine]} {step.activation}"

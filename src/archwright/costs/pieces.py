@@ -9,12 +9,12 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError, SpaceError
-from archwright.costs.count import count
 from archwright.costs.scopes import MAX_COMBINATIONS, Probabilities
+from archwright.costs.whole import WholeCounts
 from archwright.spaces.base import Space
 from archwright.spaces.pieces import CostPiece
 
@@ -45,18 +45,18 @@ class PieceTables:
         self.is_additive = set(columns) <= SUMMED
         self._pieces = list(space.cost_pieces() or ())
         self._forms: dict[Hashable, NDArray[np.float64]] = {}
-        self._archs: dict[bytes, NDArray[np.float64]] = {}
+        self._whole = WholeCounts(space, columns, memory=not self.is_additive)
         if self.is_additive:
             rows = self.decisions.sample(1 + N_CHECKED, np.random.default_rng(0))
             self._fixed = np.zeros(len(columns))
-            self._fixed = self._whole(rows[0]) - self.cost_rows(rows[:1])[0]
-            if not (self.cost_rows(rows) == [self._whole(row) for row in rows]).all():
+            self._fixed = self._whole.of(rows[0]) - self.cost_rows(rows[:1])[0]
+            if not (self.cost_rows(rows) == self._whole.cost_rows(rows)).all():
                 raise SpaceError(f"the cost pieces of space {space.name!r} do not add up to what its networks cost")
 
     def cost_rows(self, rows: Rows) -> NDArray[np.float64]:
         """Costs (n, n_columns), in the order of `columns`."""
         if not self.is_additive:
-            return np.array([self._whole(row) for row in rows]).reshape(len(rows), len(self.columns))
+            return self._whole.cost_rows(rows)
         total = np.tile(self._fixed, (len(rows), 1))
         for piece in self._pieces:
             n_values = [len(self.decisions[name].values) for name in piece.names]
@@ -107,21 +107,9 @@ class PieceTables:
             if key not in self._forms:
                 with torch.device("meta"):
                     module, shape = piece.form(key)
-                self._forms[key] = self._counted(module, shape)
+                self._forms[key] = self._whole.of_module(module, shape)
             total += self._forms[key]
         return total
-
-    def _whole(self, row: NDArray[np.int16]) -> NDArray[np.float64]:
-        key = row.tobytes()
-        if key not in self._archs:
-            with torch.device("meta"):
-                network = self.space.build(self.decisions.arch(row))
-            self._archs[key] = self._counted(network, self.space.input_shape)
-        return self._archs[key]
-
-    def _counted(self, module: nn.Module, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        counted = count(module, shape, memory=not self.is_additive)
-        return np.array([float(getattr(counted, column)) for column in self.columns])
 
 
 def _distinct(codes: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

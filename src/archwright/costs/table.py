@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError, RunError
 from archwright.costs.count import Count, Leaf, count
+from archwright.costs.formulas import FormulaTables
 from archwright.costs.pieces import PieceTables
 from archwright.costs.scopes import Probabilities, Scope, ScopeTables
 from archwright.nn.choice import Supernet, selection_of
@@ -201,18 +202,26 @@ def _sizes_read(module: nn.Module) -> frozenset[str]:
     return frozenset().union(*(size.decisions for size in lazies_in(module)))
 
 
-def tables_of(space: Space, columns: tuple[str, ...] = COLUMNS) -> CostTables | PieceTables:
+Tables = CostTables | PieceTables | FormulaTables
+
+
+def tables_of(space: Space, columns: tuple[str, ...] = COLUMNS) -> Tables:
     """The space's tables of these columns, made once a space object.
 
     Raises:
         RunError: If the network cannot be run on the meta device.
     """
     # kept on the space: tables hold their space, so a dictionary beside it, even a weak one, would never let go
-    kept: dict[tuple[str, ...], CostTables | PieceTables] = vars(space).setdefault("_cost_tables", {})
+    kept: dict[tuple[str, ...], Tables] = vars(space).setdefault("_cost_tables", {})
     if columns not in kept:
         try:
-            has_pieces = space.cost_pieces() is not None
-            kept[columns] = PieceTables(space, columns) if has_pieces else CostTables(space, columns)
+            kept[columns] = _tables_class(space)(space, columns)
         except NotImplementedError as error:
             raise RunError(f"the network of space {space.name!r} cannot be counted: {error}") from error
     return kept[columns]
+
+
+def _tables_class(space: Space) -> type[Tables]:
+    if space.cost_formula() is not None:
+        return FormulaTables
+    return CostTables if space.cost_pieces() is None else PieceTables

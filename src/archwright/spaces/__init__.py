@@ -7,6 +7,7 @@ from archwright.spaces.fbnet import FBNet
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.lenet import LeNet
 from archwright.spaces.mnasnet import MnasNet
+from archwright.spaces.nas_rl import NasRl, NasRlRnn
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
 from archwright.spaces.nasnet import AmoebaNet, NasNet
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
@@ -29,6 +30,8 @@ __all__ = [
     "NasBench201",
     "NasBench201Size",
     "NasNet",
+    "NasRl",
+    "NasRlRnn",
     "ProxylessNas",
     "ProxylessNasCifar",
     "Snas",

@@ -22,7 +22,7 @@ from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
 from archwright.spaces.blocks import network_strip
-from archwright.spaces.pieces import CostPiece
+from archwright.spaces.pieces import CostFormula, CostPiece
 from archwright.spaces.sweep import check_shapes
 
 Shape = tuple[int, ...]
@@ -247,6 +247,14 @@ class Space(ABC):
         """Parts of the network that few decisions change together; None where the supernet is counted as it is.
 
         A space lists them whose supernet is too large for that.
+        """
+        return None
+
+    def cost_formula(self) -> CostFormula | None:
+        """Figures of any archs in closed form; None where networks are counted.
+
+        A space gives them whose figures are no sums of parts that few decisions change, such as a network with skip
+        connections that are searched. Figures left out are counted arch by arch.
         """
         return None
 

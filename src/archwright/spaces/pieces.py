@@ -1,16 +1,23 @@
-"""What a space may say about its costs: the parts of its network whose cost depends on few decisions at a time."""
+"""What a space may say about its costs: the parts of its network whose cost depends on few decisions at a time, or all
+of it in closed form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from archwright.core.arch import Value
+from archwright.core.decisions import Rows
 
 Form = tuple[nn.Module, tuple[int, ...]]
 """A module and the shape of its input without the batch."""
+
+CostFormula = Callable[[Rows], Mapping[str, NDArray[np.float64]]]
+"""From rows (n, n_decisions) to figures (n,) by name: params, macs, model_size_bytes or some of them."""
 
 
 @dataclass(frozen=True)

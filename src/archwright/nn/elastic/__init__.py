@@ -15,6 +15,7 @@ from archwright.nn.elastic.layers import (
     ElasticLinear,
     Linear,
 )
+from archwright.nn.elastic.rectangles import ElasticRectangularConv2d, RectangularConv2d
 
 __all__ = [
     "BatchNorm2d",
@@ -24,6 +25,8 @@ __all__ = [
     "ElasticConv2d",
     "ElasticEmbedding",
     "ElasticLinear",
+    "ElasticRectangularConv2d",
     "Embedding",
     "Linear",
+    "RectangularConv2d",
 ]

@@ -1,0 +1,69 @@
+"""Pictures of networks with skip connections, and of recurrent cells that are trees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archwright.core.drawing import Edge, Graph, Node
+from archwright.spaces.nas_rl.layers import Layer
+from archwright.spaces.nas_rl.trees import Step, Tree, sources
+
+SIGNS = {"add": "+", "elem_mult": "×", "max": "max"}
+"""How pictures show a combination."""
+
+
+def layers_graph(layers: Sequence[Layer], pooled: Sequence[int], title: str) -> Graph:
+    """A node a layer, an arrow for each that it reads, and arrows into the classifier from what none reads.
+
+    Args:
+        layers: In order; the first is number 1.
+        pooled: Numbers of the layers with a pooling behind.
+        title: Shown above.
+    """
+    nodes = [Node("image", "image", "input")]
+    edges = []
+    for number, layer in enumerate(layers, 1):
+        nodes.append(Node(str(number), _label(layer, number in pooled), "conv", note=f"layer {number}"))
+        edges += [Edge(str(source) if source else "image", str(number)) for source in layer.reads or (0,)]
+    read = {source for layer in layers for source in layer.reads}
+    ends = [number for number in range(1, len(layers) + 1) if number not in read]
+    nodes.append(Node("classifier", "classifier", "output"))
+    edges += [Edge(str(number), "classifier") for number in ends]
+    return Graph(tuple(nodes), tuple(edges), title, "down")
+
+
+def _label(layer: Layer, is_pooled: bool) -> str:
+    parts = [f"{layer.height}×{layer.width}, {layer.filters}"]
+    if layer.stride != (1, 1):
+        parts.append(f"stride {layer.stride[0]}×{layer.stride[1]}")
+    if is_pooled:
+        parts.append("max pool 2×2")
+    return ", ".join(parts)
+
+
+def tree_graph(tree: Tree, base: int) -> Graph:
+    """A node a step, labelled with its combination and activation; the injection is a node of its own.
+
+    Args:
+        tree: The cell.
+        base: Its leaves.
+    """
+    nodes = [Node(name, label, "input") for name, label in (("x", "x_{t}"), ("h", "h_{t-1}"), ("c", "c_{t-1}"))]
+    edges = []
+    last = len(tree.nodes) - 1
+    # what others read of a node: itself, or the node behind it that the cell state joins
+    reads = [f"injected {i}" if i == tree.injected else str(i) for i in range(len(tree.nodes))]
+    for i, step in enumerate(tree.nodes):
+        nodes.append(Node(str(i), _step_label(step), "other", note=f"node {i}"))
+        read = ["x", "h"] if i < base else [reads[j] for j in sources(i, base)]
+        edges += [Edge(source, str(i)) for source in read]
+        if i == tree.injected:
+            nodes.append(Node(reads[i], _step_label(tree.inject), "join", note=f"the cell state joins node {i}"))
+            edges += [Edge(str(i), reads[i]), Edge("c", reads[i])]
+    nodes += [Node("new h", "h_{t}", "output"), Node("new c", "c_{t}", "output")]
+    edges += [Edge(reads[last], "new h"), Edge(str(tree.new_cell), "new c", note="before the activation")]
+    return Graph(tuple(nodes), tuple(edges), "recurrent cell", "down")
+
+
+def _step_label(step: Step) -> str:
+    return f"{SIGNS[step.combine]} {step.activation}"

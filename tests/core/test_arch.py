@@ -37,6 +37,16 @@ def test_copies_are_equal() -> None:
     assert copy.deepcopy(arch) == arch
 
 
+def test_values_made_later_are_made_once() -> None:
+    """When first asked for; until then an arch of many drawn costs next to nothing."""
+    made = []
+    arch = Arch.later(lambda: made.append("now") or {"op": "conv"})
+    assert made == []
+    assert arch == Arch({"op": "conv"})
+    assert copy.deepcopy(arch)["op"] == "conv"
+    assert made == ["now"]
+
+
 def test_later_changes_of_the_source_do_not_reach_it() -> None:
     """The mapping it was made of is copied."""
     values = {"a": 1}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from archwright.core.errors import InvalidArchError
@@ -22,11 +22,26 @@ class Arch(Mapping[str, Value]):
     '{"depth":2,"op":"conv"}'
     """
 
-    __slots__ = ("_hash", "_values")
+    __slots__ = ("_found", "_hash", "_make")
 
     def __init__(self, values: Mapping[str, Value]) -> None:
-        self._values = dict(values)
+        self._found: dict[str, Value] | None = dict(values)
+        self._make: Callable[[], dict[str, Value]] | None = None
         self._hash: int | None = None
+
+    @classmethod
+    def later(cls, make: Callable[[], dict[str, Value]]) -> Arch:
+        """An arch whose values are made when they are first asked for: of many drawn, few are read."""
+        arch = cls.__new__(cls)
+        arch._found, arch._make, arch._hash = None, make, None
+        return arch
+
+    @property
+    def _values(self) -> dict[str, Value]:
+        if self._found is None:
+            assert self._make is not None
+            self._found, self._make = self._make(), None
+        return self._found
 
     def __getitem__(self, name: str) -> Value:
         return self._values[name]

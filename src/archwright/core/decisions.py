@@ -96,6 +96,11 @@ class _Layer:
     follow: NDArray[np.int32]
     counts: list[int]
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the decision is always active and changes nothing for later ones."""
+        return len(self.active) == 1 and bool(self.active[0]) and not self.follow[0, :-1].any()
+
 
 class DecisionSpace:
     """Named decisions with conditions; knows its exact size, draws, enumerates and checks archs.
@@ -200,12 +205,15 @@ class DecisionSpace:
 
     def arch(self, row: NDArray[Any]) -> Arch:
         """The readable form of one row (n_decisions,)."""
+        return Arch(self._values(row))
+
+    def _values(self, row: NDArray[Any]) -> dict[str, Value]:
         indices = row.tolist()
-        return Arch({d.name: d.values[i] for d, i in zip(self.decisions, indices, strict=True) if i >= 0})
+        return {d.name: d.values[i] for d, i in zip(self.decisions, indices, strict=True) if i >= 0}
 
     def archs(self, rows: NDArray[Any]) -> list[Arch]:
-        """The readable forms of rows (n, n_decisions)."""
-        return [self.arch(row) for row in rows]
+        """The readable forms of rows (n, n_decisions), each spelled out when it is first read."""
+        return [Arch.later(functools.partial(self._values, row)) for row in np.array(rows)]
 
     def contains(self, rows: NDArray[Any]) -> NDArray[np.bool_]:
         """Which rows (n, n_decisions) are archs of this space: values in range, exactly the active ones set."""
@@ -298,15 +306,19 @@ class DecisionSpace:
         return self._draw(n, rng, self._flat_odds)
 
     def _draw(self, n: int, rng: np.random.Generator, odds: list[NDArray[np.float64]]) -> Rows:
-        rows = np.empty((n, len(self)), dtype=np.int16)
+        columns = np.empty((len(self), n), dtype=np.int16)  # one decision after the other, as they are written
         states = np.zeros(n, dtype=np.int32)
-        for i, (layer, cumulative) in enumerate(zip(self._layers, odds, strict=True)):
+        for values, layer, cumulative in zip(columns, self._layers, odds, strict=True):
+            drawn = rng.random(n)
+            if layer.is_plain and _is_flat(cumulative):
+                np.multiply(drawn, cumulative.shape[1], out=values, casting="unsafe")
+                continue
             # one search over all states at once: the cumulative odds of state s lie in (s, s + 1]
-            found = np.searchsorted(cumulative.ravel(), states + rng.random(n), side="right")
+            found = np.searchsorted(cumulative.ravel(), states + drawn, side="right")
             value = np.minimum(found - states * cumulative.shape[1], cumulative.shape[1] - 1)
-            rows[:, i] = np.where(layer.active[states], value, -1)
-            states = layer.follow[states, rows[:, i]]
-        return rows
+            values[:] = np.where(layer.active[states], value, -1)
+            states = layer.follow[states, values]
+        return _rows_of(columns)
 
     @functools.cached_property
     def _flat_odds(self) -> list[NDArray[np.float64]]:
@@ -399,6 +411,20 @@ class DecisionSpace:
             counts = [sum(counts[s] for s in set_of.tolist() if s >= 0) for set_of in follow]
             layers.append(_Layer(active, follow, counts))
         return layers[::-1]
+
+
+def _is_flat(cumulative: NDArray[np.float64]) -> bool:
+    """Whether a decision of one state takes each value equally often."""
+    n = cumulative.shape[1]
+    return bool((cumulative[0] == np.arange(1.0, n + 1) / n).all())
+
+
+def _rows_of(columns: NDArray[np.int16]) -> Rows:
+    """Columns (n_decisions, n) as rows (n, n_decisions) in a row's order in memory."""
+    rows = np.empty(columns.shape[::-1], dtype=np.int16)
+    for start in range(0, len(rows), 1024):  # small enough for both sides to stay in the cache
+        rows[start : start + 1024] = columns[:, start : start + 1024].T
+    return rows
 
 
 def _when_text(decision: Decision) -> str:

@@ -184,7 +184,7 @@ def test_decisions_without_conditions_are_drawn_as_with_them() -> None:
     drawn = DecisionSpace([Decision(f"d{n}", tuple(range(n))) for n in range(1, 40)]).sample(3_000, rng)
     rng = np.random.default_rng(5)
     odds = [np.arange(1, n + 1) / n for n in range(1, 40)]
-    assert (drawn.T == [np.searchsorted(each, rng.random(3_000), side="right") for each in odds]).all()
+    assert ([np.searchsorted(each, rng.random(3_000), side="right") for each in odds] == drawn.T).all()
 
 
 def test_draws_of_nothing_and_without_decisions() -> None:

@@ -11,7 +11,7 @@ from archwright.spaces.nasnet import AmoebaNet, NasNet
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
-from archwright.spaces.spos import SposSpace
+from archwright.spaces.spos import SposChannels, SposSpace
 
 __all__ = [
     "AmoebaNet",
@@ -29,6 +29,7 @@ __all__ = [
     "ProxylessNasCifar",
     "Snas",
     "Space",
+    "SposChannels",
     "SposSpace",
     "arch_document",
     "open_architecture",

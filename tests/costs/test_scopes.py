@@ -64,7 +64,7 @@ def test_covering_rows_hold_every_term() -> None:
 
 
 def test_spread_rows_hold_all_of_separate_scopes() -> None:
-    """Three scopes of two decisions, 12 combinations each: 12 archs hold all; where only 11 are wanted, none of them."""
+    """Three scopes of two decisions, 12 combinations each: 12 archs hold all; where 11 are wanted, none do."""
     decisions = DecisionSpace([Decision(f"d{i}", tuple(range(3 + i % 2)), "number") for i in range(6)])
     scopes = [(0, 1), (2, 3), (4, 5)]
     for most, n_rows in ((64, 12), (11, 1)):

@@ -7,6 +7,7 @@ from archwright.spaces.language import LanguageSpace
 from archwright.spaces.lenet import LeNet
 from archwright.spaces.mnasnet import MnasNet
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
+from archwright.spaces.nasbench_macro import NasBenchMacro
 from archwright.spaces.nasnet import AmoebaNet, NasNet
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
@@ -24,6 +25,7 @@ __all__ = [
     "MnasNet",
     "NasBench201",
     "NasBench201Size",
+    "NasBenchMacro",
     "NasNet",
     "ProxylessNas",
     "ProxylessNasCifar",

@@ -48,6 +48,7 @@ def cost(
         "activation_peak_bytes": counted.activation_peak_bytes,
         "model_size_bytes": counted.model_size_bytes,
         "uncounted": counted.uncounted,
+        **({"bit_ops": counted.bit_ops} if counted.bit_ops else {}),
         **({} if n_steps is None else {"macs_per_token": counted.macs // n_steps}),
     }
 

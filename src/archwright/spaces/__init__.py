@@ -12,7 +12,7 @@ from archwright.spaces.nasnet import AmoebaNet, NasNet
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
-from archwright.spaces.spos import SposChannels, SposSpace
+from archwright.spaces.spos import SposBits, SposChannels, SposSpace
 
 __all__ = [
     "AmoebaNet",
@@ -31,6 +31,7 @@ __all__ = [
     "ProxylessNasCifar",
     "Snas",
     "Space",
+    "SposBits",
     "SposChannels",
     "SposSpace",
     "arch_document",

@@ -17,6 +17,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.costs.count import count
 from archwright.costs.table import CostTables
 from archwright.export.onnx import export_onnx, verify_onnx
+from archwright.nn.features import features_only
 from archwright.ranking import read_truth
 from archwright.spaces import NasBenchMacro, Space, open_architecture
 from archwright.testing import SpaceContract
@@ -107,6 +108,14 @@ def test_maps_at_32_pixels() -> None:
                 shapes[name] = tuple(x.shape[1:])
         table = {"stem": (32, 32), "layer0": (64, 16), "layer1": (64, 16), "layer2": (128, 8), "layer5": (256, 4)}
         assert {name: shapes[name] for name in table} == {name: (c, s, s) for name, (c, s) in table.items()}
+
+
+def test_feature_maps() -> None:
+    """One at each stride, for a detector; the last holds the 1x1 convolution to 1280."""
+    with torch.device("meta"):
+        network = NasBenchMacro().build(NasBenchMacro().parse("12121212"))
+    expected = [(1, 32), (2, 64), (4, 128), (8, 1280)]
+    assert features_only(network, (3, 32, 32)).strides_and_channels == expected
 
 
 @pytest.mark.parametrize(("side", "last"), [(4, 4), (7, 4), (8, 4), (16, 4), (25, 4), (32, 4), (64, 8)])

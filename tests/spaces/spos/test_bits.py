@@ -20,6 +20,7 @@ from archwright.costs.table import tables_of
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.source import network_source, verify_source
 from archwright.nn import Supernet, selection_of
+from archwright.nn.features import features_only
 from archwright.nn.ops.quantized import QuantizedConv2d
 from archwright.spaces import Space, SposBits, SposSpace
 from archwright.spaces.spos.bits import DEPTHS, layers_of
@@ -142,6 +143,15 @@ def test_maps_at_224_pixels() -> None:
     table = {"stem": (64, 112), "pool": (64, 56), "block1": (64, 56), "block3": (128, 28), "block5": (256, 14)}
     table |= {"block7": (512, 7)}
     assert {name: shapes[name] for name in table} == {name: (c, s, s) for name, (c, s) in table.items()}
+
+
+def test_feature_maps() -> None:
+    """One at each stride, for a detector."""
+    space = SposBits()
+    with torch.device("meta"):
+        network = space.build(space.parse("0" * 8))
+    expected = [(2, 64), (4, 64), (8, 128), (16, 256), (32, 512)]
+    assert features_only(network, space.input_shape).strides_and_channels == expected
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import nn
 
 from archwright.core.drawing import Strip
 from archwright.core.errors import ExportError, InvalidValueError
+from archwright.costs import cost, describe
 from archwright.costs.count import count
 from archwright.costs.counted import BitOps, ModelSize
 from archwright.costs.table import tables_of
@@ -83,7 +84,7 @@ def test_mixed_bits_from_tables() -> None:
     space = SposBits(input_shape=(3, 64, 64), n_classes=10, widths=(8, 8, 16, 16))
     rows = space.decisions.sample(6, np.random.default_rng(0))
     assert tables_of(space, ("bit_ops",)).is_additive
-    bit_ops, sizes = (cost.cost_rows(space, rows).tolist() for cost in (BitOps(), ModelSize()))
+    bit_ops, sizes = (each.cost_rows(space, rows).tolist() for each in (BitOps(), ModelSize()))
     for arch, ops, size in zip(space.decisions.archs(rows), bit_ops, sizes, strict=True):
         with torch.device("meta"):
             network = space.build(arch)
@@ -222,6 +223,16 @@ def test_bit_ops_of_other_spaces_are_refused() -> None:
         BitOps().cost_rows(space, rows)
     with pytest.raises(InvalidValueError, match="the Linear has none"):
         BitOps().cost_module(nn.Linear(2, 3), (2,))
+
+
+def test_described_by_bit_operations() -> None:
+    """Every network has the same multiply-accumulates; the fewest bits are the smallest."""
+    document = describe(SMALL)
+    assert [document[key]["arch"] for key in ("smallest", "largest")] == ["0" * 8, "5" * 8]
+    assert document["largest"]["bit_ops"] == 8 * document["smallest"]["bit_ops"]
+    assert document["largest"]["macs"] == document["smallest"]["macs"]
+    found = cost(SMALL, SMALL.parse("5" * 8))
+    assert found["bit_ops"] == document["largest"]["bit_ops"]
 
 
 def test_drawing_names_the_bits() -> None:

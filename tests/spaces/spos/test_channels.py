@@ -110,6 +110,8 @@ def test_costs_of_the_released_network_from_tables() -> None:
         ([0.5, -1.0], r"scales\[1\] is -1.0; give a number above 0.5"),
         ([1.0, 1.0], r"scales\[1\] is 1.0"),
         ([float("inf")], r"scales\[0\] is inf"),
+        ([float("nan")], r"scales\[0\] is nan"),
+        ([1e9], r"scales\[0\] is 1000000000.0; give a number above 0, at most 16"),
         ([True], r"scales\[0\] is True"),
         ([0.01], r"scales\[0\] is 0.01, which leaves none of the 16 channels"),
     ],

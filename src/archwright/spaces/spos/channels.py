@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,8 @@ SCALES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 _DIGITS = "0123456789"
 MAX_SCALES = len(_DIGITS)
 """One digit of a code each."""
+
+LARGEST = 16.0
 
 
 @listed(
@@ -42,7 +43,7 @@ class SposChannels(SposSpace):
         form: "imagenet" or "small"; by default "small" below 64 pixels.
         affine: Whether batch norms scale and shift; the paper's supernet does without.
         dropout: Probability before the classifier.
-        scales: 1 to 10 rising factors; those of the released code by default.
+        scales: 1 to 10 rising factors, at most 16; those of the released code by default.
     """
 
     def __init__(
@@ -119,8 +120,8 @@ def check_scales(scales: Any, narrowest: int) -> tuple[float, ...]:
         raise InvalidValueError(f"scales is {scales!r}; give a list of 1 to {MAX_SCALES} rising factors")
     before = 0.0
     for i, scale in enumerate(scales):
-        if isinstance(scale, bool) or not isinstance(scale, int | float) or not before < scale < math.inf:
-            raise InvalidValueError(f"scales[{i}] is {scale!r}; give a number above {before:g}")
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not before < scale <= LARGEST:
+            raise InvalidValueError(f"scales[{i}] is {scale!r}; give a number above {before:g}, at most {LARGEST:g}")
         if int(narrowest * scale) < 1:
             raise InvalidValueError(
                 f"scales[{i}] is {scale!r}, which leaves none of the {narrowest} channels of the narrowest block; "

@@ -236,7 +236,7 @@ def test_the_published_table(shared_data: Callable[[str], Path]) -> None:
         (
             "arch,mean\n1,2\n",
             None,
-            "none of the columns test200_c10, accuracy, test, top1_accuracy, perplexity; name one",
+            "none of the columns test200_c10, mean_acc, accuracy, test, top1_accuracy, perplexity; name one",
         ),
         ("arch,mean\n1,2\n", "men", "has no column 'men'; name one with --column: arch, mean"),
         ("arch,test\n1,good\n", None, "line 2: test is 'good'; give a finite number"),

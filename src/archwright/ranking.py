@@ -35,7 +35,7 @@ STORE = "rank.sqlite"
 """Where a run's folder keeps the networks that were trained as truth."""
 
 TRAIN = "train"
-COLUMNS = ("test200_c10", "accuracy", "test", "top1_accuracy", "perplexity")
+COLUMNS = ("test200_c10", "mean_acc", "accuracy", "test", "top1_accuracy", "perplexity")
 """Columns of a table that are taken for the truth, in this order, where none is named."""
 
 N_NAMED = 3

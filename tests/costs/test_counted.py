@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from archwright.costs import ActivationPeak, Cost, Flops, Macs, MemoryAccess, ModelSize, Params
-from archwright.spaces import Space
+from torch import nn
+
+from archwright.costs import ActivationPeak, BitOps, Cost, Flops, Macs, MemoryAccess, ModelSize, Params
+from archwright.nn.ops.quantized import InputQuantizer, QuantizedConv2d, WeightQuantizer
+from archwright.spaces import Space, SposBits
 from archwright.testing import CostContract, StrideSpace
 
 
@@ -45,3 +48,27 @@ class TestActivationPeak(CostContract):
 class TestModelSize(CostContract):
     def make(self) -> Cost:
         return ModelSize()
+
+
+class TestModelSizeInBits(CostContract):
+    """Where the bytes of weights are a decision."""
+
+    def make(self) -> Cost:
+        return ModelSize()
+
+    def make_space(self) -> Space:
+        return SposBits(input_shape=(3, 8, 8), n_classes=3, widths=(4, 4, 6, 6))
+
+
+class TestBitOps(CostContract):
+    """Of networks with bits; others are refused."""
+
+    def make(self) -> Cost:
+        return BitOps()
+
+    def make_space(self) -> Space:
+        return SposBits(input_shape=(3, 8, 8), n_classes=3, widths=(4, 4, 6, 6))
+
+    def network(self) -> nn.Module:
+        conv = QuantizedConv2d(4, 5, 3, quantize_input=InputQuantizer(4), quantize_weight=WeightQuantizer(2))
+        return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), conv)

@@ -63,6 +63,27 @@ def test_covering_rows_hold_every_term() -> None:
     assert tables.look_up(DECISIONS.enumerate_rows())[1] is None
 
 
+def test_spread_rows_hold_all_of_separate_scopes() -> None:
+    """Three scopes of two decisions, 12 combinations each: 12 archs hold all; where 11 are wanted, none do."""
+    decisions = DecisionSpace([Decision(f"d{i}", tuple(range(3 + i % 2)), "number") for i in range(6)])
+    scopes = [(0, 1), (2, 3), (4, 5)]
+    for most, n_rows in ((64, 12), (11, 1)):
+        tables = ScopeTables(decisions, scopes, 1)
+        rows = tables.spread_rows(most)
+        assert len(rows) == n_rows
+        for row in rows:
+            tables.put(row, {scope: np.ones(1) for scope in tables.scopes})
+        missing = tables.look_up(decisions.enumerate_rows())[1]
+        assert (missing is None) == (most == 64)
+
+
+def test_spread_rows_of_conditional_decisions_are_archs() -> None:
+    """Each a different one."""
+    rows = ScopeTables(DECISIONS, SCOPES, 1).spread_rows(64)
+    assert DECISIONS.contains(rows).all()
+    assert len({row.tobytes() for row in rows}) > 1
+
+
 def test_expectation_is_the_weighted_mean() -> None:
     """Of the enumeration: an arch's probability is the product over its active decisions."""
     tables, rows, sums = filled(DECISIONS, SCOPES)

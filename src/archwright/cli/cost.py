@@ -13,6 +13,7 @@ FIGURES = (
     "macs",
     "macs_per_token",
     "flops",
+    "bit_ops",
     "memory_access_bytes",
     "activation_peak_bytes",
     "model_size_bytes",

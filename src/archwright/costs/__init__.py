@@ -2,7 +2,7 @@
 
 from archwright.costs.base import Cost
 from archwright.costs.count import FREE_BY_CONVENTION, Count, count
-from archwright.costs.counted import ActivationPeak, Flops, Macs, MemoryAccess, ModelSize, Params
+from archwright.costs.counted import ActivationPeak, BitOps, Flops, Macs, MemoryAccess, ModelSize, Params
 from archwright.costs.describe import cost, describe
 from archwright.costs.latency import Latency, OnnxLatency, TorchLatency, measure_latency
 from archwright.costs.limits import Watch, open_costs
@@ -13,6 +13,7 @@ from archwright.costs.profiling import ProfileConfig, profile
 __all__ = [
     "FREE_BY_CONVENTION",
     "ActivationPeak",
+    "BitOps",
     "Cost",
     "Count",
     "Flops",

@@ -26,6 +26,7 @@ from archwright.nn.choice.modules import active_modules
 from archwright.nn.inputs import example_inputs
 from archwright.nn.meta import described, shape_only
 from archwright.nn.modes import eval_mode
+from archwright.nn.sizes import current
 
 FREE_BY_CONVENTION = (
     "batch and layer norms",
@@ -42,6 +43,7 @@ class Leaf:
 
     Attributes:
         macs: Multiply–accumulates.
+        bit_ops: Those of a layer with bit widths, times the bits of its weights and of its inputs.
         params: Learnable parameters.
         model_size_bytes: Parameters and buffers.
         memory_access_bytes: What its own operations move (see `costs.memory`).
@@ -49,6 +51,7 @@ class Leaf:
     """
 
     macs: int = 0
+    bit_ops: int = 0
     params: int = 0
     model_size_bytes: int = 0
     memory_access_bytes: int = 0
@@ -76,13 +79,21 @@ class Count:
         return sum(leaf.macs for leaf in self.leaves.values())
 
     @property
+    def bit_ops(self) -> int:
+        """Multiply–accumulates times bits of weights times bits of inputs, of the layers that state such bits.
+
+        A layer states them by its attribute `operand_bits`, as `nn.ops.quantized.QuantizedConv2d` does.
+        """
+        return sum(leaf.bit_ops for leaf in self.leaves.values())
+
+    @property
     def params(self) -> int:
         """Learnable parameters; one that is used twice counts once."""
         return sum(leaf.params for leaf in self.leaves.values())
 
     @property
     def model_size_bytes(self) -> int:
-        """Parameters and buffers that are saved with the weights, each at the width of its type."""
+        """Parameters and buffers that are saved with the weights, each at the width of its type or its layer's bits."""
         return sum(leaf.model_size_bytes for leaf in self.leaves.values())
 
     @property
@@ -122,6 +133,7 @@ def count(
     if account is not None:
         account.finish(outputs)
         _add_memory(result, account)
+    _count_bit_ops(module, result)
     result.uncounted = [f"{name} ({times} times)" for name, times in sorted(counting.unknown.items())]
     return result
 
@@ -255,7 +267,22 @@ def _count_state(running: Running, result: Count) -> None:
                 seen.add(id(own[name]))
                 leaf = result.leaves[path]
                 leaf.params += tensor.numel() if name in part._parameters else 0
-                leaf.model_size_bytes += tensor.numel() * tensor.element_size()
+                bits = _bits_of(part)[0] if name == "weight" and hasattr(part, "operand_bits") else None
+                leaf.model_size_bytes += (
+                    tensor.numel() * tensor.element_size() if bits is None else -(-tensor.numel() * bits // 8)
+                )
+
+
+def _count_bit_ops(module: nn.Module, result: Count) -> None:
+    for path, part in active_modules(module):
+        if hasattr(part, "operand_bits") and path in result.leaves:
+            result.leaves[path].bit_ops += result.leaves[path].macs * math.prod(_bits_of(part))
+
+
+def _bits_of(part: nn.Module) -> tuple[int, int]:
+    """Bits of a layer's weights and of its inputs."""
+    weight, inputs = map(current, part.operand_bits)  # type: ignore[arg-type]
+    return int(weight), int(inputs)
 
 
 def _active_tensors(running: Running) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

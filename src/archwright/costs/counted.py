@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
+from archwright.core.errors import InvalidValueError
 from archwright.costs.base import Cost
 from archwright.costs.count import count
 from archwright.costs.scopes import Probabilities
@@ -64,6 +65,38 @@ class Flops(_Counted):
 
 
 @listed(
+    "cost",
+    "bit-ops",
+    summary="multiply-accumulates times the bits of weights and of inputs, of layers with bit widths, batch 1",
+    source="Guo et al., ECCV 2020, arXiv:1904.00420",
+)
+class BitOps(_Counted):
+    """Multiply–accumulates times bits of weights times bits of inputs; layers in full precision are left out.
+
+    Networks without a layer that has bit widths are refused, as nothing of them would be counted.
+    """
+
+    name = "bit_ops"
+    column = "bit_ops"
+    group = ("bit_ops",)
+
+    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+        found = super().cost_module(module, input_shape)
+        if not found:
+            raise InvalidValueError(_NO_BITS.format(f"the {type(module).__name__}"))
+        return found
+
+    def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
+        found = super().cost_rows(space, rows)
+        if not found.all():
+            raise InvalidValueError(_NO_BITS.format(f"a network of space {space.name!r}"))
+        return found
+
+
+_NO_BITS = "bit_ops counts layers with bit widths, and {} has none; use macs"
+
+
+@listed(
     "cost", "memory-access-bytes", summary="inputs, outputs and weights of every leaf, four bytes a number, batch 1"
 )
 class MemoryAccess(_Counted):
@@ -76,9 +109,9 @@ class MemoryAccess(_Counted):
     group = (MEMORY_ACCESS,)
 
 
-@listed("cost", "model-size-bytes", summary="parameters and buffers at the width of their types")
+@listed("cost", "model-size-bytes", summary="parameters and buffers at the width of their types, or their bits")
 class ModelSize(_Counted):
-    """Parameters and saved buffers, each at the width of its type."""
+    """Parameters and saved buffers, each at the width of its type, or at its layer's bits where that has some."""
 
     name = "model_size_bytes"
     unit = "bytes"

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from archwright.core.arch import Value
-from archwright.core.decisions import Rows
 from archwright.costs.count import count
 from archwright.costs.limits import lowest_row
 from archwright.costs.table import COLUMNS, tables_of
@@ -48,6 +48,7 @@ def cost(
         "activation_peak_bytes": counted.activation_peak_bytes,
         "model_size_bytes": counted.model_size_bytes,
         "uncounted": counted.uncounted,
+        **({"bit_ops": counted.bit_ops} if counted.bit_ops else {}),
         **({} if n_steps is None else {"macs_per_token": counted.macs // n_steps}),
     }
 
@@ -57,16 +58,24 @@ N_STARTS = 4
 
 
 def describe(space: Space) -> dict[str, Any]:
-    """A space's exact size, its decisions, and its smallest and largest network by multiply–accumulates."""
-    decisions = space.decisions
-    tables, macs = tables_of(space), COLUMNS.index("macs")
+    """A space's exact size, its decisions, and its smallest and largest network.
+
+    By multiply–accumulates, and where layers have bit widths by bit operations.
+    """
+    decisions, columns = space.decisions, _columns(space)
+    tables, judged = tables_of(space, columns), len(columns) - 1
     shape = "x".join(map(str, space.input_shape))
 
     def extreme(sign: int) -> dict[str, Any]:
-        row = lowest_row(
-            decisions, lambda rows: sign * tables.cost_rows(rows)[:, macs], np.random.default_rng(0), n_starts=N_STARTS
-        )
-        return _costed(space, row)
+        def signed(rows: Rows) -> NDArray[np.float64]:
+            return sign * tables.cost_rows(rows)[:, judged]
+
+        row = lowest_row(decisions, signed, np.random.default_rng(0), n_starts=N_STARTS)
+        costs = tables.cost_rows(row[None])[0]
+        return {
+            "arch": space.code(decisions.arch(row)),
+            **{name: int(value) for name, value in zip(columns, costs, strict=True)},
+        }
 
     return {
         "space": space.name,
@@ -108,9 +117,9 @@ def _decision(document: dict[str, Any]) -> dict[str, Any]:
     return {key: document[key] for key in ("name", "values", "when")}
 
 
-def _costed(space: Space, row: Rows) -> dict[str, Any]:
-    costs = tables_of(space).cost_rows(row[None])[0]
-    return {
-        "arch": space.code(space.decisions.arch(row)),
-        **{name: int(v) for name, v in zip(COLUMNS, costs, strict=True)},
-    }
+def _columns(space: Space) -> tuple[str, ...]:
+    """Figures of the smallest and the largest network; the last one says which they are."""
+    with torch.device("meta"):
+        network = space.build(space.decisions.archs(space.decisions.sample(1, np.random.default_rng(0)))[0])
+    has_bits = any(hasattr(part, "operand_bits") for part in network.modules())
+    return (*COLUMNS, "bit_ops") if has_bits else COLUMNS

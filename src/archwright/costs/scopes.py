@@ -101,6 +101,20 @@ class ScopeTables:
             found.append(self.decisions.canonical(full))
         return np.concatenate(found)
 
+    def spread_rows(self, most: int) -> Rows:
+        """At most that many archs which together hold many terms: the k-th has the k-th combination of many a scope.
+
+        All terms where scopes share no decision and have no more combinations each; fewer elsewhere, or none.
+        """
+        full = np.zeros((most, len(self.decisions)), dtype=np.int16)
+        free, n_rows = set(range(len(self.decisions))), 1
+        for closed in sorted({closed_scope(self.decisions, scope) for scope in self._tables}, key=len, reverse=True):
+            if closed and free.issuperset(closed) and n_combinations(self.decisions, closed) <= most:
+                part = _combinations(self.decisions, closed)
+                full[:, list(closed)] = np.maximum(part[np.arange(most) % len(part)], 0)
+                free, n_rows = free - set(closed), max(n_rows, len(part))
+        return self.decisions.canonical(full[:n_rows])
+
     def expected(self, probabilities: Probabilities, column: int = 0) -> Tensor:
         """The mean of a sum when every decision is drawn on its own.
 

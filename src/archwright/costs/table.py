@@ -31,6 +31,8 @@ COLUMNS = ("params", "macs")
 MEMORY_ACCESS, ACTIVATION_PEAK = "memory_access_bytes", "activation_peak_bytes"
 N_CHECKED = 4
 MAX_CELLS = 1_000_000
+N_SPREAD = 64
+"""Rows from which on most terms will be needed, and archs that are counted then."""
 
 
 class RowCounts:
@@ -98,6 +100,7 @@ class CostTables:
         self._sizes = {path: _sizes_read(module) for path, module in sized}
         self._scopes = {path: self._scope(names) for path, names in _scopes(self._network).items()}
         self._terms = self._empty_terms()
+        self._is_spread = False
         self.is_additive = True  # what `_check` looks up, and may refute, on its way
         self.is_additive = self._check() and self.is_additive
 
@@ -107,7 +110,11 @@ class CostTables:
             total, missing = self._terms.look_up(rows)
             if missing is None:
                 return total
-            self._measure(rows[missing])
+            if len(rows) >= N_SPREAD and not self._is_spread:
+                self._is_spread = True
+                self._measure_all(self._terms.spread_rows(N_SPREAD))
+            else:
+                self._measure(rows[missing])
         return self._counts.cost_rows(rows)
 
     def expected(self, probabilities: Probabilities, column: str) -> Tensor:
@@ -123,6 +130,12 @@ class CostTables:
                 f"{column} of space {self.space.name!r} is no sum of terms of few decisions; it has no expected value"
             )
         return self._terms.expected(probabilities, self.columns.index(column))
+
+    def _measure_all(self, rows: Rows) -> None:
+        """Those of some rows that hold terms not yet known."""
+        for row in rows:
+            if self.is_additive and self._terms.look_up(row[None])[1] is not None:
+                self._measure(row)
 
     def _measure(self, row: NDArray[Any]) -> None:
         """Fill the term of every scope that this row reads; one that was known and now differs ends the tables."""

@@ -36,3 +36,23 @@ def relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32
         return float("inf")
     with np.errstate(invalid="ignore"):  # infinite logits have no difference: not a number, which no limit accepts
         return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+
+
+def rounds_values(network: nn.Module) -> bool:
+    """Whether a module of the network says by an attribute `rounds` that it rounds what it is given.
+
+    Where two programs compute a value that lies between two steps, the last bit decides to which it goes: their logits
+    then differ by what one activation's step makes of them, though neither is wrong.
+    """
+    return any(bool(getattr(part, "rounds", False)) for part in network.modules())
+
+
+def spread_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Root mean square of the differences, relative to that of the expected numbers about their mean.
+
+    About 0 for equal logits, 1 for constant and 1.4 for unrelated ones; infinite where the shapes differ.
+    """
+    if found.shape != expected.shape:
+        return float("inf")
+    with np.errstate(invalid="ignore"):
+        return float(np.sqrt(np.square(found - expected).mean()) / max(float(expected.std()), 1e-6))

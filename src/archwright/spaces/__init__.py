@@ -9,11 +9,12 @@ from archwright.spaces.lenet import LeNet
 from archwright.spaces.mnasnet import MnasNet
 from archwright.spaces.nas_rl import NasRl, NasRlRnn
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
+from archwright.spaces.nasbench_macro import NasBenchMacro
 from archwright.spaces.nasnet import AmoebaNet, NasNet
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
-from archwright.spaces.spos import SposSpace
+from archwright.spaces.spos import SposBits, SposChannels, SposSpace
 
 __all__ = [
     "AmoebaNet",
@@ -29,6 +30,7 @@ __all__ = [
     "MnasNet",
     "NasBench201",
     "NasBench201Size",
+    "NasBenchMacro",
     "NasNet",
     "NasRl",
     "NasRlRnn",
@@ -36,6 +38,8 @@ __all__ = [
     "ProxylessNasCifar",
     "Snas",
     "Space",
+    "SposBits",
+    "SposChannels",
     "SposSpace",
     "arch_document",
     "open_architecture",

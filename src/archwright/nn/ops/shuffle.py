@@ -7,13 +7,15 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from archwright.nn.elastic import BatchNorm2d, Conv2d
 from archwright.nn.layout import split_even_odd
+from archwright.nn.sizes import Lazy, Size
 from archwright.nn.source import source_template
 
 
 def conv_bn(
-    n_in: int,
-    n_out: int,
+    n_in: Size,
+    n_out: Size,
     kernel: int = 1,
     *,
     stride: int = 1,
@@ -24,12 +26,11 @@ def conv_bn(
 ) -> nn.Sequential:
     """Convolution without bias, batch norm, and ReLU unless `relu` is False, with the released code's initial weights.
 
-    Weights are N(0, std), by default with std one over the input channels of a filter; batch norms begin with scale 1
-    and shift 0.0001.
+    Weights are N(0, std), by default with std one over the input channels of a filter, the most there may be; batch
+    norms begin with scale 1 and shift 0.0001.
     """
-    conv = _Undrawn(n_in, n_out, kernel, stride, kernel // 2, groups=n_in if depthwise else 1, bias=False)
-    conv.__class__ = nn.Conv2d  # type: ignore[assignment]  # once made, a convolution like any other
-    norm = nn.BatchNorm2d(n_out, affine=affine)
+    conv = _undrawn(n_in, n_out, kernel, stride, n_in if depthwise else 1)
+    norm = BatchNorm2d(n_out, affine=affine)
     # nothing to fill in on the meta device, where the first normal draw takes torch a second
     if not conv.weight.is_meta:
         with torch.no_grad():
@@ -37,6 +38,14 @@ def conv_bn(
             if affine:
                 norm.bias.fill_(0.0001)
     return nn.Sequential(conv, norm, nn.ReLU(inplace=True)) if relu else nn.Sequential(conv, norm)
+
+
+def _undrawn(n_in: Size, n_out: Size, kernel: int, stride: int, groups: Size) -> nn.Conv2d:
+    if isinstance(n_in, Lazy) or isinstance(n_out, Lazy) or isinstance(groups, Lazy):
+        return Conv2d(n_in, n_out, kernel, stride=stride, groups=groups, bias=False)
+    conv = _Undrawn(n_in, n_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    conv.__class__ = nn.Conv2d  # type: ignore[assignment]  # once made, a convolution like any other
+    return conv
 
 
 class _Undrawn(nn.Conv2d):
@@ -78,18 +87,27 @@ class ShuffleBlock(nn.Module):
         kernel: Side of the depth-wise kernel.
         separable_convs: 1 is the plain shuffle block (point-wise, depth-wise, point-wise); 3 is the
             "xception" block of three depth-wise/point-wise pairs.
+        middle: Channels between the layers of the computing half; half of `n_out` by default.
         affine: Whether batch norms scale and shift.
     """
 
     def __init__(
-        self, n_in: int, n_out: int, *, stride: int, kernel: int, separable_convs: int = 1, affine: bool = True
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        stride: int,
+        kernel: int,
+        separable_convs: int = 1,
+        middle: Size | None = None,
+        affine: bool = True,
     ) -> None:
         super().__init__()
         self.keeps_shape = stride == 1 and n_in == n_out
         n_main = n_in // 2 if self.keeps_shape else n_in
         # the shortcut keeps its width, but must leave channels to compute where the block does not widen
         n_shortcut = n_in // 2 if self.keeps_shape else n_in if n_in < n_out else n_out // 2
-        middle, last = n_out // 2, n_out - n_shortcut
+        middle, last = n_out // 2 if middle is None else middle, n_out - n_shortcut
         if separable_convs == 1:
             self.main = nn.Sequential(
                 conv_bn(n_main, middle, affine=affine),

@@ -20,6 +20,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.shuffle import ShuffleBlock, conv_bn
+from archwright.nn.sizes import Size
 from archwright.spaces.base import Space, check_image, truth_value
 from archwright.spaces.mobile import MIN_SIDE, strides_of
 
@@ -125,7 +126,7 @@ class SposSpace(Space):
         width, i = form.stem, 0
         for (channels, n_blocks), first_stride in zip(form.stages, strides[1:], strict=True):
             for b in range(n_blocks):
-                block = partial(ShuffleBlock, width, channels, stride=first_stride if b == 0 else 1, affine=self.affine)
+                block = partial(self._block, choose, i, width, channels, first_stride if b == 0 else 1)
                 stages[f"block{i}"] = choose.op(
                     f"block{i}", {key: partial(block, **kind) for key, kind in CANDIDATES.items()}
                 )
@@ -137,3 +138,12 @@ class SposSpace(Space):
         if not classifier.weight.is_meta:
             nn.init.normal_(classifier.weight, 0.0, 0.01)
         return nn.Sequential(stages)
+
+    def _block(self, choose: Chooser, i: int, n_in: int, n_out: int, stride: int, **kind: int) -> nn.Module:
+        return ShuffleBlock(
+            n_in, n_out, stride=stride, middle=self.middle(choose, i, n_out), affine=self.affine, **kind
+        )
+
+    def middle(self, choose: Chooser, i: int, n_out: int) -> Size:
+        """The channels inside block i, which has `n_out` behind it."""
+        return n_out // 2

@@ -1,0 +1,7 @@
+"""The spaces of Single Path One-Shot: blocks, blocks with their channels, and bits of a ResNet."""
+
+from archwright.spaces.spos.bits import SposBits
+from archwright.spaces.spos.blocks import SposSpace
+from archwright.spaces.spos.channels import SposChannels
+
+__all__ = ["SposBits", "SposChannels", "SposSpace"]

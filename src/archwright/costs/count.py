@@ -133,7 +133,7 @@ def count(
     if account is not None:
         account.finish(outputs)
         _add_memory(result, account)
-    _count_bit_ops(module, result)
+    _count_bit_ops(running, result)
     result.uncounted = [f"{name} ({times} times)" for name, times in sorted(counting.unknown.items())]
     return result
 
@@ -273,8 +273,8 @@ def _count_state(running: Running, result: Count) -> None:
                 )
 
 
-def _count_bit_ops(module: nn.Module, result: Count) -> None:
-    for path, part in active_modules(module):
+def _count_bit_ops(running: Running, result: Count) -> None:
+    for path, part in running:
         if hasattr(part, "operand_bits") and path in result.leaves:
             result.leaves[path].bit_ops += result.leaves[path].macs * math.prod(_bits_of(part))
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import RunFolderError
+from archwright.core.errors import RunError, RunFolderError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.costs import Latency, Macs, SpaceTable, TorchLatency, count
@@ -177,6 +177,13 @@ def test_draws_are_distinct_and_keep_the_limits() -> None:
     (limit,) = done.result.record["constraints"]
     value = count(done.result.network, SPACE.input_shape).macs
     assert limit == {"cost": "macs", "limit": macs[4], "predicted": value, "value": value, "satisfied": True}
+
+
+def test_a_network_without_use_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An infinite perplexity on the test part ends the run with advice: a result holds figures."""
+    monkeypatch.setattr("archwright.finish.evaluate", lambda *_args, **_kwargs: {"loss": float("inf")})
+    with pytest.raises(RunError, match="loss of the winner on the test part is inf: .* lower learning_rate"):
+        _finished(task=LossTask(), n_draws=0)
 
 
 def test_metrics_that_fall_are_honoured() -> None:

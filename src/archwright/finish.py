@@ -7,6 +7,7 @@ every network meets the test part once, after all choices are made; then the win
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import UsageError
+from archwright.core.errors import RunError, UsageError
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.count import count
 from archwright.costs.describe import layer_rows
@@ -224,13 +225,23 @@ def _retrain(
 
 
 def _test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: torch.device) -> dict[str, float]:
-    """Test metric of each network; the test part is read here and nowhere else."""
+    """Test metric of each network; the test part is read here and nowhere else.
+
+    Raises:
+        RunError: If it is no finite number.
+    """
     with run.phase("test", total=len({id(network) for network in networks.values()})) as phase:
         if not phase.is_done:
             scores: dict[int, float] = {}
-            for network in networks.values():
+            for role, network in networks.items():
                 if id(network) not in scores:
-                    scores[id(network)] = evaluate(network, task, "test", device=device)[task.metric]
+                    score = evaluate(network, task, "test", device=device)[task.metric]
+                    if not math.isfinite(score):
+                        raise RunError(
+                            f"{task.metric} of the {role} on the test part is {score}: its training left it without "
+                            "use; lower learning_rate, add steps or set clip_norm"
+                        )
+                    scores[id(network)] = score
                     phase.advance(len(scores))
             phase.finish(state={role: scores[id(network)] for role, network in networks.items()})
         tested: Any = phase.result

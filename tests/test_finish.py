@@ -182,7 +182,7 @@ def test_draws_are_distinct_and_keep_the_limits() -> None:
 def test_a_network_without_use_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """An infinite perplexity on the test part ends the run with advice: a result holds figures."""
     monkeypatch.setattr("archwright.finish.evaluate", lambda *_args, **_kwargs: {"loss": float("inf")})
-    with pytest.raises(RunError, match="loss of the winner on the test part is inf: .* lower learning_rate"):
+    with pytest.raises(RunError, match=r"loss of the winner on the test part is inf: .* lower learning_rate"):
         _finished(task=LossTask(), n_draws=0)
 
 

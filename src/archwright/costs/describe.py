@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from archwright.core.arch import Value
+from archwright.core.decisions import Rows
 from archwright.costs.count import count
 from archwright.costs.limits import lowest_row
 from archwright.costs.table import COLUMNS, tables_of

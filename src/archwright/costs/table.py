@@ -32,7 +32,10 @@ MEMORY_ACCESS, ACTIVATION_PEAK = "memory_access_bytes", "activation_peak_bytes"
 N_CHECKED = 4
 MAX_CELLS = 1_000_000
 N_SPREAD = 64
-"""Rows from which on most terms will be needed, and archs that are counted then."""
+"""Archs that are counted at once, at most, where most terms will be needed."""
+
+MANY_ROWS = 16
+"""Rows from which on that is so."""
 
 
 class RowCounts:
@@ -110,7 +113,7 @@ class CostTables:
             total, missing = self._terms.look_up(rows)
             if missing is None:
                 return total
-            if len(rows) >= N_SPREAD and not self._is_spread:
+            if len(rows) >= MANY_ROWS and not self._is_spread:
                 self._is_spread = True
                 self._measure_all(self._terms.spread_rows(N_SPREAD))
             else:

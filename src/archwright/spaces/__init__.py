@@ -8,7 +8,7 @@ from archwright.spaces.lenet import LeNet
 from archwright.spaces.mnasnet import MnasNet
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
 from archwright.spaces.nasnet import AmoebaNet, NasNet
-from archwright.spaces.ofa import OfaMobileNetV3, OfaProxyless
+from archwright.spaces.ofa import OfaMobileNetV3, OfaProxyless, OfaResNet50
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
@@ -28,6 +28,7 @@ __all__ = [
     "NasNet",
     "OfaMobileNetV3",
     "OfaProxyless",
+    "OfaResNet50",
     "ProxylessNas",
     "ProxylessNasCifar",
     "Snas",

@@ -315,7 +315,7 @@ def test_what_is_no_genotype_is_refused(text: str, message: str) -> None:
         ({"widths": (16, 16, -24, 40, 80, 112, 160, 960, 1280)}, r"widths\[2\] is -24"),
         ({"width_mult": -1.0}, "width_mult is -1.0"),
         ({"width_mult": float("nan")}, "width_mult is nan"),
-        ({"kernels": (3, 4)}, r"kernels\[1\] is 4; give odd whole numbers"),
+        ({"kernels": (3, 4)}, r"kernels\[1\] is 4; give odd whole numbers from 1 up"),
         ({"expands": ()}, "at least one"),
         ({"depths": (2, 2)}, "name each number once"),
         ({"depths": (0, 2)}, r"depths\[0\] is 0"),

@@ -83,13 +83,10 @@ class OfaChain(Space):
         given = self.base_widths if widths is None else widths
         self.widths = check_counts("widths", given, len(self.base_widths), "channels")
         self.width_mult = check_factor("width_mult", width_mult)
-        self.kernels = check_numbers("kernels", kernels, lambda k: k % 2 == 1, "odd whole numbers")
+        self.kernels = check_numbers("kernels", kernels, odd=True)
         self.expands = check_numbers("expands", expands)
         self.depths = check_numbers("depths", depths)
-        at_least = f"whole numbers from {MIN_SIDE} up"
-        self.resolutions = (
-            check_numbers("resolutions", resolutions, lambda r: r >= MIN_SIDE, at_least) if resolutions else ()
-        )
+        self.resolutions = check_numbers("resolutions", resolutions, least=MIN_SIDE) if resolutions else ()
         self.kernel_matrices = truth_value("kernel_matrices", kernel_matrices)
         self.dropout = check_dropout(dropout)
 

@@ -18,6 +18,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.costs import Macs, Params
 from archwright.costs.count import count
 from archwright.nn import selection_of
+from archwright.nn.ops.sorting import sort_channels
 from archwright.spaces import OfaMobileNetV3, OfaProxyless, Space, open_architecture
 from archwright.spaces.ofa import RESOLUTIONS, OfaChain
 from archwright.spaces.opening import published_architectures
@@ -184,6 +185,22 @@ def test_without_matrices_a_small_kernel_is_the_centre() -> None:
     taken = space.extract(supernet, uniform(space, 3, 4, 1))
     whole = supernet.get_parameter("stage1.0.main.depthwise.0.weight")
     assert torch.equal(taken.get_parameter("stage1.0.main.depthwise.0.weight"), whole[..., 1:4, 1:4])
+
+
+def test_sorted_channels_leave_the_largest_network_as_it_was() -> None:
+    """Acceptance fact: the same logits, and importances fall in every block."""
+    space = OfaMobileNetV3(**TINY)
+    torch.manual_seed(0)
+    supernet, x = space.supernet().eval(), torch.randn(4, 1, 8, 8)
+    selection_of(supernet).activate(uniform(space, 5, 4, 2))
+    with torch.no_grad():
+        before = supernet(x)
+        sort_channels(supernet)
+        assert (supernet(x) - before).abs().max() < 1e-5
+    for name, part in supernet.named_modules():
+        if name.endswith("project.0") and not name.startswith("block0"):
+            weight = part.get_parameter("weight").detach()
+            assert (weight.abs().sum((0, 2, 3)).diff() <= 1e-6).all()
 
 
 # ── published networks ────────────────────────────────────────────────────────────────────────────

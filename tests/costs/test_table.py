@@ -57,6 +57,16 @@ def test_tables_equal_building_and_counting(space: Space) -> None:
     assert (tables.cost_rows(rows) == built_and_counted(space, rows)).all()
 
 
+def test_large_populations_are_looked_up_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same result; no rows at all are no block."""
+    space = StagesSpace()
+    rows = space.decisions.sample(50, np.random.default_rng(7))
+    expected = CostTables(space).cost_rows(rows)
+    monkeypatch.setattr("archwright.costs.table.BLOCK", 7)
+    assert (CostTables(space).cost_rows(rows) == expected).all()
+    assert CostTables(space).cost_rows(rows[:0]).shape == (0, 2)
+
+
 @pytest.mark.parametrize("column", ["memory_access_bytes", "model_size_bytes"])
 @pytest.mark.parametrize("space", [*ADDITIVE, MBConvSpace(), LooseEndsSpace()], ids=lambda space: type(space).__name__)
 def test_memory_is_additive_too(space: Space, column: str) -> None:

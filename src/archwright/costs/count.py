@@ -244,7 +244,7 @@ _FREE_NAMES = frozenset(
     bernoulli_ _local_scalar_dense _assert_async im2col col2im unfold
     hardswish _prelu_kernel rrelu_with_noise log_sigmoid_forward adaptive_max_pool3d reflection_pad1d reflection_pad3d
     replication_pad1d replication_pad3d pixel_unshuffle unsafe_split unsafe_split_with_sizes
-    transpose_ squeeze_ unsqueeze_ t_
+    transpose_ squeeze_ unsqueeze_ t_ _upsample_bilinear2d_aa
     """.split()  # noqa: SIM905 - a list would take ninety lines
 )
 

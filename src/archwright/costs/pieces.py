@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Hashable, Sequence
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError, SpaceError
-from archwright.costs.scopes import MAX_COMBINATIONS, Probabilities
+from archwright.costs.scopes import MAX_COMBINATIONS, Probabilities, closed_scope, combinations, n_combinations
 from archwright.costs.whole import WholeCounts
 from archwright.spaces.base import Space
 from archwright.spaces.pieces import CostPiece
@@ -59,10 +58,11 @@ class PieceTables:
             return self._whole.cost_rows(rows)
         total = np.tile(self._fixed, (len(rows), 1))
         for piece in self._pieces:
-            n_values = [len(self.decisions[name].values) for name in piece.names]
+            n_values = self._n_values(piece)
             codes = np.zeros(len(rows), dtype=np.int64)
             for name, n in zip(piece.names, n_values, strict=True):
-                codes = codes * n + rows[:, self.decisions.position(name)]
+                column = rows[:, self.decisions.position(name)]
+                codes = codes * n + np.where(column < 0, n - 1, column)
             found, inverse = _distinct(codes, math.prod(n_values))
             total += np.array([self._of(piece, np.unravel_index(code, n_values)) for code in found])[inverse]
         return total
@@ -80,16 +80,17 @@ class PieceTables:
             )
         total = torch.tensor(self._fixed[place], dtype=torch.float64)
         for piece in self._pieces:
-            n_values = [len(self.decisions[name].values) for name in piece.names]
-            if math.prod(n_values) > MAX_COMBINATIONS:
+            closed = closed_scope(self.decisions, [self.decisions.position(name) for name in piece.names])
+            if n_combinations(self.decisions, closed) > MAX_COMBINATIONS:
                 raise InvalidValueError(
-                    f"a part of space {self.space.name!r} depends on {len(piece.names)} decisions together, more than "
+                    f"a part of space {self.space.name!r} depends on {len(closed)} decisions together, more than "
                     f"{MAX_COMBINATIONS:,} combinations; {column} has no expected value"
                 )
-            chances = [self._given(probabilities, name) for name in piece.names]
-            for values in itertools.product(*map(range, n_values)):
-                chance = math.prod(given[i] for given, i in zip(chances, values, strict=True))
-                total = total + chance * float(self._of(piece, values)[place])
+            chances = [self._given(probabilities, self.decisions.names[c]) for c in closed]
+            places = [closed.index(self.decisions.position(name)) for name in piece.names]
+            for row in combinations(self.decisions, closed).tolist():
+                chance = math.prod(given[i] for given, i in zip(chances, row, strict=True) if i >= 0)
+                total = total + chance * float(self._of(piece, [row[c] for c in places])[place])
         return total
 
     def _given(self, probabilities: Probabilities, name: str) -> Tensor:
@@ -99,9 +100,15 @@ class PieceTables:
             raise InvalidValueError(f"probabilities of decision {name!r} are missing or not one for each of {n} values")
         return given
 
+    def _n_values(self, piece: CostPiece) -> list[int]:
+        """How many values each of its decisions has, "inactive" being one more where it may be so."""
+        decisions = [self.decisions[name] for name in piece.names]
+        return [len(decision.values) + bool(decision.when) for decision in decisions]
+
     def _of(self, piece: CostPiece, indices: Sequence[int]) -> NDArray[np.float64]:
-        pairs = zip(piece.names, indices, strict=True)
-        values = tuple(self.decisions[name].values[int(i)] for name, i in pairs)
+        known = [self.decisions[name].values for name in piece.names]
+        pairs = zip(known, map(int, indices), strict=True)
+        values = tuple(given[i] if 0 <= i < len(given) else None for given, i in pairs)
         total = np.zeros(len(self.columns))
         for key in piece.keys(values):
             if key not in self._forms:

@@ -77,7 +77,7 @@ class ScopeTables:
         """Each term (n_columns,) of a scope by its name (see `entry_key`); what is written there is kept."""
         closed = closed_scope(self.decisions, scope)
         places = [closed.index(column) for column in scope]
-        values = np.unique(_combinations(self.decisions, closed)[:, places], axis=0)
+        values = np.unique(combinations(self.decisions, closed)[:, places], axis=0)
         return {entry_key(self.decisions, scope, row): self._tables[scope][tuple(row)] for row in values}
 
     def corner_rows(self) -> Rows:
@@ -95,7 +95,7 @@ class ScopeTables:
         found = [self.corner_rows()]
         for scope in self._tables:
             closed = closed_scope(self.decisions, scope)
-            part = _combinations(self.decisions, closed)
+            part = combinations(self.decisions, closed)
             full = np.zeros((len(part), len(self.decisions)), dtype=np.int16)
             full[:, list(closed)] = np.maximum(part, 0)
             found.append(self.decisions.canonical(full))
@@ -110,7 +110,7 @@ class ScopeTables:
         free, n_rows = set(range(len(self.decisions))), 1
         for closed in sorted({closed_scope(self.decisions, scope) for scope in self._tables}, key=len, reverse=True):
             if closed and free.issuperset(closed) and n_combinations(self.decisions, closed) <= most:
-                part = _combinations(self.decisions, closed)
+                part = combinations(self.decisions, closed)
                 full[:, list(closed)] = np.maximum(part[np.arange(most) % len(part)], 0)
                 free, n_rows = free - set(closed), max(n_rows, len(part))
         return self.decisions.canonical(full[:n_rows])
@@ -133,7 +133,7 @@ class ScopeTables:
         total = torch.zeros((), dtype=torch.float64)
         for scope, table in self._tables.items():
             closed = closed_scope(self.decisions, scope)
-            part = _combinations(self.decisions, closed)
+            part = combinations(self.decisions, closed)
             terms = table[tuple(part[:, closed.index(c)] for c in scope)].reshape(len(part), -1)[:, column]
             if np.isnan(terms).any():
                 row = part[int(np.isnan(terms).argmax())]
@@ -179,7 +179,7 @@ def n_combinations(decisions: DecisionSpace, scope: Iterable[int]) -> int:
     return DecisionSpace([decisions.decisions[column] for column in closed_scope(decisions, scope)]).size()
 
 
-def _combinations(decisions: DecisionSpace, closed: Scope) -> Rows:
+def combinations(decisions: DecisionSpace, closed: Scope) -> Rows:
     """All archs (n, len(closed)) of the decisions of a closed scope."""
     part = DecisionSpace([decisions.decisions[column] for column in closed])
     if part.size() > MAX_COMBINATIONS:

@@ -30,6 +30,8 @@ COLUMNS = ("params", "macs")
 
 MEMORY_ACCESS, ACTIVATION_PEAK = "memory_access_bytes", "activation_peak_bytes"
 N_CHECKED = 4
+BLOCK = 10_000
+"""Rows that are looked up together."""
 MAX_CELLS = 1_000_000
 N_SPREAD = 64
 """Archs that are counted at once, at most, where most terms will be needed."""
@@ -109,6 +111,12 @@ class CostTables:
 
     def cost_rows(self, rows: Rows) -> NDArray[np.float64]:
         """Costs (n, n_columns), in the order of `columns`."""
+        # in blocks, because all rows of one are looked up again for each term that is missing
+        found = [self._looked_up(rows[start : start + BLOCK]) for start in range(0, len(rows) or 1, BLOCK)]
+        return np.concatenate(found) if self.is_additive else self._counts.cost_rows(rows)
+
+    def _looked_up(self, rows: Rows) -> NDArray[np.float64]:
+        """The same for few rows, for as long as there are tables."""
         while self.is_additive:
             total, missing = self._terms.look_up(rows)
             if missing is None:
@@ -118,7 +126,7 @@ class CostTables:
                 self._measure_all(self._terms.spread_rows(N_SPREAD))
             else:
                 self._measure(rows[missing])
-        return self._counts.cost_rows(rows)
+        return np.empty((0, len(self.columns)))
 
     def expected(self, probabilities: Probabilities, column: str) -> Tensor:
         """The mean of a column when every decision is drawn on its own; see `ScopeTables.expected`.

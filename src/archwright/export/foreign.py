@@ -56,29 +56,48 @@ def _renamed(names: Iterable[str], modules: Mapping[str, str]) -> dict[str, str]
 
 
 _OFFICIAL_BLOCK = re.compile(
-    r"blocks\.(\d+)\.(?:mobile_inverted_conv|conv)\.(inverted_bottleneck|depth_conv|point_linear)\.(conv|bn)\."
+    r"blocks\.(\d+)\.(?:mobile_inverted_conv|conv)\.(inverted_bottleneck|depth_conv|point_linear)\."
+    r"(conv|bn|se\.fc\.reduce|se\.fc\.expand)\."
 )
 _OFFICIAL_LAYERS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
+_OFFICIAL_SQUEEZE = {"se.fc.reduce": "squeeze.reduce", "se.fc.expand": "squeeze.restore"}
+_OFFICIAL_MATRIX = re.compile(r"(\d+)to(\d+)_matrix$")
+_TWICE = re.compile(r"\.(conv|bn|linear)\.\1\.")
+"""A supernet's layers hold the plain ones under the same name once more."""
 
 
 @name_map("ProxylessNAS and once-for-all (official code)")
 def official_names(names: Sequence[str], ours: Sequence[str]) -> Mapping[str, str] | None:
-    """Block i of the official code, which also counts blocks that are left out, is our `block<i>`."""
+    """Block i of the official code, which also counts blocks that are left out, is our `block<i>`.
+
+    In once-for-all networks, whose blocks are in stages, it is our block number i. Their supernets are known too.
+    """
     if not any(_OFFICIAL_BLOCK.match(name) for name in names):
         return None
-    linear = next((name.rpartition(".")[0] for name in reversed(ours) if name.startswith("head.")), "head.3")
-    modules = {
-        "first_conv.conv": "stem.0",
-        "first_conv.bn": "stem.1",
-        "feature_mix_layer.conv": "head.0.0",
-        "feature_mix_layer.bn": "head.0.1",
-        "classifier.linear": linear,
-    }
-    for name in names:
+    plain = {name: _TWICE.sub(r".\1.", name) for name in names}
+    has_stages = any(name.startswith("stage1.") for name in ours)
+    paths = our_blocks(ours) if has_stages else []
+    modules = _official_ends(plain.values(), ours)
+    for name in plain.values():
         if (match := _OFFICIAL_BLOCK.match(name)) is not None:
-            place = 0 if match[3] == "conv" else 1
-            modules[match[0][:-1]] = f"block{match[1]}.main.{_OFFICIAL_LAYERS[match[2]]}.{place}"
-    return _renamed(names, modules)
+            i, layer, part = int(match[1]), _OFFICIAL_LAYERS[match[2]], match[3]
+            block = paths[i] if i < len(paths) else f"block{i}.main"
+            place = _OFFICIAL_SQUEEZE.get(part) or f"{layer}.{0 if part == 'conv' else 1}"
+            modules[match[0][:-1]] = f"{block}.{place}"
+    found = _renamed(plain.values(), modules)
+    return {
+        name: _OFFICIAL_MATRIX.sub(r"matrix_\1to\2", found[known]) for name, known in plain.items() if known in found
+    }
+
+
+def _official_ends(names: Iterable[str], ours: Sequence[str]) -> dict[str, str]:
+    """What stands before and behind the blocks."""
+    linear = next((name.rpartition(".")[0] for name in reversed(ours) if name.startswith("head.")), "head.3")
+    is_mixed_behind_pooling = any(name.startswith("final_expand_layer.") for name in names)  # in MobileNetV3
+    wide = "final_expand_layer" if is_mixed_behind_pooling else "feature_mix_layer"
+    modules = {"first_conv.conv": "stem.0", "first_conv.bn": "stem.1", "classifier.linear": linear}
+    modules |= {f"{wide}.conv": "head.0.0", f"{wide}.bn": "head.0.1"}
+    return modules | ({"feature_mix_layer.conv": "head.2"} if is_mixed_behind_pooling else {})
 
 
 _TIMM_BLOCK = re.compile(r"(blocks\.\d+\.\d+)\.")

@@ -73,6 +73,8 @@ def load_weights(network: nn.Module, path: Path | str) -> dict[str, str]:
     for name in tensors.keys() & expected.keys():
         if tensors[name].numel() == 1 == expected[name].numel():  # a single number is written with an axis by some
             tensors[name] = tensors[name].reshape(expected[name].shape)
+        elif tensors[name].shape == (*expected[name].shape, 1, 1):  # a linear layer, there a convolution of 1x1 maps
+            tensors[name] = tensors[name].flatten(1)
     needed = [name for name in expected if not name.endswith(_COUNTER)]
     faults = [
         _listing("missing", [name for name in needed if name not in tensors]),

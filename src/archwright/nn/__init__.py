@@ -4,7 +4,7 @@ The layers are torch's own where every size is a plain number and elastic ones w
 """
 
 from archwright.nn.choice import Chooser, Fixed, Selection, Supernet, extract, selection_of
-from archwright.nn.elastic import BatchNorm2d, Concat, Conv2d, Embedding, Linear
+from archwright.nn.elastic import BatchNorm2d, Concat, Conv2d, Embedding, Linear, TransformedConv2d
 from archwright.nn.ops.classifier import Classifier
 from archwright.nn.ops.language_model import LanguageModel, Regularization
 from archwright.nn.ops.mbconv import MBConv
@@ -35,6 +35,7 @@ __all__ = [
     "ResidualBlock",
     "Selection",
     "Supernet",
+    "TransformedConv2d",
     "extract",
     "flattened",
     "selection_of",

@@ -11,6 +11,7 @@ from archwright.spaces.nas_rl import NasRl, NasRlRnn
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
 from archwright.spaces.nasbench_macro import NasBenchMacro
 from archwright.spaces.nasnet import AmoebaNet, NasNet
+from archwright.spaces.ofa import OfaMobileNetV3, OfaProxyless, OfaResNet50
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
@@ -34,6 +35,9 @@ __all__ = [
     "NasNet",
     "NasRl",
     "NasRlRnn",
+    "OfaMobileNetV3",
+    "OfaProxyless",
+    "OfaResNet50",
     "ProxylessNas",
     "ProxylessNasCifar",
     "Snas",

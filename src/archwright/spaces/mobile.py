@@ -1,4 +1,4 @@
-"""What the chains of mobile blocks share: image sizes, strides, checks of their arguments."""
+"""What the chains of mobile blocks share: image sizes, strides, widths, checks of their arguments."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ def strides_of(input_shape: Sequence[int], is_strided: Sequence[bool]) -> list[i
     places = [i for i, strided in enumerate(is_strided) if strided]
     taken = places if n_halvings >= len(places) else places[1 : 1 + n_halvings]
     return [2 if i in taken else 1 for i in range(len(is_strided))]
+
+
+def round_width(channels: float) -> int:
+    """The nearest multiple of 8, at least 8 and not more than a tenth below.
+
+    >>> [round_width(0.35 * c) for c in (32, 16, 24, 40, 80, 112, 160, 320)]
+    [16, 8, 8, 16, 32, 40, 56, 112]
+    """
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def smallest_side(n_strides: int) -> int:

@@ -28,11 +28,12 @@ class CostPiece:
     counted once by itself, and all else is taken from one whole network.
 
     Attributes:
-        names: The decisions, which are always active.
-        keys: From their values to a key for the form of each such part, the same key only for the same cost.
+        names: The decisions.
+        keys: From their values, None for one that is not active, to a key for the form of each such part, the same
+            key only for the same cost.
         form: From a key to that form; called with torch's default device meta.
     """
 
     names: tuple[str, ...]
-    keys: Callable[[tuple[Value, ...]], Sequence[Hashable]]
+    keys: Callable[[tuple[Value | None, ...]], Sequence[Hashable]]
     form: Callable[..., Form]

@@ -2,11 +2,13 @@
 
 Each function gives torch's own layer when every size is a plain number and an elastic one otherwise. An
 elastic layer holds the weights of its largest form and runs on a slice of them: the active channels (the first
-ones; in a concatenation, the first ones of each part), and the centre of the kernel.
+ones; in a concatenation, the first ones of each part), and the centre of the kernel, which a `TransformedConv2d`
+transforms.
 """
 
 from archwright.nn.elastic.concat import Concat
 from archwright.nn.elastic.embedding import ElasticEmbedding, Embedding
+from archwright.nn.elastic.kernels import ElasticTransformedConv2d, TransformedConv2d
 from archwright.nn.elastic.layers import (
     BatchNorm2d,
     Conv2d,
@@ -26,7 +28,9 @@ __all__ = [
     "ElasticEmbedding",
     "ElasticLinear",
     "ElasticRectangularConv2d",
+    "ElasticTransformedConv2d",
     "Embedding",
     "Linear",
     "RectangularConv2d",
+    "TransformedConv2d",
 ]

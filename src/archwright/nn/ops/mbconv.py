@@ -11,6 +11,9 @@ from archwright.nn.elastic import BatchNorm2d, Conv2d
 from archwright.nn.sizes import Size
 from archwright.nn.source import source_template
 
+MakeConv = Callable[..., nn.Conv2d]
+"""Makes a convolution from the arguments of `nn.Conv2d`."""
+
 
 @source_template('''
     class MBConv(nn.Module):
@@ -31,7 +34,7 @@ class MBConv(nn.Module):
     Args:
         n_in: Input channels.
         n_out: Output channels; the very value of `n_in` gives the shortcut at stride 1.
-        kernel, expand, stride, activation, squeeze: As `inverted_bottleneck` has them.
+        kernel, expand, stride, activation, squeeze, convs: As `inverted_bottleneck` has them.
     """
 
     def __init__(
@@ -44,11 +47,19 @@ class MBConv(nn.Module):
         stride: int = 1,
         activation: Callable[[], nn.Module] = nn.ReLU6,
         squeeze: Callable[[Size], nn.Module] | None = None,
+        convs: tuple[MakeConv, MakeConv, MakeConv] = (Conv2d, Conv2d, Conv2d),
     ) -> None:
         super().__init__()
         self.has_shortcut = stride == 1 and (n_in is n_out or (isinstance(n_in, int) and n_in == n_out))
         self.main = inverted_bottleneck(
-            n_in, n_out, kernel=kernel, expand=expand, stride=stride, activation=activation, squeeze=squeeze
+            n_in,
+            n_out,
+            kernel=kernel,
+            expand=expand,
+            stride=stride,
+            activation=activation,
+            squeeze=squeeze,
+            convs=convs,
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,6 +78,7 @@ def inverted_bottleneck(
     squeeze: Callable[[Size], nn.Module] | None = None,
     groups: int = 1,
     bias: bool = False,
+    convs: tuple[MakeConv, MakeConv, MakeConv] = (Conv2d, Conv2d, Conv2d),
 ) -> nn.Sequential:
     """The main path of an inverted residual block: children `expand`, `depthwise`, `squeeze` and `project`.
 
@@ -81,19 +93,21 @@ def inverted_bottleneck(
         groups: Of the two point-wise convolutions, plain sizes only; a channel shuffle stands before the depth-wise
             convolution then.
         bias: Whether the convolutions have biases besides the batch norms.
+        convs: What makes the widening, the depth-wise and the narrowing convolution.
     """
+    widen, filter_each, narrow = convs
     middle = n_in if expand is None else n_in * expand
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if expand is not None:
-        layers["expand"] = conv_unit(n_in, middle, 1, groups=groups, bias=bias, activation=activation)
+        layers["expand"] = conv_unit(n_in, middle, 1, groups=groups, bias=bias, activation=activation, conv=widen)
     if groups > 1:
         layers["shuffle"] = nn.ChannelShuffle(groups)
     layers["depthwise"] = conv_unit(
-        middle, middle, kernel, stride=stride, groups=middle, bias=bias, activation=activation
+        middle, middle, kernel, stride=stride, groups=middle, bias=bias, activation=activation, conv=filter_each
     )
     if squeeze is not None:
         layers["squeeze"] = squeeze(middle)
-    layers["project"] = conv_unit(middle, n_out, 1, groups=groups, bias=bias, activation=None)
+    layers["project"] = conv_unit(middle, n_out, 1, groups=groups, bias=bias, activation=None, conv=narrow)
     return nn.Sequential(layers)
 
 
@@ -106,8 +120,8 @@ def conv_unit(
     groups: Size = 1,
     bias: bool = False,
     activation: Callable[[], nn.Module] | None = nn.ReLU6,
+    conv: MakeConv = Conv2d,
 ) -> nn.Sequential:
-    """Convolution, batch norm and, unless it is None, an activation: children 0, 1 and 2."""
-    conv = Conv2d(n_in, n_out, kernel, stride=stride, groups=groups, bias=bias)
-    norm = BatchNorm2d(n_out)
-    return nn.Sequential(conv, norm) if activation is None else nn.Sequential(conv, norm, activation())
+    """Convolution, batch norm and, unless it is None, an activation: children 0, 1 and 2; `conv` makes the first."""
+    layers = [conv(n_in, n_out, kernel, stride=stride, groups=groups, bias=bias), BatchNorm2d(n_out)]
+    return nn.Sequential(*layers) if activation is None else nn.Sequential(*layers, activation())

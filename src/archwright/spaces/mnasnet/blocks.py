@@ -13,6 +13,7 @@ from typing import Any
 
 from archwright.core.arch import Value
 from archwright.core.errors import InvalidArchError
+from archwright.spaces.mobile import round_width
 
 CONV_OPS: dict[str, int | None] = {"conv": None, "sepconv": 1, "mbconv3": 3, "mbconv6": 6}
 """The paper's ConvOp; the expansion of those with a depth-wise convolution."""
@@ -82,16 +83,6 @@ def paper_choices() -> int:
     for values in choices:
         product *= len(values)
     return product
-
-
-def round_width(channels: float) -> int:
-    """The nearest multiple of 8, at least 8 and not more than a tenth below.
-
-    >>> [round_width(0.35 * c) for c in (32, 16, 24, 40, 80, 112, 160, 320)]
-    [16, 8, 8, 16, 32, 40, 56, 112]
-    """
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 # ── block strings ─────────────────────────────────────────────────────────────────────────────────

@@ -33,9 +33,8 @@ from archwright.spaces.mnasnet.blocks import (
     Block,
     block_string,
     read_block,
-    round_width,
 )
-from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, strides_of
+from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, round_width, strides_of
 
 POOLED_SIDE = 3
 """Side of the shortcut's average pooling; the paper does not say."""

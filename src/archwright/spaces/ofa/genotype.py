@@ -1,0 +1,104 @@
+"""The genotypes of the once-for-all code: one list a kind of choice, entries of absent blocks included.
+
+Written as JSON, such as {"ks":[7,3,…],"e":[6,4,…],"d":[2,3,2,4,4]}.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archwright.core.arch import Arch, Value
+from archwright.core.decisions import Decision, DecisionSpace
+from archwright.core.errors import InvalidArchError
+
+ABSENT = 0
+"""Stands for what a block that is left out would have chosen; whatever stands there is read as nothing."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One entry of a list.
+
+    Attributes:
+        decision: What it chooses; None where the entry is always the same.
+        values: From what may stand there to the decision's value.
+    """
+
+    decision: str | None
+    values: Mapping[int | float, Value]
+
+
+Fields = Mapping[str, tuple[Slot, ...] | Slot]
+"""The lists of a genotype by their names; a single entry stands without a list."""
+
+
+def write(fields: Fields, arch: Mapping[str, Value]) -> str:
+    """The genotype of an arch, `ABSENT` in entries of blocks that it leaves out."""
+    genotype: dict[str, Any] = {}
+    for key, slots in fields.items():
+        genotype[key] = _entry(slots, arch) if isinstance(slots, Slot) else [_entry(slot, arch) for slot in slots]
+    return json.dumps(genotype, separators=(",", ":"))
+
+
+def _entry(slot: Slot, arch: Mapping[str, Value]) -> int | float:
+    if slot.decision is None:
+        return next(iter(slot.values))
+    chosen = arch.get(slot.decision)
+    return next((said for said, value in slot.values.items() if value == chosen), ABSENT)
+
+
+def read(text: str, fields: Fields, decisions: DecisionSpace) -> Arch:
+    """The arch of a genotype.
+
+    Raises:
+        InvalidArchError: If it is none of these decisions; names the list and the entry.
+    """
+    found: dict[str, tuple[str, Slot, Any]] = {}
+    for key, given in _parsed(text, fields).items():
+        slots = fields[key]
+        if isinstance(slots, Slot):
+            found[str(slots.decision)] = (key, slots, given)
+            continue
+        if not isinstance(given, list) or len(given) != len(slots):
+            said = f"{len(given)} entries" if isinstance(given, list) else repr(given)
+            raise InvalidArchError(f"genotype: {key} has {said}; give a list of {len(slots)}")
+        for i, (slot, entry) in enumerate(zip(slots, given, strict=True)):
+            place = f"{key}[{i}]"
+            if slot.decision is None:
+                _value(place, slot, entry)
+            else:
+                found[slot.decision] = (place, slot, entry)
+    values: dict[str, Value] = {}
+    for decision in decisions:  # what a decision depends on comes before it
+        if _applies(decision, values):
+            values[decision.name] = _value(*found[decision.name])
+    return Arch(values)
+
+
+def _parsed(text: str, fields: Fields) -> dict[str, Any]:
+    example = ",".join(f'"{key}":{"…" if isinstance(slots, Slot) else "[…]"}' for key, slots in fields.items())
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise InvalidArchError(f"genotype {text[:80]!r} is no JSON object; write {{{example}}}")
+    missing, unknown = [key for key in fields if key not in given], [key for key in given if key not in fields]
+    if missing or unknown:
+        what = f"lacks {', '.join(missing)}" if missing else f"has {unknown[0]!r}, which this space does not choose"
+        raise InvalidArchError(f"genotype {what}; write {{{example}}}")
+    return given
+
+
+def _value(place: str, slot: Slot, entry: Any) -> Value:
+    if isinstance(entry, bool) or not isinstance(entry, int | float) or entry not in slot.values:
+        raise InvalidArchError(f"genotype: {place} is {entry!r}; choose one of {', '.join(map(str, slot.values))}")
+    return slot.values[entry]
+
+
+def _applies(decision: Decision, values: Mapping[str, Value]) -> bool:
+    contexts = (all(values.get(c.decision) in c.allowed for c in context) for context in decision.when)
+    return not decision.when or any(contexts)

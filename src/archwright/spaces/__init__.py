@@ -8,6 +8,7 @@ from archwright.spaces.lenet import LeNet
 from archwright.spaces.mnasnet import MnasNet
 from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
 from archwright.spaces.nasnet import AmoebaNet, NasNet
+from archwright.spaces.one_shot import OneShot
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
@@ -25,6 +26,7 @@ __all__ = [
     "NasBench201",
     "NasBench201Size",
     "NasNet",
+    "OneShot",
     "ProxylessNas",
     "ProxylessNasCifar",
     "Snas",

@@ -93,8 +93,9 @@ class OneShot(Space):
         return super().args() | {name: getattr(self, name) for name in names} | {"ops": list(self.ops)}
 
     def input_forms(self) -> list[str]:
+        full = smallest_side(N_STEM_STRIDES + N_STAGES - 1)
         return [
-            f"{LARGE_FROM} pixels a side and more: a stem of three strided convolutions, of which one does not stride below {smallest_side(N_STEM_STRIDES + N_STAGES - 1)}",
+            f"{LARGE_FROM} pixels a side and more: a stem of three strided convolutions, one not strided below {full}",
             f"{MIN_SIDE} to {LARGE_FROM - 1} pixels: a stem of one 3x3 convolution",
             f"in either form the last halvings are left out where the map would be smaller than {MIN_SIDE}x{MIN_SIDE}",
         ]

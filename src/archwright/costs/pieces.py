@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from archwright.core.decisions import Rows
+from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.errors import InvalidValueError, SpaceError
 from archwright.costs.count import count
 from archwright.costs.scopes import MAX_COMBINATIONS, Probabilities
@@ -44,6 +44,7 @@ class PieceTables:
         self.space, self.columns, self.decisions = space, columns, space.decisions
         self.is_additive = set(columns) <= SUMMED
         self._pieces = list(space.cost_pieces() or ())
+        self._codes = [_Codes(self.decisions, piece.names) for piece in self._pieces]
         self._forms: dict[Hashable, NDArray[np.float64]] = {}
         self._archs: dict[bytes, NDArray[np.float64]] = {}
         if self.is_additive:
@@ -58,13 +59,9 @@ class PieceTables:
         if not self.is_additive:
             return np.array([self._whole(row) for row in rows]).reshape(len(rows), len(self.columns))
         total = np.tile(self._fixed, (len(rows), 1))
-        for piece in self._pieces:
-            n_values = [len(self.decisions[name].values) for name in piece.names]
-            codes = np.zeros(len(rows), dtype=np.int64)
-            for name, n in zip(piece.names, n_values, strict=True):
-                codes = codes * n + rows[:, self.decisions.position(name)]
-            found, inverse = _distinct(codes, math.prod(n_values))
-            total += np.array([self._of(piece, np.unravel_index(code, n_values)) for code in found])[inverse]
+        for piece, codes in zip(self._pieces, self._codes, strict=True):
+            found, inverse = _distinct(codes.of(rows), codes.n)
+            total += np.array([self._of(piece, indices) for indices in codes.indices(found)])[inverse]
         return total
 
     def expected(self, probabilities: Probabilities, column: str) -> Tensor:
@@ -80,6 +77,10 @@ class PieceTables:
             )
         total = torch.tensor(self._fixed[place], dtype=torch.float64)
         for piece in self._pieces:
+            if any(self.decisions[name].when for name in piece.names):
+                raise InvalidValueError(
+                    f"what parts space {self.space.name!r} has depends on decisions; {column} has no expected value"
+                )
             n_values = [len(self.decisions[name].values) for name in piece.names]
             if math.prod(n_values) > MAX_COMBINATIONS:
                 raise InvalidValueError(
@@ -101,7 +102,7 @@ class PieceTables:
 
     def _of(self, piece: CostPiece, indices: Sequence[int]) -> NDArray[np.float64]:
         pairs = zip(piece.names, indices, strict=True)
-        values = tuple(self.decisions[name].values[int(i)] for name, i in pairs)
+        values = tuple(self.decisions[name].values[i] if i >= 0 else None for name, i in pairs)
         total = np.zeros(len(self.columns))
         for key in piece.keys(values):
             if key not in self._forms:
@@ -124,8 +125,40 @@ class PieceTables:
         return np.array([float(getattr(counted, column)) for column in self.columns])
 
 
+class _Codes:
+    """One number for the values of some decisions in a row.
+
+    Args:
+        decisions: Of the space.
+        names: Of the decisions.
+
+    Attributes:
+        n: Numbers there are.
+    """
+
+    def __init__(self, decisions: DecisionSpace, names: Sequence[str]) -> None:
+        # the first value of a decision that may be inactive is -1
+        self._first = np.array([-1 if decisions[name].when else 0 for name in names])
+        self._shape = tuple(int(len(decisions[name].values) - i) for name, i in zip(names, self._first, strict=True))
+        self.n = math.prod(self._shape)
+        self._columns = [decisions.position(name) for name in names]
+        self._weights = np.array([math.prod(self._shape[i + 1 :]) for i in range(len(names))], dtype=np.int64)
+
+    def of(self, rows: Rows) -> NDArray[np.int64]:
+        """The number (n,) of each of the rows (n, n_decisions)."""
+        found: NDArray[np.int64] = (rows[:, self._columns] - self._first) @ self._weights
+        return found
+
+    def indices(self, codes: NDArray[np.int64]) -> list[list[int]]:
+        """Value indices that numbers stand for, -1 for inactive."""
+        found: list[list[int]] = (np.stack(np.unravel_index(codes, self._shape), axis=1) + self._first).tolist()
+        return found
+
+
 def _distinct(codes: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The different ones among codes below n, ascending, and the place of each code among them."""
+    if (codes == codes[0]).all():
+        return codes[:1], np.zeros(len(codes), dtype=np.int64)
     if n > MAX_COMBINATIONS:
         found, inverse = np.unique(codes, return_inverse=True)
         return found, inverse

@@ -12,6 +12,7 @@ from archwright.spaces.one_shot import OneShot
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
+from archwright.spaces.smash import Smash
 from archwright.spaces.spos import SposSpace
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "OneShot",
     "ProxylessNas",
     "ProxylessNasCifar",
+    "Smash",
     "Snas",
     "Space",
     "SposSpace",

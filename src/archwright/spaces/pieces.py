@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
-
-from archwright.core.arch import Value
 
 Form = tuple[nn.Module, tuple[int, ...]]
 """A module and the shape of its input without the batch."""
@@ -21,11 +20,12 @@ class CostPiece:
     counted once by itself, and all else is taken from one whole network.
 
     Attributes:
-        names: The decisions, which are always active.
-        keys: From their values to a key for the form of each such part, the same key only for the same cost.
+        names: The decisions.
+        keys: From their values, None where one is inactive, to a key for the form of each such part, the same key
+            only for the same cost.
         form: From a key to that form; called with torch's default device meta.
     """
 
     names: tuple[str, ...]
-    keys: Callable[[tuple[Value, ...]], Sequence[Hashable]]
+    keys: Callable[[tuple[Any, ...]], Sequence[Hashable]]
     form: Callable[..., Form]

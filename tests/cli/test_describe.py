@@ -59,3 +59,13 @@ def test_unknown_space_offers_the_nearest(cli: Cli) -> None:
     done = cli("describe", "spso")
     assert (done.code, done.out) == (2, "")
     assert done.err == "error: unknown space 'spso'; did you mean spos or snas?\n"
+
+
+def test_long_lists_of_values_are_cut(cli: Callable[..., Any]) -> None:
+    """63 sets of six banks: the first eight, the last, and how many; all of them with --json."""
+    sets = next(
+        line for line in " ".join(cli("describe", "smash").out.split()).split("block1.") if line.startswith("op0.read")
+    )
+    assert "[0], [1], [2], [3], [4], [5], [0, 1], [0, 2], …, [0, 1, 2, 3, 4, 5] (63 in all)" in sets
+    decisions = json.loads(cli("describe", "smash", "--json").out)["decisions"]
+    assert len(next(d for d in decisions if d["name"] == "block1.op0.read")["values"]) == 63

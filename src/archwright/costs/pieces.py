@@ -19,6 +19,9 @@ from archwright.spaces.base import Space
 from archwright.spaces.pieces import CostPiece
 
 N_CHECKED = 2
+MAX_KNOWN = 10_000
+"""Combinations of values whose terms a piece keeps."""
+
 SUMMED = frozenset(["params", "macs", "model_size_bytes"])
 """Figures of a network that are those of its parts added up, however parts are joined."""
 
@@ -45,6 +48,7 @@ class PieceTables:
         self.is_additive = set(columns) <= SUMMED
         self._pieces = list(space.cost_pieces() or ())
         self._codes = [_Codes(self.decisions, piece.names) for piece in self._pieces]
+        self._known: list[dict[int, NDArray[np.float64]]] = [{} for _ in self._pieces]
         self._forms: dict[Hashable, NDArray[np.float64]] = {}
         self._archs: dict[bytes, NDArray[np.float64]] = {}
         if self.is_additive:
@@ -59,9 +63,13 @@ class PieceTables:
         if not self.is_additive:
             return np.array([self._whole(row) for row in rows]).reshape(len(rows), len(self.columns))
         total = np.tile(self._fixed, (len(rows), 1))
-        for piece, codes in zip(self._pieces, self._codes, strict=True):
+        for piece, codes, known in zip(self._pieces, self._codes, self._known, strict=True):
             found, inverse = _distinct(codes.of(rows), codes.n)
-            total += np.array([self._of(piece, indices) for indices in codes.indices(found)])[inverse]
+            new = [code for code in found.tolist() if code not in known]
+            fresh = {code: self._of(piece, indices) for code, indices in zip(new, codes.indices(new), strict=True)}
+            total += np.array([fresh[code] if code in fresh else known[code] for code in found.tolist()])[inverse]
+            if len(known) + len(fresh) <= MAX_KNOWN:
+                known.update(fresh)
         return total
 
     def expected(self, probabilities: Probabilities, column: str) -> Tensor:
@@ -75,12 +83,12 @@ class PieceTables:
             raise InvalidValueError(
                 f"{column} of space {self.space.name!r} is no sum of parts; it has no expected value"
             )
+        if any(self.decisions[name].when for piece in self._pieces for name in piece.names):
+            raise InvalidValueError(
+                f"what parts space {self.space.name!r} has depends on decisions; {column} has no expected value"
+            )
         total = torch.tensor(self._fixed[place], dtype=torch.float64)
         for piece in self._pieces:
-            if any(self.decisions[name].when for name in piece.names):
-                raise InvalidValueError(
-                    f"what parts space {self.space.name!r} has depends on decisions; {column} has no expected value"
-                )
             n_values = [len(self.decisions[name].values) for name in piece.names]
             if math.prod(n_values) > MAX_COMBINATIONS:
                 raise InvalidValueError(
@@ -149,8 +157,10 @@ class _Codes:
         found: NDArray[np.int64] = (rows[:, self._columns] - self._first) @ self._weights
         return found
 
-    def indices(self, codes: NDArray[np.int64]) -> list[list[int]]:
+    def indices(self, codes: Sequence[int]) -> list[list[int]]:
         """Value indices that numbers stand for, -1 for inactive."""
+        if not codes:
+            return []
         found: list[list[int]] = (np.stack(np.unravel_index(codes, self._shape), axis=1) + self._first).tolist()
         return found
 

@@ -35,7 +35,7 @@ N_BLOCKS = 3
 MAX_BANKS = 10
 """One digit each in a code, and 1,023 sets of them."""
 
-MAX_OPS = 100
+MAX_OPS, MAX_GROUPS = 100, 8
 SMALLEST_SHARE = 0.3
 """Of the budget, that SMASH draws."""
 
@@ -79,7 +79,7 @@ class Smash(Space):
         structures: Which of the structures there are; only "1000" by default, as in the released code.
         kernels: Sides of kernels, some of 3, 5 and 7.
         max_dilation: Of a side, beside what its kernel allows.
-        groups: Groups of a convolution, divisors of N.
+        groups: Groups of a convolution, divisors of N; by default all up to 8.
         nonlinearities: Before a convolution, some of relu, tanh and sigmoid.
         bottleneck: The 1x1 convolution is at most so many times as wide as the operation.
         max_bottleneck: And at most so many times as wide as the widest one.
@@ -99,12 +99,12 @@ class Smash(Space):
         width: int = 4,
         base: int = 8,
         bank: int | Sequence[int] = 4,
-        ops: Sequence[int] = (4, 6, 8),
+        ops: Sequence[int] = (3, 4, 6),
         largest_width: int = 8,
         structures: Sequence[str] = ("1000",),
         kernels: Sequence[int] = KERNELS,
         max_dilation: int = 3,
-        groups: Sequence[int] = (1, 2, 4, 8),
+        groups: Sequence[int] | None = None,
         nonlinearities: Sequence[str] = ("relu",),
         bottleneck: int = 4,
         max_bottleneck: int = 2,
@@ -123,7 +123,9 @@ class Smash(Space):
         self.kernels = _some("kernels", kernels, KERNELS)
         self.nonlinearities = _some("nonlinearities", nonlinearities, NONLINEARITIES)
         divisors = tuple(i for i in range(1, base + 1) if base % i == 0)
-        self.groups = _some("groups", groups, divisors)
+        self._given_groups = groups
+        usual = tuple(i for i in divisors if i <= MAX_GROUPS)
+        self.groups = _some("groups", usual if groups is None else groups, divisors)
         if norms not in get_args(Norms):
             raise InvalidValueError(f"norms is {norms!r}; choose one of {', '.join(get_args(Norms))}")
         self.norms: Norms = norms
@@ -159,9 +161,10 @@ class Smash(Space):
         )
 
     def args(self) -> dict[str, Any]:
-        lists = ("bank", "ops", "structures", "kernels", "groups", "nonlinearities")
+        lists = ("bank", "ops", "structures", "kernels", "nonlinearities")
         own = self._numbers | {name: list(getattr(self, name)) for name in lists}
-        return super().args() | own | {"norms": self.norms}
+        groups = None if self._given_groups is None else list(self.groups)
+        return super().args() | own | {"groups": groups, "norms": self.norms}
 
     def input_forms(self) -> list[str]:
         return image_forms(N_BLOCKS - 1)

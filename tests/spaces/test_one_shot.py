@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from itertools import combinations
@@ -22,7 +23,7 @@ from archwright.nn import selection_of
 from archwright.nn.choice.modules import InputsChoice
 from archwright.nn.features import features_only
 from archwright.nn.ops.one_shot import ONE_SHOT_OPS
-from archwright.spaces import OneShot, Space
+from archwright.spaces import OneShot, Space, arch_document
 from archwright.testing import SpaceContract
 
 TINY: dict[str, Any] = {"input_shape": (1, 8, 8), "n_classes": 3, "cells": 3, "channels": 4, "blocks": 2}
@@ -252,11 +253,22 @@ def test_onnx_gives_the_logits(tmp_path: Path) -> None:
 
 
 def test_train_command(cli: Callable[..., Any], tmp_path: Path) -> None:
-    """A member on 8 x 8 digits, two steps, with all its files."""
+    """A narrow member on 8 x 8 digits, two steps, with all its files."""
+    space = OneShot(cells=3, channels=4)
+    file = tmp_path / "arch.json"
+    file.write_text(json.dumps(arch_document(space, space.parse(CODE))))
+    options = ["--preset", "smoke", "--threads", "1", "--set", "training.steps=2", "--out", tmp_path / "run"]
+    done = cli("train", file, "--data", "digits", *options)
+    assert done.code == 0, done.err
+    assert {path.name for path in (tmp_path / "run" / "best").iterdir()} >= {"model.onnx", "model.py"}
+
+
+@pytest.mark.slow
+def test_train_command_at_the_paper_s_sizes(cli: Callable[..., Any], tmp_path: Path) -> None:
+    """By its code."""
     options = ["--preset", "smoke", "--threads", "1", "--set", "training.steps=2", "--out", tmp_path / "run"]
     done = cli("train", f"one-shot:{CODE}", "--data", "digits", *options)
     assert done.code == 0, done.err
-    assert {path.name for path in (tmp_path / "run" / "best").iterdir()} >= {"model.onnx", "model.py"}
 
 
 def test_draws_are_even() -> None:

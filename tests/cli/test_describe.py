@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 Cli = Callable[..., Any]
@@ -59,3 +60,32 @@ def test_unknown_space_offers_the_nearest(cli: Cli) -> None:
     done = cli("describe", "spso")
     assert (done.code, done.out) == (2, "")
     assert done.err == "error: unknown space 'spso'; did you mean spos or snas?\n"
+
+
+def test_long_lists_of_values_are_cut(cli: Cli, tmp_path: Path) -> None:
+    """63 sets of six states: the first eight, the last, and how many; all of them with --json."""
+    (tmp_path / "sets.py").write_text(SETS)
+    name = f"{tmp_path / 'sets.py'}:Sets"
+    text = " ".join(cli("describe", name).out.split())
+    assert "[0], [1], [2], [3], [4], [5], [0, 1], [0, 2], …, [0, 1, 2, 3, 4, 5] (63 in all)" in text
+    (kept,) = json.loads(cli("describe", name, "--json").out)["decisions"]
+    assert len(kept["values"]) == 63
+
+
+SETS = """
+import torch
+import archwright as aw
+
+
+class Several(torch.nn.Module):
+    def forward(self, x):
+        return [x] * 6
+
+
+class Sets(aw.Space):
+    input_shape, n_classes = (1, 4, 4), 2
+
+    def network(self, choose):
+        node = choose.inputs("kept", 6, range(1, 7), lambda j: torch.nn.Conv2d(1, 2, 1))
+        return torch.nn.Sequential(Several(), node, aw.nn.GlobalAvgPool2d(), torch.nn.Linear(2, self.n_classes))
+"""

@@ -12,7 +12,7 @@ from archwright.core.errors import InvalidValueError, SpaceError
 from archwright.costs import Params
 from archwright.costs.count import count
 from archwright.costs.pieces import PieceTables
-from archwright.spaces import NasNet
+from archwright.spaces import NasNet, Smash
 from archwright.spaces.pieces import CostPiece
 
 SPACE = NasNet(input_shape=(3, 8, 8), cells=1, channels=2, blocks=2, ops=["identity", "sep_conv_3x3"])
@@ -53,3 +53,25 @@ def test_expectation_is_the_mean_over_all_archs() -> None:
     assert float(Params().expected(space, uniform)) == pytest.approx(Params().cost_rows(space, rows).mean())
     with pytest.raises(InvalidValueError, match=r"probabilities of decision 'normal\.block0\.input1' are missing"):
         Params().expected(space, {})
+
+
+def test_pieces_of_decisions_that_may_be_inactive() -> None:
+    """Operations that a block has or has not: rows against networks, and no expected value."""
+    space = Smash(input_shape=(1, 8, 8), depth=4, width=1, base=4, bank=2, ops=(3, 2, 1), largest_width=4)
+    rows = space.decisions.sample(6, np.random.default_rng(3))
+    tables = PieceTables(space, ("params", "macs"))
+    for row, costs in zip(rows, tables.cost_rows(rows), strict=True):
+        with torch.device("meta"):
+            counted = count(space.build(space.decisions.arch(row)), space.input_shape)
+        assert costs.tolist() == [counted.params, counted.macs]
+    with pytest.raises(InvalidValueError, match="has no expected value"):
+        tables.expected({}, "params")
+
+
+def test_what_is_kept_changes_nothing() -> None:
+    """The same costs row by row, all at once, and again."""
+    rows = SPACE.decisions.sample(50, np.random.default_rng(0))
+    tables, others = (PieceTables(SPACE, ("params", "macs")) for _ in range(2))
+    one_by_one = np.concatenate([tables.cost_rows(row[None]) for row in rows])
+    assert (one_by_one == others.cost_rows(rows)).all()
+    assert (one_by_one == tables.cost_rows(rows)).all()

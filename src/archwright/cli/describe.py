@@ -8,6 +8,9 @@ from typing import Any
 from archwright.cli.options import Json, SpaceSpec
 from archwright.cli.text import chatter_on_stderr, columns, human, print_json, print_lines
 
+MAX_SHOWN, N_FIRST = 40, 8
+"""Of a decision with more values the first and the last are shown; `--json` has them all."""
+
 
 def describe(
     space: SpaceSpec,
@@ -38,7 +41,10 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def _decision(decision: Mapping[str, Any]) -> str:
-    values = ", ".join(map(str, decision["values"]))
+    texts = list(map(str, decision["values"]))
+    if len(texts) > MAX_SHOWN:
+        texts = [*texts[:N_FIRST], "…", f"{texts[-1]} ({len(texts)} in all)"]
+    values = ", ".join(texts)
     return f"{values}   when {_plain(decision['when'])}" if decision.get("when") else values
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archwright.core.decisions import Rows
+from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.errors import InvalidValueError, SpaceError
 from archwright.costs.scopes import MAX_COMBINATIONS, Probabilities, closed_scope, combinations, n_combinations
 from archwright.costs.whole import WholeCounts
@@ -18,6 +18,9 @@ from archwright.spaces.base import Space
 from archwright.spaces.pieces import CostPiece
 
 N_CHECKED = 2
+MAX_KNOWN = 10_000
+"""Combinations of values whose terms a piece keeps."""
+
 SUMMED = frozenset(["params", "macs", "model_size_bytes"])
 """Figures of a network that are those of its parts added up, however parts are joined."""
 
@@ -43,6 +46,8 @@ class PieceTables:
         self.space, self.columns, self.decisions = space, columns, space.decisions
         self.is_additive = set(columns) <= SUMMED
         self._pieces = list(space.cost_pieces() or ())
+        self._codes = [_Codes(self.decisions, piece.names) for piece in self._pieces]
+        self._known: list[dict[int, NDArray[np.float64]]] = [{} for _ in self._pieces]
         self._forms: dict[Hashable, NDArray[np.float64]] = {}
         self._whole = WholeCounts(space, columns, memory=not self.is_additive)
         if self.is_additive:
@@ -57,14 +62,13 @@ class PieceTables:
         if not self.is_additive:
             return self._whole.cost_rows(rows)
         total = np.tile(self._fixed, (len(rows), 1))
-        for piece in self._pieces:
-            n_values = self._n_values(piece)
-            codes = np.zeros(len(rows), dtype=np.int64)
-            for name, n in zip(piece.names, n_values, strict=True):
-                column = rows[:, self.decisions.position(name)]
-                codes = codes * n + np.where(column < 0, n - 1, column)
-            found, inverse = _distinct(codes, math.prod(n_values))
-            total += np.array([self._of(piece, np.unravel_index(code, n_values)) for code in found])[inverse]
+        for piece, codes, known in zip(self._pieces, self._codes, self._known, strict=True):
+            found, inverse = _distinct(codes.of(rows), codes.n)
+            new = [code for code in found.tolist() if code not in known]
+            fresh = {code: self._of(piece, indices) for code, indices in zip(new, codes.indices(new), strict=True)}
+            total += np.array([fresh[code] if code in fresh else known[code] for code in found.tolist()])[inverse]
+            if len(known) + len(fresh) <= MAX_KNOWN:
+                known.update(fresh)
         return total
 
     def expected(self, probabilities: Probabilities, column: str) -> Tensor:
@@ -100,15 +104,9 @@ class PieceTables:
             raise InvalidValueError(f"probabilities of decision {name!r} are missing or not one for each of {n} values")
         return given
 
-    def _n_values(self, piece: CostPiece) -> list[int]:
-        """How many values each of its decisions has, "inactive" being one more where it may be so."""
-        decisions = [self.decisions[name] for name in piece.names]
-        return [len(decision.values) + bool(decision.when) for decision in decisions]
-
     def _of(self, piece: CostPiece, indices: Sequence[int]) -> NDArray[np.float64]:
-        known = [self.decisions[name].values for name in piece.names]
-        pairs = zip(known, map(int, indices), strict=True)
-        values = tuple(given[i] if 0 <= i < len(given) else None for given, i in pairs)
+        pairs = zip(piece.names, indices, strict=True)
+        values = tuple(self.decisions[name].values[int(i)] if i >= 0 else None for name, i in pairs)
         total = np.zeros(len(self.columns))
         for key in piece.keys(values):
             if key not in self._forms:
@@ -119,8 +117,42 @@ class PieceTables:
         return total
 
 
+class _Codes:
+    """One number for the values of some decisions in a row.
+
+    Args:
+        decisions: Of the space.
+        names: Of the decisions.
+
+    Attributes:
+        n: Numbers there are.
+    """
+
+    def __init__(self, decisions: DecisionSpace, names: Sequence[str]) -> None:
+        # the first value of a decision that may be inactive is -1
+        self._first = np.array([-1 if decisions[name].when else 0 for name in names])
+        self._shape = tuple(int(len(decisions[name].values) - i) for name, i in zip(names, self._first, strict=True))
+        self.n = math.prod(self._shape)
+        self._columns = [decisions.position(name) for name in names]
+        self._weights = np.array([math.prod(self._shape[i + 1 :]) for i in range(len(names))], dtype=np.int64)
+
+    def of(self, rows: Rows) -> NDArray[np.int64]:
+        """The number (n,) of each of the rows (n, n_decisions)."""
+        found: NDArray[np.int64] = (rows[:, self._columns] - self._first) @ self._weights
+        return found
+
+    def indices(self, codes: Sequence[int]) -> list[list[int]]:
+        """Value indices that numbers stand for, -1 for inactive."""
+        if not codes:
+            return []
+        found: list[list[int]] = (np.stack(np.unravel_index(codes, self._shape), axis=1) + self._first).tolist()
+        return found
+
+
 def _distinct(codes: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The different ones among codes below n, ascending, and the place of each code among them."""
+    if (codes == codes[0]).all():
+        return codes[:1], np.zeros(len(codes), dtype=np.int64)
     if n > MAX_COMBINATIONS:
         found, inverse = np.unique(codes, return_inverse=True)
         return found, inverse

@@ -12,9 +12,11 @@ from archwright.spaces.nasbench201 import NasBench201, NasBench201Size
 from archwright.spaces.nasbench_macro import NasBenchMacro
 from archwright.spaces.nasnet import AmoebaNet, NasNet
 from archwright.spaces.ofa import OfaMobileNetV3, OfaProxyless, OfaResNet50
+from archwright.spaces.one_shot import OneShot
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
 from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
+from archwright.spaces.smash import Smash
 from archwright.spaces.spos import SposBits, SposChannels, SposSpace
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "OfaMobileNetV3",
     "OfaProxyless",
     "OfaResNet50",
+    "OneShot",
     "ProxylessNas",
     "ProxylessNasCifar",
+    "Smash",
     "Snas",
     "Space",
     "SposBits",

@@ -15,7 +15,7 @@ from archwright.core.arch import Value
 from archwright.core.decisions import Kind as DecisionKind
 from archwright.core.drawing import Block, Strip, readable
 from archwright.nn.choice import Chooser, Fixed
-from archwright.nn.choice.modules import SummedInputs
+from archwright.nn.choice.modules import Join, JoinedInputs, SummedInputs
 from archwright.nn.inputs import example_inputs, n_tokens_of
 from archwright.nn.meta import ShapesOnly
 from archwright.spaces.looks import CHAINS, Call, block_of, has_work, is_silent
@@ -107,10 +107,13 @@ class _Noting(Fixed):
         self.chains.add(chain)
         return chain
 
-    def inputs(self, name: str, n: int, k: int, make: Callable[[int], nn.Module]) -> SummedInputs:
+    def inputs(
+        self, name: str, n: int, k: int | Sequence[int], make: Callable[[int], nn.Module], *, join: Join = "sum"
+    ) -> SummedInputs | JoinedInputs:
         with self._listening() as heard:
-            node = super().inputs(name, n, k, make)
-        self.notes[node] = _Note(("sum of " if k > 1 else "from ") + ", ".join(map(str, node.kept)), heard)
+            node = super().inputs(name, n, k, make, join=join)
+        how = "from" if len(node.kept) == 1 else "sum of" if join == "sum" else "join of"
+        self.notes[node] = _Note(f"{how} {', '.join(map(str, node.kept))}", heard)
         return node
 
     def note_of(self, module: nn.Module) -> _Note | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from archwright.core.arch import Value
 from archwright.core.decisions import Rows
 
 Form = tuple[nn.Module, tuple[int, ...]]
@@ -35,5 +35,5 @@ class CostPiece:
     """
 
     names: tuple[str, ...]
-    keys: Callable[[tuple[Value | None, ...]], Sequence[Hashable]]
+    keys: Callable[[tuple[Any, ...]], Sequence[Hashable]]
     form: Callable[..., Form]

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+import archwright as aw
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError
 from archwright.nn import Chooser, Fixed, Supernet, selection_of
 from archwright.nn.choice.choosers import subsets
 from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.spaces import SposSpace
 from archwright.spaces.base import Space
-from archwright.testing import BranchSpace, ElasticSpace, StagesSpace
+from archwright.testing import BranchSpace, ElasticSpace, SpaceContract, StagesSpace
 
 
 class Times(nn.Module):
@@ -208,3 +209,78 @@ def test_candidates_are_factories_by_name(chooser: Any, candidates: Any, message
     with pytest.raises(InvalidValueError) as raised:
         chooser.op("act", candidates)
     assert str(raised.value).startswith(message)
+
+
+def test_any_subset_of_inputs() -> None:
+    """Several k: first the subsets of the first size; all of three states but none are 2^3 - 1."""
+    assert subsets(3, [2, 1]) == ((0, 1), (0, 2), (1, 2), (0,), (1,), (2,))
+    assert len(subsets(3, range(1, 4))) == 2**3 - 1
+
+
+@pytest.mark.parametrize("k", [[], [0, 1], [2, 4]])
+def test_an_impossible_number_of_inputs_is_refused(k: list[int]) -> None:
+    """With what was received."""
+    with pytest.raises(InvalidValueError, match=r"of 3 inputs"):
+        subsets(3, k)
+
+
+class JoinSpace(Space):
+    """Any of three states side by side, the second of which is wider, before a convolution: 7 archs."""
+
+    input_shape, n_classes = (2, 4, 4), 3
+
+    def network(self, choose: Chooser) -> nn.Module:
+        edges = [aw.nn.Conv2d(2, width, 1) for width in (3, 5, 3)]
+        node = choose.inputs("kept", 3, range(1, 4), edges.__getitem__, join="concat")
+        sizes = [
+            choose.map(lambda kept, j=j: edges[j].out_channels if j in kept else 0, node.kept, largest=width)
+            for j, width in enumerate((3, 5, 3))
+        ]
+        return nn.Sequential(
+            Repeated(3), node, aw.nn.Classifier(aw.nn.Conv2d(sum(sizes), 4, 1), n_classes=self.n_classes)
+        )
+
+
+class Repeated(nn.Module):
+    """The same state several times."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [x] * self.n
+
+
+class TestJoinSpace(SpaceContract):
+    """Concatenated inputs keep every promise of a space but relaxation, which is refused by name."""
+
+    can_be_relaxed = False
+
+    def make(self) -> Space:
+        return JoinSpace()
+
+
+def test_inputs_are_concatenated_in_the_order_of_states() -> None:
+    """2 and 5 times the input, side by side, in both executions."""
+    x, factors = torch.ones(1, 1, 2, 2), [2.0, 3.0, 5.0]
+    supernet = Supernet()
+    searched = supernet.inputs("kept", 3, [1, 2], lambda j: Times(factors[j]), join="concat")
+    supernet.selection.activate({"kept": (0, 2)})
+    fixed = Fixed({"kept": (0, 2)}).inputs("kept", 3, [1, 2], lambda j: Times(factors[j]), join="concat")
+    assert fixed([x] * 3)[0, :, 0, 0].tolist() == searched([x] * 3)[0, :, 0, 0].tolist() == [2.0, 5.0]
+
+
+def test_an_unknown_join_is_refused() -> None:
+    """By both choosers, with the decision's name."""
+    for chooser in (Supernet(), Fixed({"kept": (0,)})):
+        with pytest.raises(InvalidValueError, match="'kept' joins inputs by 'mean'"):
+            chooser.inputs("kept", 2, 1, lambda j: nn.Identity(), join="mean")  # type: ignore[arg-type]
+
+
+def test_weights_over_single_inputs_are_independent_paths() -> None:
+    """What path dropout does: any set of edges runs, even one that is no value of the decision: 2 + 3 + 5."""
+    chooser, factors = Supernet(), [2.0, 3.0, 5.0]
+    node = chooser.inputs("kept", 3, [1, 2], lambda j: Times(factors[j]))
+    chooser.selection.relax({"kept": [(0, 1.0), (1, 1.0), (2, 1.0)]})
+    assert node([torch.ones(1)] * 3).item() == 10.0

@@ -11,14 +11,14 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
 from archwright.core.arch import Arch, Value
 from archwright.core.decisions import Decision, DecisionSpace, Kind
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.nn.choice.modules import InputsChoice, OpChoice, RepeatChoice, SummedInputs
+from archwright.nn.choice.modules import InputsChoice, Join, JoinedInputs, OpChoice, RepeatChoice, SummedInputs
 from archwright.nn.choice.recording import Recording, check_same_request
 from archwright.nn.choice.selection import Selection
 from archwright.nn.sizes import Lazy, LazyDecision, lazy_map
@@ -42,10 +42,21 @@ class Chooser(ABC):
         """The first n of a chain of blocks, block i made by `make(i)`."""
 
     @abstractmethod
-    def inputs(self, name: str, n: int, k: int, make: Callable[[int], nn.Module]) -> Any:
-        """The sum of edges from k of n states; `make(j)` makes the edge from state j.
+    def inputs(
+        self, name: str, n: int, k: int | Sequence[int], make: Callable[[int], nn.Module], *, join: Join = "sum"
+    ) -> Any:
+        """Edges from some of n states, summed or concatenated along their channels.
 
         What is returned takes the list of states and has `kept`, the chosen sources.
+
+        Args:
+            name: Of the decision.
+            n: States there are.
+            k: How many of them are kept; several numbers let any subset of such a size be chosen, so that
+                `range(1, n + 1)` stands for every subset but the empty one.
+            make: Makes the edge from state j.
+            join: "sum" or "concat". The channels of a concatenation depend on the decision: what comes behind is
+                built with the sum of `choose.map(lambda kept: width if j in kept else 0, kept, largest=width)`.
         """
 
     def map(self, fn: Callable[..., Any], *values: Any, largest: Any = None) -> Any:
@@ -83,10 +94,13 @@ class Fixed(Chooser):
         assert isinstance(count, int)
         return nn.Sequential(*(make(i) for i in range(count)))
 
-    def inputs(self, name: str, n: int, k: int, make: Callable[[int], nn.Module]) -> SummedInputs:
+    def inputs(
+        self, name: str, n: int, k: int | Sequence[int], make: Callable[[int], nn.Module], *, join: Join = "sum"
+    ) -> SummedInputs | JoinedInputs:
+        check_join(name, join)
         kept = self._value("inputs", name, subsets(n, k))
         assert isinstance(kept, tuple)
-        return SummedInputs(kept, {str(j): make(j) for j in kept})
+        return (SummedInputs if join == "sum" else JoinedInputs)(kept, {str(j): make(j) for j in kept})
 
     def check_all_asked(self) -> None:
         """To be called when the network is built: every decision of the arch must have been asked for.
@@ -147,7 +161,10 @@ class Supernet(Chooser):
                 blocks.append(make(i))
         return RepeatChoice(name, self.selection, counts, blocks)
 
-    def inputs(self, name: str, n: int, k: int, make: Callable[[int], nn.Module]) -> InputsChoice:
+    def inputs(
+        self, name: str, n: int, k: int | Sequence[int], make: Callable[[int], nn.Module], *, join: Join = "sum"
+    ) -> InputsChoice:
+        check_join(name, join)
         values = subsets(n, k)
         self.recording.request("inputs", name, values)
         edges = {}
@@ -155,18 +172,30 @@ class Supernet(Chooser):
             with self.recording.within(name, [subset for subset in values if j in subset]):
                 edges[str(j)] = make(j)
         every = tuple(range(n))
-        return InputsChoice(name, self.selection, edges, LazyDecision(self.selection, name, values, every))
+        return InputsChoice(name, self.selection, edges, LazyDecision(self.selection, name, values, every), join)
 
 
-def subsets(n: int, k: int) -> tuple[tuple[int, ...], ...]:
-    """All ways to keep k of n inputs, in lexicographic order.
+def subsets(n: int, k: int | Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """All ways to keep k of n inputs, in lexicographic order; of several k, those of the first come first.
 
     >>> subsets(3, 2)
     ((0, 1), (0, 2), (1, 2))
+    >>> subsets(2, range(1, 3))
+    ((0,), (1,), (0, 1))
     """
-    if not 1 <= k <= n:
-        raise InvalidValueError(f"cannot keep {k} of {n} inputs; k must lie between 1 and n")
-    return tuple(itertools.combinations(range(n), k))
+    counts = (k,) if isinstance(k, int) else tuple(k)
+    if not counts or any(not 1 <= count <= n for count in counts):
+        said = k if isinstance(k, int) else list(counts)
+        raise InvalidValueError(f"cannot keep {said} of {n} inputs; k must lie between 1 and n")
+    return tuple(subset for count in counts for subset in itertools.combinations(range(n), count))
+
+
+def check_join(name: str, join: str) -> None:
+    """Refuse what is no way to join inputs."""
+    if join not in get_args(Join):
+        raise InvalidValueError(
+            f"decision {name!r} joins inputs by {join!r}; choose one of {', '.join(get_args(Join))}"
+        )
 
 
 def check_candidates(name: str, candidates: Mapping[str, Make]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from archwright.core.errors import SpaceError
 from archwright.nn.choice.selection import Selection, Weights
 from archwright.nn.sizes import LazyDecision
 from archwright.nn.source import source_template
+
+Join = Literal["sum", "concat"]
+"""What becomes of the edges into a node."""
 
 
 class ChoiceModule(nn.Module):
@@ -107,17 +110,26 @@ class RepeatChoice(ChoiceModule):
 
 
 class InputsChoice(ChoiceModule):
-    """The sum of the kept edges out of all candidate edges into a node.
+    """The kept edges out of all candidate edges into a node, summed or concatenated along their channels.
 
-    A relaxed node sums all its edges; with weights over its subsets, each edge by the weight of those it is in.
+    A relaxed node sums all its edges; with weights over its subsets, each edge by the weight of those it is in. One
+    that concatenates cannot be relaxed.
 
     Attributes:
         kept: Source indices of the edges that are kept now.
+        join: "sum" or "concat".
     """
 
-    def __init__(self, decision: str, selection: Selection, edges: Mapping[str, nn.Module], kept: LazyDecision) -> None:
+    def __init__(
+        self,
+        decision: str,
+        selection: Selection,
+        edges: Mapping[str, nn.Module],
+        kept: LazyDecision,
+        join: Join = "sum",
+    ) -> None:
         super().__init__(decision, selection, edges)
-        self.kept = kept
+        self.kept, self.join = kept, join
 
     def active_children(self) -> list[tuple[str, nn.Module]]:
         return self._named(*map(str, self._edge_weights()))
@@ -125,11 +137,11 @@ class InputsChoice(ChoiceModule):
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         kept = self._edge_weights()
         results = [edge(states[source]) for source, (_, edge) in zip(kept, self.active_children(), strict=True)]
-        return weighted_sum(results, list(kept.values()))
+        return weighted_sum(results, list(kept.values())) if self.join == "sum" else torch.cat(results, dim=1)
 
     def _edge_weights(self) -> dict[int, Tensor | float]:
         """The edges that run, by source in ascending order, each with its weight."""
-        if self.selection.weights is None or self.decision in self.selection.index:
+        if self.join == "concat" or self.selection.weights is None or self.decision in self.selection.index:
             return dict.fromkeys(self.kept.current, 1.0)
         weights = self.weights
         if weights is None:
@@ -173,6 +185,39 @@ class SummedInputs(nn.Module):
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         results = [edge(states[int(source)]) for source, edge in self._modules.items() if edge is not None]
         return weighted_sum(results, [1.0] * len(results))
+
+
+@source_template(
+    '''
+    class JoinedInputs(nn.Module):
+        """The results of edges along their channels, each edge reading the state whose number it is called by."""
+
+        def __init__(self, edges: Mapping[str, nn.Module]) -> None:
+            super().__init__()
+            for source, edge in edges.items():
+                self.add_module(source, edge)
+
+        def forward(self, states: Sequence[Tensor]) -> Tensor:
+            return torch.cat([edge(states[int(source)]) for source, edge in self.named_children()], dim=1)
+    ''',
+    arguments=lambda node: {"edges": dict(node._modules)},
+)
+class JoinedInputs(nn.Module):
+    """The results of edges from fixed sources along their channels: `inputs` that concatenates, in a fixed network.
+
+    Attributes:
+        kept: Source indices, ascending; children are named by them.
+    """
+
+    def __init__(self, kept: Sequence[int], edges: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.kept = tuple(kept)
+        for key, edge in edges.items():
+            self._modules[key] = edge
+
+    def forward(self, states: Sequence[Tensor]) -> Tensor:
+        results = [edge(states[int(source)]) for source, edge in self._modules.items() if edge is not None]
+        return torch.cat(results, dim=1)
 
 
 def weighted_sum(results: Sequence[Tensor], weights: Sequence[Tensor | float]) -> Tensor:

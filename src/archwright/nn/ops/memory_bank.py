@@ -1,0 +1,132 @@
+"""Blocks seen as memory banks that operations read from and write to (SMASH; Brock et al., ICLR 2018, Sec. 3.1).
+
+A block's memory is one tensor, its banks side by side. An operation reads some banks, concatenated, and its result is
+added to some banks; a bank that nothing was written to holds zeros. ResNet, DenseNet and FractalNet are such lists of
+reads and writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from archwright.nn.choice.modules import JoinedInputs
+from archwright.nn.sizes import current
+from archwright.nn.source import source_template
+
+
+@source_template('''
+    class FillBanks(nn.Module):
+        """A block's memory: the input in the first banks, zeros in the others."""
+
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.channels = channels
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.pad(x, (0, 0, 0, 0, 0, self.channels - x.shape[1]))
+''')
+class FillBanks(nn.Module):
+    """A block's memory: (N, C, H, W) → (N, channels, H, W), the input in the first banks, zeros in the others.
+
+    Args:
+        channels: Of all banks together.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, (0, 0, 0, 0, 0, self.channels - x.shape[1]))
+
+    def extra_repr(self) -> str:
+        return str(self.channels)
+
+
+@source_template(
+    '''
+    class BankOp(nn.Module):
+        """Reads some banks of the memory, and adds what its body gives to some banks, in turn."""
+
+        def __init__(self, read: nn.Module, body: nn.Module, write: Sequence[int], bank: int) -> None:
+            super().__init__()
+            self.read, self.body, self.write, self.bank = read, body, list(write), bank
+
+        def forward(self, memory: Tensor) -> Tensor:
+            banks = list(torch.split(memory, self.bank, dim=1))
+            slices = torch.split(self.body(self.read(banks)), self.bank, dim=1)
+            for i in range(max(len(slices), len(self.write))):
+                target = self.write[i % len(self.write)]
+                banks[target] = banks[target] + slices[i % len(slices)]
+            return torch.cat(banks, dim=1)
+    ''',
+    arguments=lambda op: {"read": op.read, "body": op.body, "write": list(current(op.write)), "bank": op.bank},
+)
+class BankOp(nn.Module):
+    """One operation on a block's memory: (N, banks x bank, H, W) → the same.
+
+    The result's channels, cut into slices as wide as a bank, are added to the banks of `write` in turn. With more banks
+    than slices, the slices are used again; with more slices than banks, which SMASH never draws, the banks.
+
+    Args:
+        read: From the list of banks to what the body takes.
+        body: Keeps the image; its channels are a multiple of `bank`.
+        write: Numbers of the banks, or a choice of them.
+        bank: Channels of a bank.
+    """
+
+    def __init__(self, read: nn.Module, body: nn.Module, write: Any, *, bank: int) -> None:
+        super().__init__()
+        self.read, self.body, self.write, self.bank = read, body, write, bank
+
+    def forward(self, memory: Tensor) -> Tensor:
+        banks, write = list(torch.split(memory, self.bank, dim=1)), current(self.write)
+        slices = torch.split(self.body(self.read(banks)), self.bank, dim=1)
+        for i in range(max(len(slices), len(write))):
+            target = write[i % len(write)]
+            banks[target] = banks[target] + slices[i % len(slices)]
+        return torch.cat(banks, dim=1)
+
+
+def bank_op(read: Sequence[int], write: Sequence[int], body: nn.Module, *, bank: int) -> BankOp:
+    """An operation with given lists: reads `read` in ascending order, writes to `write` in the given one."""
+    return BankOp(JoinedInputs(sorted(read), {str(j): nn.Identity() for j in sorted(read)}), body, write, bank=bank)
+
+
+@source_template(
+    '''
+    class Paths(nn.Module):
+        """The sum of parallel paths."""
+
+        def __init__(self, paths: Sequence[nn.Module]) -> None:
+            super().__init__()
+            for i, path in enumerate(paths):
+                self.add_module(str(i), path)
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, *others = [path(x) for path in self.children()]
+            return sum(others, first)
+    ''',
+    arguments=lambda paths: {"paths": list(paths.children())},
+)
+class Paths(nn.Module):
+    """The sum of parallel paths, called 0, 1, …
+
+    Args:
+        paths: At least one.
+    """
+
+    def __init__(self, paths: Sequence[nn.Module]) -> None:
+        super().__init__()
+        for i, path in enumerate(paths):
+            self.add_module(str(i), path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = [path(x) for path in self.children()]
+        total: Tensor = sum(others, first)
+        return total

@@ -1,0 +1,49 @@
+"""From the decisions about an operation to the operation, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from archwright.core.arch import Value
+from archwright.spaces.smash.grammar import Conv, Op, slots_of
+
+
+def op_of(arch: Mapping[str, Value], name: str, structures: Sequence[str], nonlinearities: Sequence[str]) -> Op:
+    """The operation of that name in an arch.
+
+    Args:
+        arch: A member of the space.
+        name: What its decisions begin with.
+        structures: Those of the space; one alone is no decision.
+        nonlinearities: The same.
+    """
+    structure = str(arch.get(f"{name}.structure", structures[0]))
+    convs = tuple(_conv(arch, f"{name}.conv{slot}", nonlinearities) for slot in slots_of(structure))
+    read, write = (_banks(arch[f"{name}.{what}"]) for what in ("read", "write"))
+    return Op(read, write, _number(arch[f"{name}.width"]), structure, convs)
+
+
+def _conv(arch: Mapping[str, Value], name: str, nonlinearities: Sequence[str]) -> Conv:
+    sides = [divmod(_number(arch[f"{name}.{side}"]), 10) for side in ("rows", "columns")]
+    (height, down), (width, across) = sides
+    nonlinearity = str(arch.get(f"{name}.nonlinearity", nonlinearities[0]))
+    return Conv((height, width), (down, across), _number(arch[f"{name}.groups"]), nonlinearity)
+
+
+def conv_values(name: str, conv: Conv, nonlinearities: Sequence[str]) -> dict[str, Value]:
+    """The decisions about a convolution."""
+    rows, columns = (10 * k + d for k, d in zip(conv.kernel, conv.dilation, strict=True))
+    values: dict[str, Value] = {f"{name}.rows": rows, f"{name}.columns": columns, f"{name}.groups": conv.groups}
+    if len(nonlinearities) > 1 or conv.nonlinearity != nonlinearities[0]:  # which the space then refuses by name
+        values[f"{name}.nonlinearity"] = conv.nonlinearity
+    return values
+
+
+def _banks(value: Value) -> tuple[int, ...]:
+    assert isinstance(value, tuple)
+    return value
+
+
+def _number(value: Value) -> int:
+    assert isinstance(value, int)
+    return value

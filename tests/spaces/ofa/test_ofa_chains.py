@@ -305,6 +305,9 @@ GOOD: dict[str, Any] = {"ks": [3] * 20, "e": [3] * 20, "d": [2] * 5}
         ({"d": [2, 2, 2, 2, 5]}, r"d\[4\] is 5; choose one of 2, 3, 4"),
         ({"d": 2}, "d has 2; give a list of 5"),
         ({"ks": [True] * 20}, r"ks\[0\] is True"),
+        ({"ks": ["x" * 9000] * 20}, r"ks\[0\] is 'x{79}…; choose"),
+        ({"e": [[3]] * 20}, r"e\[0\] is \[3\]"),
+        ({"ks": [float("nan")] * 20}, r"ks\[0\] is nan"),
         ({"w": [1]}, "has 'w', which this space does not choose"),
     ],
 )

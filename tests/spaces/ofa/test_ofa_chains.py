@@ -52,6 +52,14 @@ class TestResolutionContract(SpaceContract):
         return OfaMobileNetV3(**TINY | {"input_shape": (1, 12, 8), "resolutions": (6, 8), "depths": (1,)})
 
 
+@pytest.mark.slow
+class TestFullSizeContract(SpaceContract):
+    n_archs = 3
+
+    def make(self) -> Space:
+        return OfaMobileNetV3(input_shape=(3, 32, 32), n_classes=10)
+
+
 # ── sizes ─────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -52,6 +52,14 @@ class TestResolutionContract(SpaceContract):
         return OfaMobileNetV3(**TINY | {"input_shape": (1, 12, 8), "resolutions": (6, 8), "depths": (1,)})
 
 
+@pytest.mark.slow
+class TestFullSizeContract(SpaceContract):
+    n_archs = 3
+
+    def make(self) -> Space:
+        return OfaMobileNetV3(input_shape=(3, 32, 32), n_classes=10)
+
+
 # ── sizes ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -305,6 +313,9 @@ GOOD: dict[str, Any] = {"ks": [3] * 20, "e": [3] * 20, "d": [2] * 5}
         ({"d": [2, 2, 2, 2, 5]}, r"d\[4\] is 5; choose one of 2, 3, 4"),
         ({"d": 2}, "d has 2; give a list of 5"),
         ({"ks": [True] * 20}, r"ks\[0\] is True"),
+        ({"ks": ["x" * 9000] * 20}, r"ks\[0\] is 'x{79}…; choose"),
+        ({"e": [[3]] * 20}, r"e\[0\] is \[3\]"),
+        ({"ks": [float("nan")] * 20}, r"ks\[0\] is nan"),
         ({"w": [1]}, "has 'w', which this space does not choose"),
     ],
 )

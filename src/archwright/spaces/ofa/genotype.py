@@ -31,6 +31,9 @@ class Slot:
     values: Mapping[int | float, Value]
 
 
+MAX_SHOWN = 80
+"""Characters of what was given that a message repeats."""
+
 Fields = Mapping[str, tuple[Slot, ...] | Slot]
 """The lists of a genotype by their names; a single entry stands without a list."""
 
@@ -63,7 +66,7 @@ def read(text: str, fields: Fields, decisions: DecisionSpace) -> Arch:
             found[str(slots.decision)] = (key, slots, given)
             continue
         if not isinstance(given, list) or len(given) != len(slots):
-            said = f"{len(given)} entries" if isinstance(given, list) else repr(given)
+            said = f"{len(given)} entries" if isinstance(given, list) else _shown(given)
             raise InvalidArchError(f"genotype: {key} has {said}; give a list of {len(slots)}")
         for i, (slot, entry) in enumerate(zip(slots, given, strict=True)):
             place = f"{key}[{i}]"
@@ -85,20 +88,30 @@ def _parsed(text: str, fields: Fields) -> dict[str, Any]:
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
-        raise InvalidArchError(f"genotype {text[:80]!r} is no JSON object; write {{{example}}}")
+        raise InvalidArchError(f"genotype {_shown(text)} is no JSON object; write {{{example}}}")
     missing, unknown = [key for key in fields if key not in given], [key for key in given if key not in fields]
     if missing or unknown:
-        what = f"lacks {', '.join(missing)}" if missing else f"has {unknown[0]!r}, which this space does not choose"
+        what = (
+            f"lacks {', '.join(missing)}" if missing else f"has {_shown(unknown[0])}, which this space does not choose"
+        )
         raise InvalidArchError(f"genotype {what}; write {{{example}}}")
     return given
 
 
 def _value(place: str, slot: Slot, entry: Any) -> Value:
     if isinstance(entry, bool) or not isinstance(entry, int | float) or entry not in slot.values:
-        raise InvalidArchError(f"genotype: {place} is {entry!r}; choose one of {', '.join(map(str, slot.values))}")
+        raise InvalidArchError(
+            f"genotype: {place} is {_shown(entry)}; choose one of {', '.join(map(str, slot.values))}"
+        )
     return slot.values[entry]
 
 
 def _applies(decision: Decision, values: Mapping[str, Value]) -> bool:
     contexts = (all(values.get(c.decision) in c.allowed for c in context) for context in decision.when)
     return not decision.when or any(contexts)
+
+
+def _shown(thing: Any) -> str:
+    """What was given, or the beginning of it."""
+    text = repr(thing)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

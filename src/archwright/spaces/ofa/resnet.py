@@ -104,7 +104,7 @@ class OfaResNet50(Space):
 
     def declare(self) -> DecisionSpace:
         found = [
-            Decision("stem.middle", self.width_mults, "number"),
+            Decision("stem.inner_width", self.width_mults, "number"),
             Decision("stem.depth", (0, 1), "repeat"),
             Decision("stem.width", self.width_mults, "number"),
         ]
@@ -146,7 +146,7 @@ class OfaResNet50(Space):
         depths = [Slot("stem.depth", {extra: int(extra == most) for extra in (0, most, *self.extra_depths)})]
         depths += [Slot(f"stage{s}.depth", dict(zip(self.extra_depths, self._depths(s), strict=True))) for s in stages]
         blocks = [f"stage{s}.block{b}.expand" for s in stages for b in range(1, max(self._depths(s)) + 1)]
-        widths = ["stem.middle", "stem.width", *(f"stage{s}.width" for s in stages)]
+        widths = ["stem.inner_width", "stem.width", *(f"stage{s}.width" for s in stages)]
         return {
             "d": tuple(depths),
             "e": tuple(Slot(name, {e: e for e in self.expands}) for name in blocks),
@@ -172,7 +172,7 @@ class OfaResNet50(Space):
         return network
 
     def _stem(self, choose: Chooser, stride: int) -> tuple[nn.Module, Size]:
-        middle = choose.number("stem.middle", self.width_mults)
+        middle = choose.number("stem.inner_width", self.width_mults)
         middle = choose.map(lambda mult: round_width(round_width(self.stem_width * mult) // 2), middle)
 
         def residual(i: int) -> nn.Module:
@@ -208,7 +208,7 @@ class OfaResNet50(Space):
     def cost_pieces(self) -> Iterable[CostPiece]:
         """One the stem, a block, and the head; built with plain widths and a chooser that knows one expansion."""
         stem_stride, pool_stride, *strides = strides_of(self.input_shape, STRIDED)
-        stem = ("stem.middle", "stem.depth", "stem.width")
+        stem = ("stem.inner_width", "stem.depth", "stem.width")
         yield _piece(stem, "stem", lambda *v: (self._stem(_fixed(stem, v), stem_stride)[0], self.input_shape))
         sides = _halved(self.input_shape[1:], stem_stride, pool_stride)
         before, n_before = "stem.width", self.stem_width

@@ -130,7 +130,7 @@ class _Codes:
 
     def __init__(self, decisions: DecisionSpace, names: Sequence[str]) -> None:
         # the first value of a decision that may be inactive is -1
-        self._first = np.array([-1 if decisions[name].when else 0 for name in names])
+        self._first = np.array([-1 if decisions[name].when else 0 for name in names], dtype=np.int64)
         self._shape = tuple(int(len(decisions[name].values) - i) for name, i in zip(names, self._first, strict=True))
         self.n = math.prod(self._shape)
         self._columns = [decisions.position(name) for name in names]
@@ -143,9 +143,8 @@ class _Codes:
 
     def indices(self, codes: Sequence[int]) -> list[list[int]]:
         """Value indices that numbers stand for, -1 for inactive."""
-        if not codes:
-            return []
-        found: list[list[int]] = (np.stack(np.unravel_index(codes, self._shape), axis=1) + self._first).tolist()
+        digits = np.array(codes, dtype=np.int64)[:, None] // self._weights % np.array(self._shape, dtype=np.int64)
+        found: list[list[int]] = (digits + self._first).tolist()
         return found
 
 

@@ -27,7 +27,7 @@ SMOKE = ("search", "spos", "--preset", "smoke", "--threads", "1")
     [
         (("search", "sops"), "unknown recipe 'sops'; did you mean spos?"),
         ((*SMOKE, "--data", "digist"), "unknown dataset 'digist'; did you mean digits?"),
-        ((*SMOKE, "--space", "sposs"), "unknown space 'sposs'; did you mean spos?"),
+        ((*SMOKE, "--space", "sposs"), "unknown space 'sposs'; did you mean spos or spos-bits?"),
         ((*SMOKE, "--limit", "mcas=1M"), "unknown cost 'mcas'; did you mean macs?"),
         (("search", "spos", "--preset", "fast"), "unknown preset 'fast'; choose smoke, quick or paper"),
         ((*SMOKE, "--set", "supernet.stpes=3"), "unknown setting 'supernet.stpes'; did you mean supernet.steps"),

@@ -99,7 +99,7 @@ def test_skip_changes_the_shape_where_it_must() -> None:
         ({"input_shape": (3, 3, 3)}, "at least 4 pixels a side, not 3"),
         ({"widths": (16, 16, 24, 31, 64, 112, 184, 352, 1504)}, r"widths\[3\] is 31; it must be even"),
         ({"layers": (1, 4)}, "a list of 7"),
-        ({"n_classes": 0}, "at least 1"),
+        ({"n_classes": 0}, "give a whole number, 1 to"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -203,7 +203,7 @@ def test_bad_codes(code: str, message: str) -> None:
     [
         ({"input_shape": (3, 3, 9)}, InvalidValueError, "at least 4 pixels a side, not 3"),
         ({"input_shape": (3, 32)}, InvalidValueError, "takes images"),
-        ({"n_classes": 0}, InvalidValueError, "at least 1"),
+        ({"n_classes": 0}, InvalidValueError, "give a whole number, 1 to"),
         ({"cells": 0}, InvalidValueError, "cells is 0"),
         ({"channels": -4}, InvalidValueError, "channels is -4"),
         ({"blocks": 9}, InvalidValueError, "blocks is 9"),

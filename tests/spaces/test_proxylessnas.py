@@ -112,7 +112,7 @@ def test_batch_norms() -> None:
     [
         ({"input_shape": (3, 3, 9)}, "at least 4 pixels a side, not 3"),
         ({"input_shape": (3, 32)}, "takes images"),
-        ({"n_classes": 0}, "at least 1"),
+        ({"n_classes": 0}, "give a whole number, 1 to"),
         ({"widths": (32, 16)}, "a list of 9"),
         ({"widths": (32, 16, 24, -40, 80, 96, 192, 320, 1280)}, r"widths\[3\] is -40"),
         ({"blocks": (4, 4, 4, 4, 4, 0)}, r"blocks\[5\] is 0"),

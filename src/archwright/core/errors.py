@@ -26,7 +26,7 @@ N_OFFERED = 20
 
 
 def error_text(error: BaseException) -> str:
-    """An exception in one line: its class and what it says.
+    r"""An exception in one line: its class and what it says.
 
     >>> error_text(ValueError("no\n  number"))
     'ValueError: no number'

@@ -17,11 +17,11 @@ def check_rate(name: str, rate: float) -> float:
     """The rate, once it is known to be one.
 
     Raises:
-        InvalidValueError: If it is not in [0, 1).
+        InvalidValueError: If it is not in [0, 1), or no number.
     """
-    if not 0 <= rate < 1:
-        raise InvalidValueError(f"{name} is {rate}; give a rate of dropout in [0, 1)")
-    return rate
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+        raise InvalidValueError(f"{name} is {rate!r}; give a rate in [0, 1)")
+    return float(rate)
 
 
 def dropout_mask(like: Tensor, shape: tuple[int, ...], rate: float) -> Tensor:

@@ -21,6 +21,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceErr
 from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
+from archwright.spaces.arguments import whole_number
 from archwright.spaces.blocks import network_strip
 from archwright.spaces.pieces import CostFormula, CostPiece
 from archwright.spaces.sweep import check_shapes
@@ -272,52 +273,6 @@ class Space(ABC):
     def extract(self, supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
         """The stand-alone network of an arch with its weights in a supernet of this space (see `nn.extract`)."""
         return extract_network(self.network, supernet, arch)
-
-
-def whole_number(what: str, value: Any, most: int) -> int:
-    """A number from 1 to `most`; text and truth values are none, as they would be a mistake in a file.
-
-    Raises:
-        InvalidValueError: Names what it is, with the value.
-    """
-    number = int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else 0
-    if not 1 <= number <= most:
-        raise InvalidValueError(f"{what} is {value!r}; give a whole number, at least 1 and at most {most:,}")
-    return number
-
-
-def check_image(space: str, shape: Shape, smallest: int, where: str = "") -> None:
-    """Refuse a shape that is no image of at least so many pixels a side.
-
-    Args:
-        space: Its name, for the message.
-        shape: Of one input without the batch.
-        smallest: Pixels.
-        where: Added to the message, such as " in its form cifar".
-
-    Raises:
-        InvalidValueError: Names the space and what it got.
-    """
-    if len(shape) != 3:
-        raise InvalidValueError(
-            f"space {space!r} takes images (channels, height, width), not the shape {tuple(shape)}; give three sides"
-        )
-    if min(shape[1:]) < smallest:
-        raise InvalidValueError(
-            f"space {space!r} takes images of at least {smallest} pixels a side{where}, not {min(shape[1:])}; "
-            "give larger ones"
-        )
-
-
-def truth_value(what: str, value: Any) -> bool:
-    """True or False, and nothing that merely counts as such.
-
-    Raises:
-        InvalidValueError: Names what it is, with the value.
-    """
-    if not isinstance(value, bool | np.bool_):
-        raise InvalidValueError(f"{what} is {value!r}; give true or false")
-    return bool(value)
 
 
 def _shape(sides: Any) -> Shape:

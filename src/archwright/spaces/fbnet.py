@@ -17,12 +17,14 @@ from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
 from archwright.core.errors import InvalidValueError
 from archwright.nn.choice import Chooser
+from archwright.nn.dropout import check_rate
 from archwright.nn.initial import draw_fan_out
 from archwright.nn.ops.mbconv import conv_unit, inverted_bottleneck
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.residual import Residual
-from archwright.spaces.base import Space, check_image
-from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, strides_of
+from archwright.spaces.arguments import check_image
+from archwright.spaces.base import Space
+from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, strides_of
 
 CANDIDATES: dict[str, dict[str, int]] = {
     f"k{kernel}_{name}": {"kernel": kernel, **form}
@@ -88,7 +90,7 @@ class FBNet(Space):
         check_even(self.widths)
         self.layers = check_counts("layers", layers, len(LAYERS), "layers")
         self.bias, self.always_expand = bool(bias), bool(always_expand)
-        self.dropout = check_dropout(dropout)
+        self.dropout = check_rate("dropout", dropout)
 
     def args(self) -> dict[str, Any]:
         own = {"widths": list(self.widths), "layers": list(self.layers), "bias": self.bias, "dropout": self.dropout}

@@ -72,10 +72,3 @@ def check_counts(name: str, given: Sequence[int], n: int, what: str) -> tuple[in
         if type(count) is not int or count < 1:
             raise InvalidValueError(f"{name}[{i}] is {count!r}; give a whole number of {what} from 1 up")
     return tuple(given)
-
-
-def check_dropout(dropout: float) -> float:
-    """A probability below 1."""
-    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:
-        raise InvalidValueError(f"dropout is {dropout!r}; give a probability from 0 to below 1")
-    return float(dropout)

@@ -20,7 +20,8 @@ from archwright.nn.choice import Chooser
 from archwright.nn.ops.mbconv import conv_unit, inverted_bottleneck
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.residual import Residual
-from archwright.spaces.base import Space, check_image
+from archwright.spaces.arguments import check_image
+from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, strides_of
 
 STAGES = (2, 3, 3)

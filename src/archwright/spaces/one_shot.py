@@ -23,7 +23,8 @@ from archwright.nn.elastic import Conv2d
 from archwright.nn.ops.one_shot import ONE_SHOT_OPS, ChoiceBlock
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
-from archwright.spaces.base import Space, check_image, whole_number
+from archwright.spaces.arguments import check_image, whole_number
+from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, smallest_side, strides_of
 
 N_INPUTS, N_STAGES = 2, 3

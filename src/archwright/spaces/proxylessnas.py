@@ -16,11 +16,13 @@ from torch import nn
 from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
 from archwright.nn.choice import Chooser
+from archwright.nn.dropout import check_rate
 from archwright.nn.initial import draw_fan_out, set_norms
 from archwright.nn.ops.mbconv import MBConv, conv_unit
 from archwright.nn.ops.pooling import GlobalAvgPool2d
-from archwright.spaces.base import Space, check_image
-from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, strides_of
+from archwright.spaces.arguments import check_image
+from archwright.spaces.base import Space
+from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, strides_of
 
 CANDIDATES: dict[str, dict[str, Any]] = {
     f"k{kernel}e{expand}": {"kernel": kernel, "expand": expand} for kernel in (3, 5, 7) for expand in (3, 6)
@@ -70,7 +72,7 @@ class ProxylessNas(Space):
         check_image("proxylessnas", self.input_shape, MIN_SIDE)
         self.widths = check_counts("widths", widths, len(WIDTHS), "channels")
         self.blocks = check_counts("blocks", blocks, len(BLOCKS), "blocks")
-        self.dropout = check_dropout(dropout)
+        self.dropout = check_rate("dropout", dropout)
 
     def args(self) -> dict[str, Any]:
         return super().args() | {"widths": list(self.widths), "blocks": list(self.blocks), "dropout": self.dropout}

@@ -19,7 +19,8 @@ from archwright.nn.choice import Chooser
 from archwright.nn.initial import draw_fan_out
 from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 from archwright.nn.ops.tree import TreeBlock, TreeNode, separable_conv
-from archwright.spaces.base import Space, check_image
+from archwright.spaces.arguments import check_image
+from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, strides_of
 
 CANDIDATES: dict[str, Any] = {

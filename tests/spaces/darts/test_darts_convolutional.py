@@ -390,7 +390,7 @@ def test_codes_that_are_no_cells(code: str, message: str) -> None:
         ({"n_classes": 0}, "number of classes is 0"),
         ({"affine": "no"}, "affine is 'no'; give true or false"),
         ({"drop_path": 1.0}, "drop_path is 1.0"),
-        ({"auxiliary": -1}, "auxiliary is -1; give the weight of its loss"),
+        ({"auxiliary": -1}, "auxiliary is -1; give a number, 0 or more"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

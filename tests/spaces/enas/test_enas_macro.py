@@ -144,7 +144,7 @@ def test_a_missing_bit_is_named() -> None:
     ("arguments", "message"),
     [
         ({"input_shape": (3, 3, 3)}, "at least 4 pixels a side, not 3"),
-        ({"n_classes": -1}, "at least 1"),
+        ({"n_classes": -1}, "give a whole number, 1 to"),
         ({"layers": 2}, "layers is 2; give a whole number, 3 to 100"),
         ({"channels": -36}, "channels is -36; give a whole number, 2 to"),
         ({"full_convolutions": 1}, "full_convolutions is 1; give true or false"),

@@ -192,7 +192,7 @@ def test_a_missing_edge_is_named() -> None:
     [
         ({"input_shape": (3, 3, 3)}, "at least 4 pixels a side, not 3"),
         ({"input_shape": (32,)}, "takes images"),
-        ({"n_classes": 0}, "at least 1"),
+        ({"n_classes": 0}, "give a whole number, 1 to"),
         ({"cells": 2}, "cells is 2; give a whole number, 3 to"),
         ({"channels": -4}, "channels is -4; give a whole number, 2 to"),
         ({"channels": True}, "channels is True"),

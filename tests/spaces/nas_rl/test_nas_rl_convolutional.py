@@ -212,14 +212,14 @@ def test_strides_that_are_none(code: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layers": 0}, "layers is 0; give a whole number, at least 1"),
-        ({"layers": 61}, "layers is 61; give a whole number, at least 1 and at most 60"),
+        ({"layers": 0}, "layers is 0; give a whole number, 1 to 60"),
+        ({"layers": 61}, "layers is 61; give a whole number, 1 to 60"),
         ({"strides": "yes"}, "strides is 'yes'; give true or false"),
         ({"filters": []}, "filters is empty"),
         ({"filters": [24, -36]}, r"filters\[1\] is -36"),
         ({"filters": [48, 24]}, "give each number once, ascending"),
         ({"filters": 24}, "filters is 24; give a list"),
-        ({"pool_after": [16]}, r"pool_after\[0\] is 16; give a whole number, at least 1 and at most 15"),
+        ({"pool_after": [16]}, r"pool_after\[0\] is 16; give a whole number, 1 to 15"),
         ({"n_classes": 0}, "number of classes is 0"),
         ({"input_shape": (3, 32)}, r"takes images \(channels, height, width\), not the shape \(3, 32\)"),
     ],

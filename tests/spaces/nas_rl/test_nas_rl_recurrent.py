@@ -255,12 +255,12 @@ def test_codes_that_are_no_cells(code: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"base": 1}, "base is 1; give 2 to 8 leaves"),
-        ({"base": 9}, "base is 9; give a whole number, at least 1 and at most 8"),
+        ({"base": 1}, "base is 1; give a whole number, 2 to 8"),
+        ({"base": 9}, "base is 9; give a whole number, 2 to 8"),
         ({"hidden": -3}, "hidden is -3"),
         ({"layers": 0}, "layers is 0"),
         ({"bias": 1}, "bias is 1; give true or false"),
-        ({"dropout": 1.0}, r"dropout is 1.0; give a rate of dropout in \[0, 1\)"),
+        ({"dropout": 1.0}, r"dropout is 1.0; give a rate in \[0, 1\)"),
         ({"state_dropout": "x"}, "state_dropout is 'x'; give a rate"),
         ({"n_classes": 1}, "the vocabulary has 1 token"),
         ({"input_shape": (3, 32, 32)}, "takes sequences of tokens"),

@@ -102,7 +102,7 @@ def test_bad_tokens_are_refused(tokens: list[int], message: str) -> None:
     [
         ({"input_shape": (3, 3, 3)}, "at least 4 pixels a side, not 3"),
         ({"input_shape": (3, 32)}, "takes images"),
-        ({"n_classes": 0}, "at least 1"),
+        ({"n_classes": 0}, "give a whole number, 1 to"),
         ({"channels": -4}, "channels is -4"),
         ({"channels": 1}, "at least 2 for form cifar"),
         ({"channels": 3, "form": "imagenet"}, "at least 4 for form imagenet"),

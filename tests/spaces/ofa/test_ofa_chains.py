@@ -339,7 +339,7 @@ def test_what_is_no_genotype_is_refused(text: str, message: str) -> None:
     ("arguments", "message"),
     [
         ({"input_shape": (3, 3, 3)}, "at least 4 pixels a side, not 3"),
-        ({"n_classes": 0}, "at least 1"),
+        ({"n_classes": 0}, "give a whole number, 1 to"),
         ({"widths": (16, 16, -24, 40, 80, 112, 160, 960, 1280)}, r"widths\[2\] is -24"),
         ({"width_mult": -1.0}, "width_mult is -1.0"),
         ({"width_mult": float("nan")}, "width_mult is nan"),

@@ -264,7 +264,7 @@ def test_a_code_of_two_blocks_is_refused() -> None:
     [
         ({"input_shape": (3, 3, 9)}, "at least 4 pixels a side, not 3"),
         ({"input_shape": (3, 32)}, "takes images"),
-        ({"n_classes": 0}, "at least 1"),
+        ({"n_classes": 0}, "give a whole number, 1 to"),
         ({"depth": 0}, "depth is 0"),
         ({"base": -8}, "base is -8"),
         ({"bank": 1}, r"bank\[0\] is 1, 8 channels, which makes 24 banks; give a larger one, for at most 10"),

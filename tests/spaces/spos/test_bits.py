@@ -206,7 +206,7 @@ def test_a_supernet_shares_weights_between_bits() -> None:
         ({"widths": (64, 128)}, "a list of 4"),
         ({"widths": (64, 128, -1, 512)}, r"widths\[2\] is -1"),
         ({"input_shape": (3, 3, 3)}, "at least 4 pixels a side, not 3"),
-        ({"n_classes": 0}, "at least 1"),
+        ({"n_classes": 0}, "give a whole number, 1 to"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -6,7 +6,6 @@ They differ in what a derived cell keeps.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,8 @@ from archwright.nn.dropout import check_rate
 from archwright.nn.ops import darts as ops
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
-from archwright.spaces.base import Space, check_image, truth_value
+from archwright.spaces.arguments import check_image, loss_weight, truth_value, whole_number
+from archwright.spaces.base import Space
 from archwright.spaces.darts.drawing import cell_graph, skeleton
 from archwright.spaces.darts.genotypes import (
     CELLS,
@@ -130,16 +130,14 @@ class DartsCells(Space):
             ("nodes", nodes, 1, MAX_NODES),
         ):
             if value is not None:
-                _check_whole(name, value, smallest, largest)
+                whole_number(name, value, largest, least=smallest)
         # kept as they were given: with another input size the form's own numbers apply
         self._given: dict[str, Any] = {"form": form, "channels": channels, "cells": cells}
         self.channels = channels or FORMS[self.form].channels
         self.n_cells = cells or FORMS[self.form].cells
         self.nodes, self.affine = nodes, truth_value("affine", affine)
-        self.drop_path = check_rate("drop_path", float(drop_path))
-        self.auxiliary = float(auxiliary)
-        if not 0 <= self.auxiliary < math.inf:
-            raise InvalidValueError(f"auxiliary is {auxiliary!r}; give the weight of its loss, 0 or more")
+        self.drop_path = check_rate("drop_path", drop_path)
+        self.auxiliary = loss_weight("auxiliary", auxiliary)
 
     def args(self) -> dict[str, Any]:
         return (
@@ -415,8 +413,3 @@ def _imagenet_stems(n_in: int, width: int) -> list[nn.Module]:
         ),
         nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width)),
     ]
-
-
-def _check_whole(name: str, value: object, smallest: int, largest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not smallest <= value <= largest:
-        raise InvalidValueError(f"{name} is {value!r}; give a whole number, {smallest} to {largest:,}")

@@ -18,7 +18,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.darts_rnn import DartsRnnCell, HighwayEdge
 from archwright.nn.ops.language_model import NO_REGULARIZATION, LanguageModel, Regularization
-from archwright.spaces.base import truth_value
+from archwright.spaces.arguments import truth_value
 from archwright.spaces.darts.genotypes import keywords_of
 from archwright.spaces.language import LanguageSpace
 
@@ -182,7 +182,7 @@ class DartsRnn(LanguageSpace):
         """The cell as the paper draws it: input and last output, states, and the mean that leaves."""
         steps = self.steps(arch)
         states = [Node(str(i), str(i)) for i in range(self.nodes + 1)]
-        ends = Node("x", "x_{t}", "input"), Node("h", "h_{t-1}", "input"), Node("out", "h_{t}", "output")
+        ends = Node("x", "x(t)", "input"), Node("h", "h(t−1)", "input"), Node("out", "h(t)", "output")
         edges = [Edge("x", "0"), Edge("h", "0")]
         edges += [Edge(str(source), str(node), activation) for node, (activation, source) in enumerate(steps, 1)]
         edges += [Edge(str(node), "out") for node in range(1, self.nodes + 1)]

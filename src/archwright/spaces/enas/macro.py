@@ -13,6 +13,7 @@ from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
 from archwright.core.drawing import Drawing
 from archwright.nn.choice import Chooser
+from archwright.nn.dropout import check_rate
 from archwright.nn.elastic import Concat
 from archwright.nn.ops.edges import relu_conv_bn
 from archwright.nn.ops.enas import reduction
@@ -27,8 +28,8 @@ from archwright.nn.ops.enas_macro import (
 )
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.sizes import Size
-from archwright.spaces.base import Space, check_image, truth_value
-from archwright.spaces.enas.checks import rate, whole
+from archwright.spaces.arguments import check_image, truth_value, whole_number
+from archwright.spaces.base import Space
 from archwright.spaces.enas.drawing import layers_graph
 from archwright.spaces.enas.numbers import check_below, check_count, group_texts, grouped, read_digits
 from archwright.spaces.enas.stack import MIN_SIDE
@@ -84,12 +85,14 @@ class EnasMacro(Space):
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         check_image(self.name, self.input_shape, MIN_SIDE)
-        self.layers = whole("layers", layers, 3, MAX_LAYERS)
+        self.layers = whole_number("layers", layers, MAX_LAYERS, least=3)
         self.search = truth_value("search", search)
         self._given_channels = channels
-        self.channels = (36 if self.search else 96) if channels is None else whole("channels", channels, 2, 10_000)
+        self.channels = (
+            (36 if self.search else 96) if channels is None else whole_number("channels", channels, 10_000, least=2)
+        )
         self.full_convolutions = truth_value("full_convolutions", full_convolutions)
-        self.dropout = rate("dropout", dropout)
+        self.dropout = check_rate("dropout", dropout)
 
     def args(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("layers", "search", "full_convolutions", "dropout")}

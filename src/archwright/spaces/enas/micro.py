@@ -16,6 +16,7 @@ from archwright.core.drawing import Drawing
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.choosers import subsets
 from archwright.nn.drop_path import dropped
+from archwright.nn.dropout import check_rate
 from archwright.nn.elastic import Concat, Linear
 from archwright.nn.ops.auxiliary import SMALLEST_MAP
 from archwright.nn.ops.edges import relu_conv_bn
@@ -24,8 +25,8 @@ from archwright.nn.ops.nasnet import Add, Block, FactorizedReduction
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputNetwork
 from archwright.nn.sizes import Size, largest
-from archwright.spaces.base import Space, check_image, truth_value
-from archwright.spaces.enas.checks import loss_weight, rate, whole
+from archwright.spaces.arguments import check_image, loss_weight, truth_value, whole_number
+from archwright.spaces.base import Space
 from archwright.spaces.enas.micro_pieces import MicroPieces
 from archwright.spaces.enas.numbers import check_below, check_count, group_texts, grouped, read_digits
 from archwright.spaces.enas.stack import MIN_SIDE, Position, Result, results, stack
@@ -99,10 +100,10 @@ class EnasMicro(Space):
         # kept as they were given: the search form has numbers of its own
         self._given = {"cells": cells, "channels": channels}
         default_cells, default_channels = (6, 20) if self.search else (15, 36)
-        self.cells = default_cells if cells is None else whole("cells", cells, 3, 1_000)
-        self.channels = default_channels if channels is None else whole("channels", channels, 2, 10_000)
-        self.blocks = whole("blocks", blocks, 1, MAX_BLOCKS)
-        self.drop_path, self.dropout = rate("drop_path", drop_path), rate("dropout", dropout)
+        self.cells = default_cells if cells is None else whole_number("cells", cells, 1_000, least=3)
+        self.channels = default_channels if channels is None else whole_number("channels", channels, 10_000, least=2)
+        self.blocks = whole_number("blocks", blocks, MAX_BLOCKS)
+        self.drop_path, self.dropout = check_rate("drop_path", drop_path), check_rate("dropout", dropout)
         self.auxiliary = loss_weight("auxiliary", auxiliary)
 
     def args(self) -> dict[str, Any]:

@@ -19,8 +19,7 @@ from archwright.nn.choice.choosers import subsets
 from archwright.nn.ops.enas_rnn import EnasRnnCell, HighwayRead
 from archwright.nn.ops.language_model import NO_REGULARIZATION, LanguageModel, Regularization
 from archwright.nn.sizes import Size
-from archwright.spaces.base import truth_value
-from archwright.spaces.enas.checks import whole
+from archwright.spaces.arguments import truth_value, whole_number
 from archwright.spaces.enas.numbers import check_below, check_count
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.pieces import CostPiece
@@ -104,14 +103,14 @@ class EnasRnn(LanguageSpace):
         regularized: bool = True,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        self.nodes = whole("nodes", nodes, 2, MAX_NODES)
+        self.nodes = whole_number("nodes", nodes, MAX_NODES, least=2)
         if output not in get_args(OutputName):
             raise InvalidValueError(f"output is {output!r}; give one of {', '.join(get_args(OutputName))}")
         self.output: OutputName = output
         self.search, self.regularized = truth_value("search", search), truth_value("regularized", regularized)
         self._given_hidden = hidden
         default = SEARCH_HIDDEN if self.search else HIDDEN
-        self.hidden = default if hidden is None else whole("hidden", hidden, 1, 10_000)
+        self.hidden = default if hidden is None else whole_number("hidden", hidden, 10_000)
 
     def args(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("nodes", "output", "search", "regularized")}
@@ -252,7 +251,7 @@ class EnasRnn(LanguageSpace):
     def drawing(self, arch: Mapping[str, Value]) -> Drawing:
         """The cell as the paper draws it: input and last output, nodes by their activations, and the mean."""
         steps, averaged = self.steps(arch), self.averaged(arch)
-        ends = Node("x", "x_{t}", "input"), Node("h", "h_{t-1}", "input"), Node("out", "h_{t}", "output")
+        ends = Node("x", "x(t)", "input"), Node("h", "h(t−1)", "input"), Node("out", "h(t)", "output")
         nodes = [Node(str(i), op, "other", f"node {i}") for i, (op, _) in enumerate(steps)]
         edges = [Edge("x", "0"), Edge("h", "0")]
         edges += [Edge(str(source), str(i)) for i, (_, source) in enumerate(steps) if source is not None]

@@ -14,6 +14,7 @@ from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
+from archwright.nn.dropout import check_rate
 from archwright.nn.initial import draw_fan_out, set_norms
 from archwright.nn.ops.edges import Zero
 from archwright.nn.ops.mbconv import conv_unit, inverted_bottleneck
@@ -21,7 +22,8 @@ from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 from archwright.nn.ops.residual import Residual
 from archwright.nn.ops.squeeze import SqueezeExcite
 from archwright.nn.sizes import Size
-from archwright.spaces.base import Space, check_image
+from archwright.spaces.arguments import check_image
+from archwright.spaces.base import Space
 from archwright.spaces.mnasnet.blocks import (
     BLOCKS,
     CONV_OPS,
@@ -34,7 +36,7 @@ from archwright.spaces.mnasnet.blocks import (
     block_string,
     read_block,
 )
-from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, round_width, strides_of
+from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, round_width, strides_of
 
 POOLED_SIDE = 3
 """Side of the shortcut's average pooling; the paper does not say."""
@@ -89,7 +91,7 @@ class MnasNet(Space):
         self.width = float(width)
         self.filters = self._checked_filters(filters)
         (self.stem,) = check_counts("stem", [stem], 1, "channels")
-        self.dropout = check_dropout(dropout)
+        self.dropout = check_rate("dropout", dropout)
 
     def _checked_filters(self, given: Sequence[Sequence[int]] | None) -> tuple[tuple[int, ...], ...]:
         if given is None:

@@ -18,7 +18,8 @@ from archwright.nn.elastic import BatchNorm2d, Linear, RectangularConv2d
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.skip_network import PaddedConcat, SkipNetwork
 from archwright.nn.sizes import Size, largest
-from archwright.spaces.base import Space, check_image, truth_value, whole_number
+from archwright.spaces.arguments import check_image, truth_value, whole_number
+from archwright.spaces.base import Space
 from archwright.spaces.nas_rl.drawing import layers_graph
 from archwright.spaces.nas_rl.figures import Figures
 from archwright.spaces.nas_rl.layers import SIDES, STRIDES, Layer, layers_text, parse_layers

@@ -48,7 +48,7 @@ def tree_graph(tree: Tree, base: int) -> Graph:
         tree: The cell.
         base: Its leaves.
     """
-    nodes = [Node(name, label, "input") for name, label in (("x", "x_{t}"), ("h", "h_{t-1}"), ("c", "c_{t-1}"))]
+    nodes = [Node(name, label, "input") for name, label in (("x", "x(t)"), ("h", "h(t−1)"), ("c", "c(t−1)"))]
     edges = []
     last = len(tree.nodes) - 1
     # what others read of a node: itself, or the node behind it that the cell state joins
@@ -60,7 +60,7 @@ def tree_graph(tree: Tree, base: int) -> Graph:
         if i == tree.injected:
             nodes.append(Node(reads[i], _step_label(tree.inject), "join", note=f"the cell state joins node {i}"))
             edges += [Edge(str(i), reads[i]), Edge("c", reads[i])]
-    nodes += [Node("new h", "h_{t}", "output"), Node("new c", "c_{t}", "output")]
+    nodes += [Node("new h", "h(t)", "output"), Node("new c", "c(t)", "output")]
     edges += [Edge(reads[last], "new h"), Edge(str(tree.new_cell), "new c", note="before the activation")]
     return Graph(tuple(nodes), tuple(edges), "recurrent cell", "down")
 

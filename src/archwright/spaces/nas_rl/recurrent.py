@@ -13,12 +13,11 @@ from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace, Rows
 from archwright.core.drawing import Drawing
-from archwright.core.errors import InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.dropout import check_rate
 from archwright.nn.ops.language_model import LanguageModel, Regularization
 from archwright.nn.ops.tree_rnn import Add, Maximum, Multiply, Sine, TreeRnnCell, TreeStep
-from archwright.spaces.base import truth_value, whole_number
+from archwright.spaces.arguments import truth_value, whole_number
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.nas_rl.drawing import tree_graph
 from archwright.spaces.nas_rl.trees import Step, Tree, parse_tree, tree_text
@@ -82,15 +81,13 @@ class NasRlRnn(LanguageSpace):
         state_dropout: float = 0.0,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        self.base = whole_number("base", base, MAX_BASE)
-        if self.base < 2:
-            raise InvalidValueError(f"base is {base}; give 2 to {MAX_BASE} leaves")
+        self.base = whole_number("base", base, MAX_BASE, least=2)
         self.hidden = whole_number("hidden", hidden, 10_000)
         self.layers = whole_number("layers", layers, 10)
         self.tied, self.bias = truth_value("tied", tied), truth_value("bias", bias)
         self.more_functions = truth_value("more_functions", more_functions)
         rates = dict(zip(RATES, (word_dropout, dropout, state_dropout), strict=True))
-        self.rates = {name: _rate(name, rate) for name, rate in rates.items()}
+        self.rates = {name: check_rate(name, rate) for name, rate in rates.items()}
 
     def args(self) -> dict[str, Any]:
         names = ("base", "hidden", "layers", "tied", "bias", "more_functions")
@@ -200,9 +197,3 @@ class NasRlRnn(LanguageSpace):
         """The tree, with the ways that the cell state takes."""
         tree = self.tree(arch)
         return Drawing((tree_graph(tree, self.base),), f"recurrent cell {tree_text(tree)}")
-
-
-def _rate(name: str, rate: Any) -> float:
-    if isinstance(rate, bool) or not isinstance(rate, int | float):
-        raise InvalidValueError(f"{name} is {rate!r}; give a rate of dropout in [0, 1)")
-    return float(check_rate(name, rate))

@@ -17,7 +17,8 @@ from archwright.nn.ops.cell import EdgeCell
 from archwright.nn.ops.edges import relu_conv_bn, skip
 from archwright.nn.ops.residual import DownsamplingBlock
 from archwright.nn.sizes import Size
-from archwright.spaces.base import Space, check_image
+from archwright.spaces.arguments import check_image
+from archwright.spaces.base import Space
 from archwright.spaces.nasbench201.cells import EDGES, N_NODES, parse_cell
 from archwright.spaces.nasbench201.skeleton import MIN_SIDE, head, stem
 

@@ -21,7 +21,8 @@ from archwright.nn.ops.cell import EdgeCell
 from archwright.nn.ops.edges import Zero, relu_conv_bn
 from archwright.nn.ops.pooling import LocalAvgPool2d
 from archwright.nn.ops.residual import DownsamplingBlock
-from archwright.spaces.base import Space, check_image, truth_value, whole_number
+from archwright.spaces.arguments import check_image, truth_value, whole_number
+from archwright.spaces.base import Space
 from archwright.spaces.nasbench201.cells import (
     EDGES,
     N_NODES,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -15,12 +14,14 @@ from archwright.core.drawing import Drawing
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.choosers import subsets
+from archwright.nn.dropout import check_rate
 from archwright.nn.elastic import Linear
 from archwright.nn.ops.auxiliary import SMALLEST_MAP, AuxiliaryHead
 from archwright.nn.ops.nasnet import CellStack, MakeOp
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.sizes import Size
-from archwright.spaces.base import Space, check_image, truth_value, whole_number
+from archwright.spaces.arguments import check_image, loss_weight, truth_value, whole_number
+from archwright.spaces.base import Space
 from archwright.spaces.nasnet import genotype as texts
 from archwright.spaces.nasnet.cells import EDGES, CellRules, CellShape, build_cell
 from archwright.spaces.nasnet.drawing import cell_graph
@@ -122,10 +123,8 @@ class NasNet(Space):
         self.combines = _some("combines", default if combines is None else combines, self.all_combines)
         self.outputs = None if outputs is None else self._checked_outputs(outputs)
         self.skip_reduction_input = truth_value("skip_reduction_input", skip_reduction_input)
-        self.drop_path, self.dropout = _fraction("drop_path", drop_path), _fraction("dropout", dropout)
-        is_weight = isinstance(auxiliary, int | float) and 0 <= auxiliary < math.inf
-        _check("auxiliary", auxiliary, is_weight, "a number, 0 or more")
-        self.auxiliary = float(auxiliary)
+        self.drop_path, self.dropout = check_rate("drop_path", drop_path), check_rate("dropout", dropout)
+        self.auxiliary = loss_weight("auxiliary", auxiliary)
 
     def _checked_outputs(self, outputs: Sequence[Sequence[int]]) -> tuple[Outputs, Outputs]:
         given: list[Any] = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
@@ -339,11 +338,6 @@ def _some(name: str, given: Sequence[str], known: Sequence[str]) -> tuple[str, .
     is_accepted = bool(found) and all(item in known for item in found) and len(set(found)) == len(found)
     _check(name, given, is_accepted, f"a list of some of {', '.join(known)}, each once")
     return found
-
-
-def _fraction(name: str, value: float) -> float:
-    _check(name, value, isinstance(value, int | float) and 0 <= value < 1, "a number from 0 up, less than 1")
-    return float(value)
 
 
 def _check(name: str, value: object, is_accepted: bool, accepted: str) -> None:

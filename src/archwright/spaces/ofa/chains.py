@@ -13,14 +13,16 @@ from torch import nn
 from archwright.core.arch import Arch, Value
 from archwright.core.decisions import Condition, Decision, DecisionSpace
 from archwright.nn.choice import Chooser
+from archwright.nn.dropout import check_rate
 from archwright.nn.elastic import Conv2d, TransformedConv2d
 from archwright.nn.initial import draw_fan_out, set_norms
 from archwright.nn.ops.mbconv import MBConv
 from archwright.nn.ops.resize import Resize2d
 from archwright.nn.ops.squeeze import SqueezeExcite
 from archwright.nn.sizes import Size, lazy_map
-from archwright.spaces.base import Space, check_image, truth_value
-from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, round_width, strides_of
+from archwright.spaces.arguments import check_image, truth_value
+from archwright.spaces.base import Space
+from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, round_width, strides_of
 from archwright.spaces.ofa import genotype
 from archwright.spaces.ofa.checks import check_factor, check_numbers
 from archwright.spaces.ofa.layout import Image, Layout, PlacedStage, Stage, half, strided
@@ -88,7 +90,7 @@ class OfaChain(Space):
         self.depths = check_numbers("depths", depths)
         self.resolutions = check_numbers("resolutions", resolutions, least=MIN_SIDE) if resolutions else ()
         self.kernel_matrices = truth_value("kernel_matrices", kernel_matrices)
-        self.dropout = check_dropout(dropout)
+        self.dropout = check_rate("dropout", dropout)
 
     def args(self) -> dict[str, Any]:
         own: dict[str, Any] = {"widths": list(self.widths), "width_mult": self.width_mult}

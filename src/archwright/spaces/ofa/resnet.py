@@ -13,14 +13,16 @@ from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Condition, Decision, DecisionSpace
 from archwright.nn.choice import Chooser, Fixed
+from archwright.nn.dropout import check_rate
 from archwright.nn.elastic import Linear
 from archwright.nn.initial import draw_fan_out, set_norms
 from archwright.nn.ops.mbconv import conv_unit
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.residual import Residual
 from archwright.nn.sizes import Size
-from archwright.spaces.base import Space, check_image
-from archwright.spaces.mobile import MIN_SIDE, check_counts, check_dropout, image_forms, round_width, strides_of
+from archwright.spaces.arguments import check_image
+from archwright.spaces.base import Space
+from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, round_width, strides_of
 from archwright.spaces.ofa import genotype
 from archwright.spaces.ofa.checks import check_factors, check_numbers
 from archwright.spaces.ofa.genotype import Slot
@@ -89,7 +91,7 @@ class OfaResNet50(Space):
         self.extra_depths = check_numbers("extra_depths", extra_depths, least=0)
         self.width_mults = check_factors("width_mults", width_mults)
         self.expands = check_factors("expands", expands)
-        self.dropout = check_dropout(dropout)
+        self.dropout = check_rate("dropout", dropout)
 
     def args(self) -> dict[str, Any]:
         own: dict[str, Any] = {"widths": list(self.widths), "stem_width": self.stem_width}

@@ -19,7 +19,8 @@ from archwright.nn.choice import Chooser
 from archwright.nn.choice.choosers import subsets
 from archwright.nn.ops.memory_bank import FillBanks
 from archwright.nn.ops.pooling import GlobalAvgPool2d
-from archwright.spaces.base import Space, check_image, whole_number
+from archwright.spaces.arguments import check_image, whole_number
+from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, strides_of
 from archwright.spaces.pieces import CostPiece
 from archwright.spaces.smash.drawing import block_graph

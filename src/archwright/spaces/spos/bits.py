@@ -25,7 +25,8 @@ from archwright.nn.initial import draw_fan_out
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.quantized import InputQuantizer, QuantizedConv2d, WeightQuantizer, check_bits
 from archwright.nn.ops.residual import Residual
-from archwright.spaces.base import Space, check_image
+from archwright.spaces.arguments import check_image
+from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, check_counts, strides_of
 
 BITS = ((1, 2), (2, 2), (1, 4), (2, 4), (3, 4), (4, 4))

@@ -21,7 +21,8 @@ from archwright.nn.choice import Chooser
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.shuffle import ShuffleBlock, conv_bn
 from archwright.nn.sizes import Size
-from archwright.spaces.base import Space, check_image, truth_value
+from archwright.spaces.arguments import check_image, truth_value
+from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, strides_of
 
 CANDIDATES: dict[str, dict[str, int]] = {

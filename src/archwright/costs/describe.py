@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -16,6 +15,7 @@ from archwright.costs.count import count
 from archwright.costs.limits import lowest_row
 from archwright.costs.table import COLUMNS, tables_of
 from archwright.nn.inputs import n_tokens_of
+from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
 
@@ -34,7 +34,7 @@ def cost(
         UsageError: If the arch is no member, or the space refuses the shape.
     """
     sized = space.sized(input_shape, n_classes)
-    with torch.device("meta"):
+    with on_meta():
         network = sized.build(arch)
     counted = count(network, sized.input_shape)
     n_steps = sized.input_shape[0] if n_tokens_of(network) is not None else None
@@ -120,7 +120,7 @@ def _decision(document: dict[str, Any]) -> dict[str, Any]:
 
 def _columns(space: Space) -> tuple[str, ...]:
     """Figures of the smallest and the largest network; the last one says which they are."""
-    with torch.device("meta"):
+    with on_meta():
         network = space.build(space.decisions.archs(space.decisions.sample(1, np.random.default_rng(0)))[0])
     has_bits = any(hasattr(part, "operand_bits") for part in network.modules())
     return (*COLUMNS, "bit_ops") if has_bits else COLUMNS

@@ -14,6 +14,7 @@ from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.errors import InvalidValueError, SpaceError
 from archwright.costs.scopes import MAX_COMBINATIONS, Probabilities, closed_scope, combinations, n_combinations
 from archwright.costs.whole import WholeCounts
+from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 from archwright.spaces.pieces import CostPiece
 
@@ -110,7 +111,7 @@ class PieceTables:
         total = np.zeros(len(self.columns))
         for key in piece.keys(values):
             if key not in self._forms:
-                with torch.device("meta"):
+                with on_meta():
                     module, shape = piece.form(key)
                 self._forms[key] = self._whole.of_module(module, shape)
             total += self._forms[key]

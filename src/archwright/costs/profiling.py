@@ -31,6 +31,7 @@ from archwright.costs.parts import Form, calls_of, form_of, parts_of, signature_
 from archwright.costs.scopes import Scope, ScopeTables
 from archwright.nn.choice import Supernet
 from archwright.nn.inputs import example_inputs
+from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
 N_RANKED = 64
@@ -125,7 +126,7 @@ class _Profiler:
     ) -> None:
         self.space, self.config, self.seed, self.timed, self.advance = space, config, seed, timed, advance
         self.decisions = space.decisions
-        with torch.device("meta"):
+        with on_meta():
             self.parts = parts_of(space.network(Supernet()), self.decisions)
 
     def table(self) -> SpaceTable:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -18,10 +17,11 @@ from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError, RunError
 from archwright.costs.count import Count, Leaf, count
 from archwright.costs.formulas import FormulaTables
-from archwright.costs.pieces import PieceTables
+from archwright.costs.pieces import SUMMED, PieceTables
 from archwright.costs.scopes import Probabilities, Scope, ScopeTables
 from archwright.nn.choice import Supernet, selection_of
 from archwright.nn.choice.modules import ChoiceModule
+from archwright.nn.meta import on_meta
 from archwright.nn.sizes import lazies_in
 from archwright.spaces.base import Space
 
@@ -53,7 +53,7 @@ class RowCounts:
     """
 
     def __init__(self, space: Space, columns: tuple[str, ...]) -> None:
-        with torch.device("meta"):
+        with on_meta():
             self.network = space.network(Supernet()).eval()
         self.memory = not {MEMORY_ACCESS, ACTIVATION_PEAK}.isdisjoint(columns)
         self._columns, self._input_shape = columns, space.input_shape
@@ -186,7 +186,7 @@ class CostTables:
         return tuple(sorted({*more, *(self.decisions.position(name) for name in names)}))
 
     def _count_built(self, row: NDArray[Any]) -> list[float]:
-        with torch.device("meta"):
+        with on_meta():
             network = self.space.build(self.decisions.arch(row))
         counted = count(network, self.space.input_shape, memory=self._counts.memory)
         return [float(getattr(counted, column)) for column in self.columns]
@@ -239,13 +239,14 @@ def tables_of(space: Space, columns: tuple[str, ...] = COLUMNS) -> Tables:
     kept: dict[tuple[str, ...], Tables] = vars(space).setdefault("_cost_tables", {})
     if columns not in kept:
         try:
-            kept[columns] = _tables_class(space)(space, columns)
+            kept[columns] = _tables_class(space, columns)(space, columns)
         except NotImplementedError as error:
             raise RunError(f"the network of space {space.name!r} cannot be counted: {error}") from error
     return kept[columns]
 
 
-def _tables_class(space: Space) -> type[Tables]:
+def _tables_class(space: Space, columns: tuple[str, ...]) -> type[Tables]:
     if space.cost_formula() is not None:
         return FormulaTables
-    return CostTables if space.cost_pieces() is None else PieceTables
+    gives_pieces = space.cost_pieces() is not None
+    return PieceTables if gives_pieces and (set(columns) <= SUMMED or not space.counts_supernet) else CostTables

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from archwright.core.decisions import Rows
 from archwright.costs.count import count
+from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
 
@@ -36,7 +36,7 @@ class WholeCounts:
         """Figures (n_columns,) of one arch (n_decisions,)."""
         key = row.tobytes()
         if key not in self._known:
-            with torch.device("meta"):
+            with on_meta():
                 network = self.space.build(self.space.decisions.arch(row))
             self._known[key] = self.of_module(network, self.space.input_shape)
         return self._known[key]

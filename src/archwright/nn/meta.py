@@ -7,7 +7,8 @@ only where its arguments plainly fit together: all else is left to torch, with i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 Shape = Sequence[int]
 
 _BATCH_NORMS = frozenset(["native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"])
+
+
+_DRAWN = frozenset(["normal_", "uniform_", "random_", "fill_", "zero_"])
+
+
+@contextmanager
+def on_meta() -> Iterator[None]:
+    """Within it, networks are built on the meta device, without torch's slow way to initial weights of no value."""
+    with torch.device("meta"), ShapesOnly():
+        yield
 
 
 class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
@@ -32,7 +43,10 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        shortcut = None if kwargs else shape_only(func.overloadpacket.__name__, args)
+        name = func.overloadpacket.__name__
+        if name in _DRAWN and args[0].is_meta:
+            return args[0]  # there are no values to draw
+        shortcut = None if kwargs else shape_only(name, args)
         return func(*args, **(kwargs or {})) if shortcut is None else shortcut
 
 

@@ -45,11 +45,14 @@ class Space(ABC):
         input_shape: See above.
         n_classes: See above.
         opened_as: The `module:Class` or `file.py:Class` a user named it by, if any.
+        counts_supernet: Whether what `cost_pieces` cannot give, such as memory, is counted in the supernet; without,
+            in networks built one by one, as a space wants whose supernet is too large.
     """
 
     __listing__: ClassVar[Entry]
     input_shape: Shape = (3, 32, 32)
     n_classes: int = 10
+    counts_supernet: ClassVar[bool] = False
     opened_as: str | None = None
 
     def __init__(self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> None:
@@ -247,7 +250,7 @@ class Space(ABC):
     def cost_pieces(self) -> Iterable[CostPiece] | None:
         """Parts of the network that few decisions change together; None where the supernet is counted as it is.
 
-        A space lists them whose supernet is too large for that.
+        A space lists them whose supernet is too large for that, or slow to count (see `counts_supernet`).
         """
         return None
 

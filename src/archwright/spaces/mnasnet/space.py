@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.nn.choice import Chooser
+from archwright.nn.choice import Chooser, Fixed
 from archwright.nn.dropout import check_rate
 from archwright.nn.initial import draw_fan_out, set_norms
 from archwright.nn.ops.edges import Zero
@@ -37,6 +37,7 @@ from archwright.spaces.mnasnet.blocks import (
     read_block,
 )
 from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, round_width, strides_of
+from archwright.spaces.pieces import CostPiece, Form
 
 POOLED_SIDE = 3
 """Side of the shortcut's average pooling; the paper does not say."""
@@ -70,6 +71,7 @@ class MnasNet(Space):
         dropout: Probability before the classifier.
     """
 
+    counts_supernet = True
     input_shape = (3, 224, 224)
     n_classes = 1000
     blocks: ClassVar[tuple[Block, ...]] = BLOCKS
@@ -140,12 +142,45 @@ class MnasNet(Space):
             layer = partial(_layer, choose, name, width, n_out, strides[i])
             stages[name] = choose.repeat(f"{name}.layers", block.layer_choices, layer)
             width = n_out
-        head = [conv_unit(width, LAST, 1, activation=nn.ReLU), GlobalAvgPool2d(), nn.Dropout(self.dropout)]
-        stages["head"] = nn.Sequential(*head, nn.Linear(LAST, self.n_classes))
+        stages["head"] = self._head(width)
         network = nn.Sequential(stages)
         draw_fan_out(network)
         set_norms(network, eps=1e-3, momentum=0.01)
         return network
+
+    def _head(self, width: Size) -> nn.Module:
+        head = [conv_unit(width, LAST, 1, activation=nn.ReLU), GlobalAvgPool2d(), nn.Dropout(self.dropout)]
+        return nn.Sequential(*head, nn.Linear(LAST, self.n_classes))
+
+    def cost_pieces(self) -> Iterable[CostPiece]:
+        """One a block, whose layers are the first and its like ones, and one for the head."""
+        strides = strides_of(self.input_shape, (True, *(block.stride == 2 for block in self.blocks)))
+        sides = tuple(-(-side // strides[0]) for side in self.input_shape[1:])
+        before: tuple[str, ...] = ()
+        for i in range(1, len(self.blocks) + 1):
+            names = [f"block{i}.{name}" for name in ("filters", "layers", "kernel", "conv", "se")]
+            keys, form = partial(self._layer_keys, i, strides[i], sides), partial(self._layer_form, f"block{i}")
+            yield CostPiece((*before, *names), keys, form)
+            sides, before = tuple(-(-side // strides[i]) for side in sides), (names[0],)
+        yield CostPiece(before, self._head_keys, lambda width: (self._head(width), (width, *sides)))
+
+    def _head_keys(self, values: tuple[Any, ...]) -> list[Hashable]:
+        return [self._scaled(values[0])]
+
+    def _layer_keys(self, i: int, stride: int, sides: tuple[int, ...], values: tuple[Any, ...]) -> list[Hashable]:
+        """Channels, stride, sides and choices of the layers of block i."""
+        *before, filters, layers, kernel, conv, se = values
+        n_in = self._scaled(before[0]) if before else round_width(self.stem * self.width)
+        n_out, reduced = self._scaled(filters), tuple(-(-side // stride) for side in sides)
+        chosen = (kernel, conv, se)
+        return [(n_in, n_out, stride, sides, *chosen), *[(n_out, n_out, 1, reduced, *chosen)] * (layers - 1)]
+
+    def _layer_form(self, block: str, key: tuple[Any, ...]) -> Form:
+        n_in, n_out, stride, sides, kernel, conv, se = key
+        # a shortcut has neither weights nor multiplications
+        chosen = {"kernel": kernel, "conv": conv, "se": se, "skip": "none"}
+        choose = Fixed(Arch({f"{block}.{name}": value for name, value in chosen.items()}))
+        return _layer(choose, block, n_in, n_out, stride, 0), (n_in, *sides)
 
     def _scaled(self, filters: int) -> int:
         return filters if self.width == 1.0 else round_width(filters * self.width)

@@ -22,7 +22,7 @@ from archwright.nn.initial import draw_fan_out
 from archwright.nn.ops.mbconv import conv_unit, inverted_bottleneck
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.residual import Residual
-from archwright.spaces.arguments import check_image
+from archwright.spaces.arguments import check_image, truth_value
 from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, strides_of
 
@@ -89,7 +89,7 @@ class FBNet(Space):
         self.widths = check_counts("widths", widths, len(WIDTHS), "channels")
         check_even(self.widths)
         self.layers = check_counts("layers", layers, len(LAYERS), "layers")
-        self.bias, self.always_expand = bool(bias), bool(always_expand)
+        self.bias, self.always_expand = truth_value("bias", bias), truth_value("always_expand", always_expand)
         self.dropout = check_rate("dropout", dropout)
 
     def args(self) -> dict[str, Any]:

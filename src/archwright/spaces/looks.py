@@ -132,10 +132,11 @@ def _expansion(call: Call) -> int | None:
 
 
 def _stride(call: Call, kind: Kind) -> int:
-    before, after = call.in_shape, call.out_shape
-    if len(before) != 3 or len(after) != 3 or (kind == "pool" and max(after[1:]) == 1):
+    # of two inputs the older one may still be larger: the newer one, in whatever order, is what is halved
+    heights, after = [shape[1] for shape in map(_shape, call.came_in) if len(shape) == 3], call.out_shape
+    if not heights or len(after) != 3 or (kind == "pool" and max(after[1:]) == 1):
         return 1
-    return max(round(before[1] / max(after[1], 1)), 1)
+    return max(round(min(heights) / max(after[1], 1)), 1)
 
 
 def _label(call: Call, kind: Kind, kernel: int | None) -> str:

@@ -127,15 +127,14 @@ class DartsCells(Space):
         for name, value, smallest, largest in (
             ("channels", channels, 2, 10_000),
             ("cells", cells, MIN_CELLS, 1_000),
-            ("nodes", nodes, 1, MAX_NODES),
         ):
             if value is not None:
                 whole_number(name, value, largest, least=smallest)
         # kept as they were given: with another input size the form's own numbers apply
-        self._given: dict[str, Any] = {"form": form, "channels": channels, "cells": cells}
+        self._given: dict[str, Any] = {"form": form, "channels": _plain(channels), "cells": _plain(cells)}
         self.channels = channels or FORMS[self.form].channels
         self.n_cells = cells or FORMS[self.form].cells
-        self.nodes, self.affine = nodes, truth_value("affine", affine)
+        self.nodes, self.affine = whole_number("nodes", nodes, MAX_NODES), truth_value("affine", affine)
         self.drop_path = check_rate("drop_path", drop_path)
         self.auxiliary = loss_weight("auxiliary", auxiliary)
 
@@ -394,6 +393,11 @@ def _by_source(kind: str, node: int, edges: Edges) -> dict[int, str]:
             raise InvalidArchError(f"{place(kind, node)}: it reads state {source} twice; give two different states")
         found[source] = op
     return found
+
+
+def _plain(number: int | None) -> int | None:
+    """A number of NumPy as Python's, which JSON knows."""
+    return None if number is None else int(number)
 
 
 def _cifar_stem(n_in: int, width: int) -> list[nn.Module]:

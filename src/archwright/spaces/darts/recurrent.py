@@ -18,7 +18,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.darts_rnn import DartsRnnCell, HighwayEdge
 from archwright.nn.ops.language_model import NO_REGULARIZATION, LanguageModel, Regularization
-from archwright.spaces.arguments import truth_value
+from archwright.spaces.arguments import truth_value, whole_number
 from archwright.spaces.darts.genotypes import keywords_of
 from archwright.spaces.language import LanguageSpace
 
@@ -73,10 +73,9 @@ class DartsRnn(LanguageSpace):
         regularized: bool = True,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        for name, value, most in (("hidden", hidden, 10_000), ("nodes", nodes, MAX_NODES)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
-                raise InvalidValueError(f"{name} is {value!r}; give a whole number, 1 to {most:,}")
-        self._given_hidden, self.hidden, self.nodes = hidden, hidden or HIDDEN, nodes
+        self._given_hidden = None if hidden is None else whole_number("hidden", hidden, 10_000)
+        self.hidden = self._given_hidden or HIDDEN
+        self.nodes = whole_number("nodes", nodes, MAX_NODES)
         self.batch_norm, self.regularized = (
             truth_value("batch_norm", batch_norm),
             truth_value("regularized", regularized),

@@ -87,10 +87,8 @@ class EnasMacro(Space):
         check_image(self.name, self.input_shape, MIN_SIDE)
         self.layers = whole_number("layers", layers, MAX_LAYERS, least=3)
         self.search = truth_value("search", search)
-        self._given_channels = channels
-        self.channels = (
-            (36 if self.search else 96) if channels is None else whole_number("channels", channels, 10_000, least=2)
-        )
+        self._given_channels = None if channels is None else whole_number("channels", channels, 10_000, least=2)
+        self.channels = self._given_channels or (36 if self.search else 96)
         self.full_convolutions = truth_value("full_convolutions", full_convolutions)
         self.dropout = check_rate("dropout", dropout)
 

@@ -98,10 +98,13 @@ class EnasMicro(Space):
         check_image(self.name, self.input_shape, MIN_SIDE)
         self.search = truth_value("search", search)
         # kept as they were given: the search form has numbers of its own
-        self._given = {"cells": cells, "channels": channels}
+        self._given = {
+            "cells": None if cells is None else whole_number("cells", cells, 1_000, least=3),
+            "channels": None if channels is None else whole_number("channels", channels, 10_000, least=2),
+        }
         default_cells, default_channels = (6, 20) if self.search else (15, 36)
-        self.cells = default_cells if cells is None else whole_number("cells", cells, 1_000, least=3)
-        self.channels = default_channels if channels is None else whole_number("channels", channels, 10_000, least=2)
+        self.cells = self._given["cells"] or default_cells
+        self.channels = self._given["channels"] or default_channels
         self.blocks = whole_number("blocks", blocks, MAX_BLOCKS)
         self.drop_path, self.dropout = check_rate("drop_path", drop_path), check_rate("dropout", dropout)
         self.auxiliary = loss_weight("auxiliary", auxiliary)

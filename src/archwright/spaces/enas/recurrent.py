@@ -108,9 +108,8 @@ class EnasRnn(LanguageSpace):
             raise InvalidValueError(f"output is {output!r}; give one of {', '.join(get_args(OutputName))}")
         self.output: OutputName = output
         self.search, self.regularized = truth_value("search", search), truth_value("regularized", regularized)
-        self._given_hidden = hidden
-        default = SEARCH_HIDDEN if self.search else HIDDEN
-        self.hidden = default if hidden is None else whole_number("hidden", hidden, 10_000)
+        self._given_hidden = None if hidden is None else whole_number("hidden", hidden, 10_000)
+        self.hidden = self._given_hidden or (SEARCH_HIDDEN if self.search else HIDDEN)
 
     def args(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("nodes", "output", "search", "regularized")}

@@ -109,7 +109,9 @@ class NasNet(Space):
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         check_image(self.name, self.input_shape, MIN_SIDE)
-        self.form: FormName = form or ("imagenet" if min(self.input_shape[1:]) >= IMAGENET_FROM else "cifar")
+        self.form: FormName = (
+            ("imagenet" if min(self.input_shape[1:]) >= IMAGENET_FROM else "cifar") if form is None else form
+        )
         _check("form", self.form, self.form in get_args(FormName), f"one of {', '.join(get_args(FormName))}")
         self.cells = whole_number("cells", cells, 100)
         self.blocks = whole_number("blocks", blocks, 20)

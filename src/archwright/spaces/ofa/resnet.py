@@ -144,7 +144,7 @@ class OfaResNet50(Space):
     def _genotype_fields(self) -> genotype.Fields:
         stages = range(1, len(self.widths) + 1)
         # the released code leaves the stem's middle layer out at any depth but the largest
-        most = max(self.extra_depths)
+        most = max(*self.extra_depths, 1)  # with no choice of depth, 1 stands for the layer
         depths = [Slot("stem.depth", {extra: int(extra == most) for extra in (0, most, *self.extra_depths)})]
         depths += [Slot(f"stage{s}.depth", dict(zip(self.extra_depths, self._depths(s), strict=True))) for s in stages]
         blocks = [f"stage{s}.block{b}.expand" for s in stages for b in range(1, max(self._depths(s)) + 1)]

@@ -93,7 +93,9 @@ class SposSpace(Space):
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         check_image("spos", self.input_shape, MIN_SIDE)
-        self.form: FormName = form or ("small" if min(self.input_shape[1:]) < SMALL_BELOW else "imagenet")
+        self.form: FormName = (
+            ("small" if min(self.input_shape[1:]) < SMALL_BELOW else "imagenet") if form is None else form
+        )
         if self.form not in get_args(FormName):
             raise InvalidValueError(f"form is {self.form!r}; choose one of {', '.join(get_args(FormName))}")
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:

@@ -153,6 +153,23 @@ class InputsChoice(ChoiceModule):
         return dict(sorted(found.items()))
 
 
+class _FixedInputs(nn.Module):
+    """Edges from fixed sources.
+
+    Attributes:
+        kept: Source indices, ascending; children are named by them.
+    """
+
+    def __init__(self, kept: Sequence[int], edges: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.kept = tuple(kept)
+        for key, edge in edges.items():
+            self._modules[key] = edge
+
+    def _results(self, states: Sequence[Tensor]) -> list[Tensor]:
+        return [edge(states[int(source)]) for source, edge in self._modules.items() if edge is not None]
+
+
 @source_template(
     '''
     class SummedInputs(nn.Module):
@@ -169,21 +186,11 @@ class InputsChoice(ChoiceModule):
     ''',
     arguments=lambda node: {"edges": dict(node._modules)},
 )
-class SummedInputs(nn.Module):
-    """The sum of edges from fixed sources: what `inputs` is in a fixed network.
-
-    Attributes:
-        kept: Source indices, ascending; children are named by them.
-    """
-
-    def __init__(self, kept: Sequence[int], edges: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        self.kept = tuple(kept)
-        for key, edge in edges.items():
-            self._modules[key] = edge
+class SummedInputs(_FixedInputs):
+    """The sum of edges from fixed sources: what `inputs` is in a fixed network."""
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
-        results = [edge(states[int(source)]) for source, edge in self._modules.items() if edge is not None]
+        results = self._results(states)
         return weighted_sum(results, [1.0] * len(results))
 
 
@@ -202,22 +209,11 @@ class SummedInputs(nn.Module):
     ''',
     arguments=lambda node: {"edges": dict(node._modules)},
 )
-class JoinedInputs(nn.Module):
-    """The results of edges from fixed sources along their channels: `inputs` that concatenates, in a fixed network.
-
-    Attributes:
-        kept: Source indices, ascending; children are named by them.
-    """
-
-    def __init__(self, kept: Sequence[int], edges: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        self.kept = tuple(kept)
-        for key, edge in edges.items():
-            self._modules[key] = edge
+class JoinedInputs(_FixedInputs):
+    """The results of edges from fixed sources along their channels: `inputs` that concatenates, in a fixed network."""
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
-        results = [edge(states[int(source)]) for source, edge in self._modules.items() if edge is not None]
-        return torch.cat(results, dim=1)
+        return torch.cat(self._results(states), dim=1)
 
 
 def weighted_sum(results: Sequence[Tensor], weights: Sequence[Tensor | float]) -> Tensor:

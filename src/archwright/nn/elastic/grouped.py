@@ -6,11 +6,11 @@ from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archwright.nn.elastic.layers import Elastic, Places, _checked
+from archwright.nn.elastic.layers import Elastic, Places, _checked, centre
+from archwright.nn.meta import on_meta
 from archwright.nn.sizes import Lazy, Size, current, places
 
 
@@ -49,7 +49,7 @@ def GroupedConv2d(
         if shared is not None:
             shared[key] = layer.get_parameter("weight")
         return layer
-    with torch.device("meta"):  # its own weight is not needed
+    with on_meta():  # its own weight is not needed
         layer = make()
     layer.weight = shared[key]
     return layer
@@ -76,7 +76,7 @@ class ElasticGroupedConv2d(Elastic, nn.Conv2d):
         n_in, n_out, height, width, _, _, groups = self.sizes
         read = (slice(0, current(n_in) // current(groups)),)
         sides = zip(self.kernel_size, (height, width), strict=True)
-        return {"weight": (places(n_out), read, *(_centre(most, current(side)) for most, side in sides))}
+        return {"weight": (places(n_out), read, *(centre(most, current(side)) for most, side in sides))}
 
     def forward(self, x: Tensor) -> Tensor:
         numbers: list[Any] = [current(size) for size in self.sizes]
@@ -84,8 +84,3 @@ class ElasticGroupedConv2d(Elastic, nn.Conv2d):
         padding = (height // 2 * down, width // 2 * across)
         weight = self.active_state()["weight"]
         return F.conv2d(x, weight, None, 1, padding, (down, across), groups)
-
-
-def _centre(most: int, side: int) -> Places:
-    cut = (most - side) // 2
-    return (slice(cut, cut + side),)

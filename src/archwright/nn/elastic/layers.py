@@ -108,6 +108,12 @@ def taken(tensor: Tensor, axes: Sequence[Places]) -> Tensor:
     return tensor
 
 
+def centre(largest_side: int, side: int) -> Places:
+    """The middle `side` places of an axis of `largest_side`."""
+    cut = (largest_side - side) // 2
+    return (slice(cut, cut + side),)
+
+
 def _checked(*sizes: Size) -> tuple[Any, ...]:
     """The largest values of sizes, all of which must allow for something."""
     for size in sizes:
@@ -151,12 +157,9 @@ class ElasticConv2d(Elastic, nn.Conv2d):
 
     def axes(self) -> dict[str, tuple[Places, ...]]:
         n_in, n_out, kernel_size = self.sizes
-        kernel = current(kernel_size)
-        cut = (self.kernel_size[0] - kernel) // 2
-        centre = (slice(cut, cut + kernel),)
-        filters = places(n_out)
+        side, filters = centre(self.kernel_size[0], current(kernel_size)), places(n_out)
         return {
-            "weight": (filters, (slice(0, 1),) if self.is_depthwise else places(n_in), centre, centre),
+            "weight": (filters, (slice(0, 1),) if self.is_depthwise else places(n_in), side, side),
             "bias": (filters,),
         }
 

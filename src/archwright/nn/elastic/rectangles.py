@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archwright.nn.elastic.layers import Elastic, Places, _checked
+from archwright.nn.elastic.layers import Elastic, Places, _checked, centre
 from archwright.nn.sizes import Lazy, Size, current, places
 
 Sides = tuple[Size, Size]
@@ -39,15 +39,10 @@ class ElasticRectangularConv2d(Elastic, nn.Conv2d):
 
     def axes(self) -> dict[str, tuple[Places, ...]]:
         n_in, n_out, *kernel = self.sizes[:4]
-        centre = [_centre(most, current(side)) for most, side in zip(self.kernel_size, kernel, strict=True)]
-        return {"weight": (places(n_out), places(n_in), *centre)}
+        sides = [centre(most, current(side)) for most, side in zip(self.kernel_size, kernel, strict=True)]
+        return {"weight": (places(n_out), places(n_in), *sides)}
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.active_state()["weight"]
         stride: Any = tuple(map(current, self.sizes[4:]))
         return F.conv2d(x, weight, None, stride, (weight.shape[2] // 2, weight.shape[3] // 2))
-
-
-def _centre(largest: int, side: int) -> Places:
-    start = (largest - side) // 2
-    return (slice(start, start + side),)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.nn.carrying import State
-from archwright.nn.dropout import check_rate, dropout_mask
+from archwright.nn.dropout import check_rate
 from archwright.nn.ops.recurrent import RecurrentCell
 from archwright.nn.source import source_template
 
@@ -147,7 +147,7 @@ class DartsRnnCell(RecurrentCell):
         state_dropout: float = 0.0,
     ) -> None:
         super().__init__(n_in, n_hidden)
-        self._rates = {
+        self.dropouts = {
             "x": (n_in, check_rate("input_dropout", input_dropout)),
             "h": (n_hidden, check_rate("state_dropout", state_dropout)),
         }
@@ -157,18 +157,12 @@ class DartsRnnCell(RecurrentCell):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -INIT_RANGE, INIT_RANGE)
 
-    def prepare(self, batch: int, device: torch.device) -> None:
-        for name, (width, rate) in self._rates.items():
-            if self.training and rate:
-                self.shared[name] = dropout_mask(self.first.weight, (batch, width), rate)
-
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
-        mask = self.shared.get("h")
-        masked = (x * self.shared["x"] if "x" in self.shared else x, h if mask is None else h * mask)
-        carry, change = self.first(torch.cat(masked, dim=1)).chunk(2, dim=1)
+        read = torch.cat((self.masked("x", x), self.masked("h", h)), dim=1)
+        carry, change = self.first(read).chunk(2, dim=1)
         states = [self.norm(h + torch.sigmoid(carry) * (torch.tanh(change) - h))]
         for node in self.nodes:
-            states.append(self.norm(node(states, mask)))
+            states.append(self.norm(node(states, self.shared.get("h"))))
         out = torch.stack(states[1:]).mean(0)
         return out, (out,)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.nn.carrying import State
-from archwright.nn.dropout import check_rate, dropout_mask
+from archwright.nn.dropout import check_rate
 from archwright.nn.ops.recurrent import RecurrentCell
 from archwright.nn.sizes import Size, current
 from archwright.nn.source import source_template
@@ -108,7 +108,7 @@ class EnasRnnCell(RecurrentCell):
         state_dropout: float = 0.0,
     ) -> None:
         super().__init__(n_in, n_hidden)
-        self._rates = {
+        self.dropouts = {
             "x": (n_in, check_rate("input_dropout", input_dropout)),
             "h": (n_hidden, check_rate("state_dropout", state_dropout)),
         }
@@ -117,24 +117,15 @@ class EnasRnnCell(RecurrentCell):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -INIT_RANGE, INIT_RANGE)
 
-    def prepare(self, batch: int, device: torch.device) -> None:
-        for name, (width, rate) in self._rates.items():
-            if self.training and rate:
-                self.shared[name] = dropout_mask(self.first.weight, (batch, width), rate)
-
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         (h,) = state
-        read = torch.cat((self._dropped("x", x), self._dropped("h", h)), dim=1)
+        read = torch.cat((self.masked("x", x), self.masked("h", h)), dim=1)
         change, carry = self.first(read).chunk(2, dim=1)
         first: Tensor = self.activation(change)
         states = [h + torch.sigmoid(carry) * (first - h)]
         pairs = []
         for node in self.nodes:
-            pairs.append((states[-1], self._dropped("h", states[-1])))
+            pairs.append((states[-1], self.masked("h", states[-1])))
             states.append(node(pairs))
         out = torch.stack([s for s, flag in zip(states, self.flags, strict=True) if current(flag)]).mean(0)
         return out, (out,)
-
-    def _dropped(self, name: str, x: Tensor) -> Tensor:
-        mask = self.shared.get(name)
-        return x if mask is None else x * mask

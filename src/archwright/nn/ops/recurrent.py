@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from archwright.nn.carrying import Carrier, State
 from archwright.nn.choice.extract import active_state
-from archwright.nn.dropout import check_rate
+from archwright.nn.dropout import check_rate, dropout_mask
 from archwright.nn.elastic import Linear
 from archwright.nn.sizes import Size, current
 from archwright.nn.source import source_template
@@ -32,6 +32,7 @@ class RecurrentCell(nn.Module):
     Attributes:
         n_states: How many tensors (N, n_hidden) the state holds, where a cell leaves `begin` as it is.
         shared: Tensors that all steps of the present sequence share; empty between sequences.
+        dropouts: By a name in `shared`: features of a mask, and the rate at which it drops them in training.
     """
 
     n_states: ClassVar[int] = 1
@@ -40,6 +41,7 @@ class RecurrentCell(nn.Module):
         super().__init__()
         self.n_in, self.n_hidden = n_in, n_hidden
         self.shared: dict[str, Tensor] = {}
+        self.dropouts: dict[str, tuple[int, float]] = {}
 
     @property
     def out_size(self) -> Size:
@@ -53,7 +55,17 @@ class RecurrentCell(nn.Module):
         return tuple(torch.zeros(batch, n_hidden, dtype=dtype, device=device) for _ in range(self.n_states))
 
     def prepare(self, batch: int, device: torch.device) -> None:
-        """Called before the first step of each sequence: a cell puts what all its steps share into `shared`."""
+        """Called before the first step of each sequence: a cell puts what all its steps share into `shared`.
+
+        As it stands, masks of dropout.
+        """
+        for name, (n_features, rate) in self.dropouts.items():
+            if self.training and rate:
+                self.shared[name] = dropout_mask(next(self.parameters()), (batch, n_features), rate)
+
+    def masked(self, name: str, x: Tensor) -> Tensor:
+        """What the mask of that name leaves of (N, n_features)."""
+        return x * self.shared[name] if name in self.shared else x
 
     def release(self) -> None:
         """Called after the last step."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.nn.carrying import State
-from archwright.nn.dropout import check_rate, dropout_mask
+from archwright.nn.dropout import check_rate
 from archwright.nn.ops.recurrent import RecurrentCell
 from archwright.nn.sizes import Size, current
 from archwright.nn.source import source_template
@@ -184,17 +184,12 @@ class TreeRnnCell(RecurrentCell):
         self.hidden = nn.Linear(n_hidden, self.n_leaves * n_hidden, bias=bias)
         self.nodes, self.inject = nn.ModuleList(nodes), inject
         self.new_cell, self.injected = new_cell, injected
-        self.state_dropout = check_rate("state_dropout", state_dropout)
-
-    def prepare(self, batch: int, device: torch.device) -> None:
-        if self.training and self.state_dropout:
-            self.shared["h"] = dropout_mask(self.hidden.weight, (batch, self.hidden.in_features), self.state_dropout)
+        self.dropouts = {"h": (n_hidden, check_rate("state_dropout", state_dropout))}
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
         n, new_cell, injected = self.n_leaves, current(self.new_cell), current(self.injected)
-        masked = h * self.shared["h"] if "h" in self.shared else h
-        from_x, from_h = self.input(x).chunk(n, dim=1), self.hidden(masked).chunk(n, dim=1)
+        from_x, from_h = self.input(x).chunk(n, dim=1), self.hidden(self.masked("h", h)).chunk(n, dim=1)
         outputs: list[Tensor] = []
         new_c = c
         for i, node in enumerate(self.nodes):

@@ -281,7 +281,8 @@ def _count_bit_ops(running: Running, result: Count) -> None:
 
 def _bits_of(part: nn.Module) -> tuple[int, int]:
     """Bits of a layer's weights and of its inputs."""
-    weight, inputs = map(current, part.operand_bits)  # type: ignore[arg-type]
+    operands: Any = part.operand_bits
+    weight, inputs = map(current, operands)
     return int(weight), int(inputs)
 
 

@@ -21,6 +21,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceErr
 from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
+from archwright.nn.meta import on_meta
 from archwright.spaces.arguments import whole_number
 from archwright.spaces.blocks import network_strip
 from archwright.spaces.pieces import CostFormula, CostPiece
@@ -123,7 +124,7 @@ class Space(ABC):
         """
         chooser = Supernet()
         try:
-            with torch.device("meta"):
+            with on_meta():
                 network = self.network(chooser)
             decisions = chooser.decisions()
         except (Exception, SystemExit) as error:

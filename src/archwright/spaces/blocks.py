@@ -17,7 +17,7 @@ from archwright.core.drawing import Block, Strip, readable
 from archwright.nn.choice import Chooser, Fixed
 from archwright.nn.choice.modules import Join, JoinedInputs, SummedInputs
 from archwright.nn.inputs import example_inputs, n_tokens_of
-from archwright.nn.meta import ShapesOnly
+from archwright.nn.meta import ShapesOnly, on_meta
 from archwright.spaces.looks import CHAINS, Call, block_of, has_work, is_silent
 
 MAX_BLOCKS = 40
@@ -45,7 +45,7 @@ def network_strip(
         merge: Draw equal blocks in a row as one box; done anyway where there are more than 40 blocks.
     """
     noting = _Noting(arch)
-    with torch.device("meta"):
+    with on_meta():
         built = network(noting)
     calls = _calls(built, input_shape)
     units = _units(built, noting, calls)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-import torch
 from torch import Tensor, nn
 
 from archwright.core.arch import Value
@@ -12,6 +11,7 @@ from archwright.core.errors import SpaceError
 from archwright.nn.choice.choosers import Chooser, Fixed
 from archwright.nn.choice.modules import OpChoice
 from archwright.nn.choice.selection import selection_of
+from archwright.nn.meta import on_meta
 
 
 def extract(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
@@ -39,7 +39,7 @@ def extract(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Ma
 
 
 def _extract_active(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
-    with torch.device("meta"):
+    with on_meta():
         network = build(Fixed(arch))
     state = dict(_paired_state(network, supernet, "", {}))
     try:

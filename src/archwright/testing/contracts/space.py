@@ -22,6 +22,7 @@ from archwright.costs.counted import Macs, Params
 from archwright.nn.choice import Fixed, selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.nn.elastic.layers import Elastic
+from archwright.nn.meta import on_meta
 from archwright.nn.sizes import lazies_in
 from archwright.reports.drawing import draw_svg
 from archwright.spaces.base import Space
@@ -128,7 +129,7 @@ class SpaceContract(Contract):
         """No more and no fewer."""
         for arch in self._archs(max(self.n_archs, 10)):
             chooser = Fixed(arch)
-            with torch.device("meta"):
+            with on_meta():
                 self.space.network(chooser)
             assert set(chooser.asked) == set(arch)
 
@@ -253,7 +254,7 @@ class SpaceContract(Contract):
         rows = self._rows(self.n_costed)
         found = np.stack([cost.cost_rows(self.space, rows) for cost in (Params(), Macs())], axis=1)
         for arch, costs in zip(self.space.decisions.archs(rows), found.tolist(), strict=True):
-            with torch.device("meta"):
+            with on_meta():
                 counted = count(self.space.build(arch), self.space.input_shape)
             assert costs == [counted.params, counted.macs], arch.key
 

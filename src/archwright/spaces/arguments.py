@@ -22,6 +22,11 @@ def whole_number(what: str, value: Any, most: int, *, least: int = 1) -> int:
     return int(value)
 
 
+def whole_number_or_none(what: str, value: Any, most: int, *, least: int = 1) -> int | None:
+    """As `whole_number`; None stands for a default that depends on more than the argument."""
+    return None if value is None else whole_number(what, value, most, least=least)
+
+
 def loss_weight(what: str, value: Any) -> float:
     """The weight of a loss.
 

@@ -26,7 +26,7 @@ from archwright.nn.dropout import check_rate
 from archwright.nn.ops import darts as ops
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork
-from archwright.spaces.arguments import check_image, loss_weight, truth_value, whole_number
+from archwright.spaces.arguments import check_image, loss_weight, truth_value, whole_number, whole_number_or_none
 from archwright.spaces.base import Space
 from archwright.spaces.darts.drawing import cell_graph, skeleton
 from archwright.spaces.darts.genotypes import (
@@ -124,16 +124,14 @@ class DartsCells(Space):
             "imagenet" if min(self.input_shape[1:]) >= FORMS["imagenet"].smallest else "cifar"
         )
         check_image(self.name, self.input_shape, FORMS[self.form].smallest, f" in its form {self.form}")
-        for name, value, smallest, largest in (
-            ("channels", channels, 2, 10_000),
-            ("cells", cells, MIN_CELLS, 1_000),
-        ):
-            if value is not None:
-                whole_number(name, value, largest, least=smallest)
         # kept as they were given: with another input size the form's own numbers apply
-        self._given: dict[str, Any] = {"form": form, "channels": _plain(channels), "cells": _plain(cells)}
-        self.channels = channels or FORMS[self.form].channels
-        self.n_cells = cells or FORMS[self.form].cells
+        self._given: dict[str, Any] = {
+            "form": form,
+            "channels": whole_number_or_none("channels", channels, 10_000, least=2),
+            "cells": whole_number_or_none("cells", cells, 1_000, least=MIN_CELLS),
+        }
+        self.channels = self._given["channels"] or FORMS[self.form].channels
+        self.n_cells = self._given["cells"] or FORMS[self.form].cells
         self.nodes, self.affine = whole_number("nodes", nodes, MAX_NODES), truth_value("affine", affine)
         self.drop_path = check_rate("drop_path", drop_path)
         self.auxiliary = loss_weight("auxiliary", auxiliary)
@@ -393,11 +391,6 @@ def _by_source(kind: str, node: int, edges: Edges) -> dict[int, str]:
             raise InvalidArchError(f"{place(kind, node)}: it reads state {source} twice; give two different states")
         found[source] = op
     return found
-
-
-def _plain(number: int | None) -> int | None:
-    """A number of NumPy as Python's, which JSON knows."""
-    return None if number is None else int(number)
 
 
 def _cifar_stem(n_in: int, width: int) -> list[nn.Module]:

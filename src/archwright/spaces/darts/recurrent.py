@@ -18,7 +18,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.darts_rnn import DartsRnnCell, HighwayEdge
 from archwright.nn.ops.language_model import NO_REGULARIZATION, LanguageModel, Regularization
-from archwright.spaces.arguments import truth_value, whole_number
+from archwright.spaces.arguments import truth_value, whole_number, whole_number_or_none
 from archwright.spaces.darts.genotypes import keywords_of
 from archwright.spaces.language import LanguageSpace
 
@@ -73,7 +73,7 @@ class DartsRnn(LanguageSpace):
         regularized: bool = True,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
-        self._given_hidden = None if hidden is None else whole_number("hidden", hidden, 10_000)
+        self._given_hidden = whole_number_or_none("hidden", hidden, 10_000)
         self.hidden = self._given_hidden or HIDDEN
         self.nodes = whole_number("nodes", nodes, MAX_NODES)
         self.batch_norm, self.regularized = (

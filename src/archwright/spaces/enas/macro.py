@@ -28,7 +28,7 @@ from archwright.nn.ops.enas_macro import (
 )
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.sizes import Size
-from archwright.spaces.arguments import check_image, truth_value, whole_number
+from archwright.spaces.arguments import check_image, truth_value, whole_number, whole_number_or_none
 from archwright.spaces.base import Space
 from archwright.spaces.enas.drawing import layers_graph
 from archwright.spaces.enas.numbers import check_below, check_count, group_texts, grouped, read_digits
@@ -87,7 +87,7 @@ class EnasMacro(Space):
         check_image(self.name, self.input_shape, MIN_SIDE)
         self.layers = whole_number("layers", layers, MAX_LAYERS, least=3)
         self.search = truth_value("search", search)
-        self._given_channels = None if channels is None else whole_number("channels", channels, 10_000, least=2)
+        self._given_channels = whole_number_or_none("channels", channels, 10_000, least=2)
         self.channels = self._given_channels or (36 if self.search else 96)
         self.full_convolutions = truth_value("full_convolutions", full_convolutions)
         self.dropout = check_rate("dropout", dropout)

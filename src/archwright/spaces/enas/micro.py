@@ -25,11 +25,12 @@ from archwright.nn.ops.nasnet import Add, Block, FactorizedReduction
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.two_inputs import TwoInputNetwork
 from archwright.nn.sizes import Size, largest
-from archwright.spaces.arguments import check_image, loss_weight, truth_value, whole_number
+from archwright.spaces.arguments import check_image, loss_weight, truth_value, whole_number, whole_number_or_none
 from archwright.spaces.base import Space
 from archwright.spaces.enas.micro_pieces import MicroPieces
 from archwright.spaces.enas.numbers import check_below, check_count, group_texts, grouped, read_digits
 from archwright.spaces.enas.stack import MIN_SIDE, Position, Result, results, stack
+from archwright.spaces.nasnet.cells import size_unless_read
 from archwright.spaces.nasnet.drawing import cell_graph
 from archwright.spaces.nasnet.forms import MIN_FINAL_SIDE, strides_of
 from archwright.spaces.nasnet.genotype import KINDS, Edge, unread
@@ -99,8 +100,8 @@ class EnasMicro(Space):
         self.search = truth_value("search", search)
         # kept as they were given: the search form has numbers of its own
         self._given = {
-            "cells": None if cells is None else whole_number("cells", cells, 1_000, least=3),
-            "channels": None if channels is None else whole_number("channels", channels, 10_000, least=2),
+            "cells": whole_number_or_none("cells", cells, 1_000, least=3),
+            "channels": whole_number_or_none("channels", channels, 10_000, least=2),
         }
         default_cells, default_channels = (6, 20) if self.search else (15, 36)
         self.cells = self._given["cells"] or default_cells
@@ -317,12 +318,7 @@ class EnasMicro(Space):
 def _emitted_size(choose: Chooser, channels: int, state: int, sources: Sequence[tuple[Any, Any]]) -> Size:
     """Channels that a state adds to the cell's output: all, or none where a block reads it."""
     readers = [kept for b, pair in enumerate(sources) if b + 2 > state for kept in pair]
-    size: Size = choose.map(partial(_unless_read, state, channels), *readers, largest=channels)
-    return size
-
-
-def _unless_read(state: int, channels: int, *sources: tuple[int, ...]) -> int:
-    return 0 if any(state in kept for kept in sources) else channels
+    return size_unless_read(choose, channels, state, readers)
 
 
 def _source(kept: Value) -> int:

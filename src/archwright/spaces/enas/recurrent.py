@@ -19,7 +19,7 @@ from archwright.nn.choice.choosers import subsets
 from archwright.nn.ops.enas_rnn import EnasRnnCell, HighwayRead
 from archwright.nn.ops.language_model import NO_REGULARIZATION, LanguageModel, Regularization
 from archwright.nn.sizes import Size
-from archwright.spaces.arguments import truth_value, whole_number
+from archwright.spaces.arguments import truth_value, whole_number, whole_number_or_none
 from archwright.spaces.enas.numbers import check_below, check_count
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.pieces import CostPiece
@@ -108,7 +108,7 @@ class EnasRnn(LanguageSpace):
             raise InvalidValueError(f"output is {output!r}; give one of {', '.join(get_args(OutputName))}")
         self.output: OutputName = output
         self.search, self.regularized = truth_value("search", search), truth_value("regularized", regularized)
-        self._given_hidden = None if hidden is None else whole_number("hidden", hidden, 10_000)
+        self._given_hidden = whole_number_or_none("hidden", hidden, 10_000)
         self.hidden = self._given_hidden or (SEARCH_HIDDEN if self.search else HIDDEN)
 
     def args(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -66,7 +66,10 @@ class CellShape:
 
     def width_of(self, state: int) -> int:
         """Channels of a state; those of the stem are a plain number."""
-        return self.previous if state == 1 and self.is_first else self.channels  # type: ignore[return-value]
+        if state != 1 or not self.is_first:
+            return self.channels
+        assert isinstance(self.previous, int)
+        return self.previous
 
     def with_widths(self, n: int) -> CellShape:
         """The same cell reading results that are n times as wide."""
@@ -134,6 +137,18 @@ def _output_size(choose: Chooser, rules: CellRules, channels: int, state: int, s
         return channels if state in rules.outputs else 0
     if state < 2:
         return 0
+    return size_unless_read(choose, channels, state, sources)
+
+
+def size_unless_read(choose: Chooser, channels: int, state: int, sources: Sequence[Any]) -> Size:
+    """Channels that a state adds to a cell's result: none where it is among those that an input keeps.
+
+    Args:
+        choose: The chooser.
+        channels: Of the state.
+        state: Its number.
+        sources: What each input keeps, a decision each.
+    """
     size: Size = choose.map(partial(_unless_read, state, channels), *sources, largest=channels)
     return size
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 from torch import nn
 
-from archwright.core.arch import Arch, Value
+from archwright.core.arch import Value
 from archwright.core.decisions import Condition, Decision, DecisionSpace
 from archwright.nn.choice import Chooser
 from archwright.nn.dropout import check_rate
@@ -21,10 +21,9 @@ from archwright.nn.ops.resize import Resize2d
 from archwright.nn.ops.squeeze import SqueezeExcite
 from archwright.nn.sizes import Size, lazy_map
 from archwright.spaces.arguments import check_image, truth_value
-from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, round_width, strides_of
-from archwright.spaces.ofa import genotype
 from archwright.spaces.ofa.checks import check_factor, check_numbers
+from archwright.spaces.ofa.genotype import Fields, GenotypeSpace, Slot
 from archwright.spaces.ofa.layout import Image, Layout, PlacedStage, Stage, half, strided
 from archwright.spaces.pieces import CostPiece, Form
 
@@ -37,7 +36,7 @@ N_SEARCHED = 5
 """Stages whose depth is chosen; one behind them has a single block."""
 
 
-class OfaChain(Space):
+class OfaChain(GenotypeSpace):
     """A chain of stages: each block chooses its kernel and expansion, each of the first five stages its depth.
 
     In a supernet (Cai et al., ICLR 2020, Sec. 3) a smaller network takes the first blocks of a stage, the first
@@ -119,37 +118,23 @@ class OfaChain(Space):
     def _n_blocks(self, stage: int) -> int:
         return max(self.depths) if stage <= N_SEARCHED else 1
 
-    def code(self, arch: Mapping[str, Value]) -> str:
-        """The genotype of the released code as JSON: kernels, expansions, depths and, if chosen, the image size.
+    def genotype_fields(self) -> Fields:
+        """Kernels and expansions of all blocks that there may be, depths and, if chosen, the image size."""
 
-        Every stage has entries for all its blocks; those of blocks that are left out are 0.
-        """
-        self.row(arch)
-        return genotype.write(self._genotype_fields(), arch)
-
-    def parse(self, code: str) -> Arch:
-        """The arch of a genotype; what it says of blocks that are left out is not read.
-
-        Raises:
-            InvalidArchError: If it is none of this space; names the list and the entry.
-        """
-        return genotype.read(code, self._genotype_fields(), self.decisions)
-
-    def _genotype_fields(self) -> genotype.Fields:
-        def entries(what: str, values: Sequence[int]) -> tuple[genotype.Slot, ...]:
+        def entries(what: str, values: Sequence[int]) -> tuple[Slot, ...]:
             found = (f"stage{s}.block{b}.{what}" for s, n in enumerate(n_blocks, start=1) for b in range(1, n + 1))
-            return tuple(genotype.Slot(name, {v: v for v in values}) for name in found)
+            return tuple(Slot(name, {v: v for v in values}) for name in found)
 
         n_blocks = [self._n_blocks(s) for s in range(1, len(self.stages) + 1)]
-        depths = [genotype.Slot(f"stage{s}.depth", {d: d for d in self.depths}) for s in range(1, N_SEARCHED + 1)]
-        depths += [genotype.Slot(None, {1: 1})] * (len(self.stages) - N_SEARCHED)
-        lists: dict[str, genotype.Slot | tuple[genotype.Slot, ...]] = {
+        depths = [Slot(f"stage{s}.depth", {d: d for d in self.depths}) for s in range(1, N_SEARCHED + 1)]
+        depths += [Slot(None, {1: 1})] * (len(self.stages) - N_SEARCHED)
+        lists: dict[str, Slot | tuple[Slot, ...]] = {
             "ks": entries("kernel", self.kernels),
             "e": entries("expand", self.expands),
             "d": tuple(depths),
         }
         if self.resolutions:
-            lists["image_size"] = genotype.Slot("resolution", {r: r for r in self.resolutions})
+            lists["image_size"] = Slot("resolution", {r: r for r in self.resolutions})
         return lists
 
     # ── network ───────────────────────────────────────────────────────────────────────────────────

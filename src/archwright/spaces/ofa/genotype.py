@@ -6,6 +6,7 @@ Written as JSON, such as {"ks":[7,3,…],"e":[6,4,…],"d":[2,3,2,4,4]}.
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from archwright.core.arch import Arch, Value
 from archwright.core.decisions import Decision, DecisionSpace
 from archwright.core.errors import InvalidArchError
+from archwright.spaces.base import Space
 
 ABSENT = 0
 """Stands for what a block that is left out would have chosen; whatever stands there is read as nothing."""
@@ -36,6 +38,27 @@ MAX_SHOWN = 80
 
 Fields = Mapping[str, tuple[Slot, ...] | Slot]
 """The lists of a genotype by their names; a single entry stands without a list."""
+
+
+class GenotypeSpace(Space):
+    """A space whose codes are genotypes of the released code, as JSON."""
+
+    @abstractmethod
+    def genotype_fields(self) -> Fields:
+        """The lists of a genotype."""
+
+    def code(self, arch: Mapping[str, Value]) -> str:
+        """The genotype; entries of blocks that are left out are 0."""
+        self.row(arch)
+        return write(self.genotype_fields(), arch)
+
+    def parse(self, code: str) -> Arch:
+        """The arch of a genotype; what it says of blocks that are left out is not read.
+
+        Raises:
+            InvalidArchError: If it is none of this space; names the list and the entry.
+        """
+        return read(code, self.genotype_fields(), self.decisions)
 
 
 def write(fields: Fields, arch: Mapping[str, Value]) -> str:

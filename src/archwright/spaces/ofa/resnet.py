@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from archwright.core.arch import Arch, Value
+from archwright.core.arch import Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Condition, Decision, DecisionSpace
 from archwright.nn.choice import Chooser, Fixed
@@ -21,11 +21,9 @@ from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.residual import Residual
 from archwright.nn.sizes import Size
 from archwright.spaces.arguments import check_image
-from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, round_width, strides_of
-from archwright.spaces.ofa import genotype
 from archwright.spaces.ofa.checks import check_factors, check_numbers
-from archwright.spaces.ofa.genotype import Slot
+from archwright.spaces.ofa.genotype import Fields, GenotypeSpace, Slot
 from archwright.spaces.pieces import CostPiece, Form
 
 STEM_WIDTH = 64
@@ -44,7 +42,7 @@ STRIDED = (True, True, False, True, True, True)
     summary="ResNet-50D with elastic depth, width and expansion: four stages of bottleneck blocks and the stem",
     source="mit-han-lab/once-for-all, of Cai et al., ICLR 2020, arXiv:1908.09791",
 )
-class OfaResNet50(Space):
+class OfaResNet50(GenotypeSpace):
     """Four stages choose depth and width, each block its expansion, the stem two widths and its middle layer.
 
     A block is ResNet's bottleneck: 1x1, 3x3 (which strides) and 1x1 convolution, the sum with the shortcut, ReLU; the
@@ -123,25 +121,13 @@ class OfaResNet50(Space):
     def _depths(self, stage: int) -> tuple[int, ...]:
         return tuple(self.base_depths[stage - 1] + extra for extra in self.extra_depths)
 
-    def code(self, arch: Mapping[str, Value]) -> str:
-        """The genotype of the released code as JSON: depths, expansions and width factors.
+    def genotype_fields(self) -> Fields:
+        """Depths, expansions and width factors.
 
         `d` has the stem's depth (0, or the largest for its middle layer) and the blocks added to each stage, `e` an
-        entry for each block that could be there (0 where it is not), `w` the positions of the factors of the stem's
-        two widths and each stage's.
+        entry for each block that could be there, `w` the positions of the factors of the stem's two widths and each
+        stage's.
         """
-        self.row(arch)
-        return genotype.write(self._genotype_fields(), arch)
-
-    def parse(self, code: str) -> Arch:
-        """The arch of a genotype; what it says of blocks that are left out is not read.
-
-        Raises:
-            InvalidArchError: If it is none of this space; names the list and the entry.
-        """
-        return genotype.read(code, self._genotype_fields(), self.decisions)
-
-    def _genotype_fields(self) -> genotype.Fields:
         stages = range(1, len(self.widths) + 1)
         # the released code leaves the stem's middle layer out at any depth but the largest
         most = max(*self.extra_depths, 1)  # with no choice of depth, 1 stands for the layer

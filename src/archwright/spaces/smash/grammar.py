@@ -23,6 +23,25 @@ _OP = re.compile(r"([0-9]+)>([0-9]+)\*([0-9]{1,4}):([01]{4}):(.+)", re.ASCII)
 _CONV = re.compile(r"([0-9])([0-9])x([0-9])([0-9])g([0-9]{1,4})(?:\.([a-z]+))?", re.ASCII)
 
 
+def conv_number(kernel: int, dilation: int) -> int:
+    """Kernel and dilation of a side as the one number that decisions have.
+
+    >>> conv_number(5, 2), kernel_of(52), dilation_of(52)
+    (52, 5, 2)
+    """
+    return 10 * kernel + dilation
+
+
+def kernel_of(number: int) -> int:
+    """The kernel's side in such a number."""
+    return number // 10
+
+
+def dilation_of(number: int) -> int:
+    """The dilation in such a number."""
+    return number % 10
+
+
 def largest_dilation(kernel: int) -> int:
     """Of a kernel's side: 3, 2 and 1 for 3, 5 and 7, so that it never covers more than 9 pixels.
 

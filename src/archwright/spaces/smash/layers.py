@@ -15,7 +15,7 @@ from archwright.nn.elastic import BatchNorm2d, Conv2d
 from archwright.nn.elastic.grouped import GroupedConv2d
 from archwright.nn.ops.memory_bank import BankOp, Paths
 from archwright.nn.sizes import Size
-from archwright.spaces.smash.grammar import largest_dilation, slots_of
+from archwright.spaces.smash.grammar import conv_number, dilation_of, kernel_of, largest_dilation, slots_of
 from archwright.spaces.smash.sampling import OpRules
 
 Norms = Literal["sandwich", "full", "none"]
@@ -34,15 +34,6 @@ def side_numbers(rules: OpRules) -> tuple[int, ...]:
         for kernel in rules.kernels
         for dilation in range(1, min(rules.max_dilation, largest_dilation(kernel)) + 1)
     )
-
-
-def conv_number(kernel: int, dilation: int) -> int:
-    """The number of a kernel's side and its dilation.
-
-    >>> conv_number(5, 2)
-    52
-    """
-    return 10 * kernel + dilation
 
 
 @dataclass(frozen=True)
@@ -128,8 +119,8 @@ class Layers:
         sides = []
         for side in ("rows", "columns"):
             number = choose.number(f"{name}.{side}", numbers)
-            kernel = choose.map(_kernel, number, largest=max(self.rules.kernels))
-            sides.append((kernel, choose.map(_dilation, number, largest=self.rules.max_dilation)))
+            kernel = choose.map(kernel_of, number, largest=max(self.rules.kernels))
+            sides.append((kernel, choose.map(dilation_of, number, largest=self.rules.max_dilation)))
         groups = choose.number(f"{name}.groups", self.rules.groups)
         activation, slot = self._activation(choose, name), name.rpartition(".")[2]
         return self.slot(n_in, n_out, (sides[0], sides[1]), groups, activation, shared=shared, key=slot)
@@ -141,11 +132,3 @@ class Layers:
 
 def _kept(bank: int, channels: int, kept: tuple[int, ...]) -> int:
     return channels if bank in kept else 0
-
-
-def _kernel(number: int) -> int:
-    return number // 10
-
-
-def _dilation(number: int) -> int:
-    return number % 10

@@ -9,7 +9,7 @@ from typing import Any
 
 from archwright.core.arch import Value
 from archwright.spaces.pieces import CostPiece, Form
-from archwright.spaces.smash.grammar import slots_of
+from archwright.spaces.smash.grammar import kernel_of, slots_of
 from archwright.spaces.smash.layers import Layers
 
 
@@ -53,7 +53,7 @@ class Pieces:
             return []
         n_out = width * self.layers.rules.base
         n_in = n_out if slot % 2 else self.layers.n_middle(len(read) * self.layers.bank, width)
-        return [("conv", self.block, n_in, n_out, rows // 10, columns // 10, groups)]
+        return [("conv", self.block, n_in, n_out, kernel_of(rows), kernel_of(columns), groups)]
 
     def _form(self, key: tuple[Any, ...]) -> Form:
         """The part of a key, and the shape of its input."""

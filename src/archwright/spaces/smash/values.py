@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from archwright.core.arch import Value
-from archwright.spaces.smash.grammar import Conv, Op, slots_of
+from archwright.spaces.smash.grammar import Conv, Op, conv_number, dilation_of, kernel_of, slots_of
 
 
 def op_of(arch: Mapping[str, Value], name: str, structures: Sequence[str], nonlinearities: Sequence[str]) -> Op:
@@ -24,7 +24,7 @@ def op_of(arch: Mapping[str, Value], name: str, structures: Sequence[str], nonli
 
 
 def _conv(arch: Mapping[str, Value], name: str, nonlinearities: Sequence[str]) -> Conv:
-    sides = [divmod(_number(arch[f"{name}.{side}"]), 10) for side in ("rows", "columns")]
+    sides = [_side(_number(arch[f"{name}.{side}"])) for side in ("rows", "columns")]
     (height, down), (width, across) = sides
     nonlinearity = str(arch.get(f"{name}.nonlinearity", nonlinearities[0]))
     return Conv((height, width), (down, across), _number(arch[f"{name}.groups"]), nonlinearity)
@@ -32,11 +32,15 @@ def _conv(arch: Mapping[str, Value], name: str, nonlinearities: Sequence[str]) -
 
 def conv_values(name: str, conv: Conv, nonlinearities: Sequence[str]) -> dict[str, Value]:
     """The decisions about a convolution."""
-    rows, columns = (10 * k + d for k, d in zip(conv.kernel, conv.dilation, strict=True))
+    rows, columns = map(conv_number, conv.kernel, conv.dilation)
     values: dict[str, Value] = {f"{name}.rows": rows, f"{name}.columns": columns, f"{name}.groups": conv.groups}
     if len(nonlinearities) > 1 or conv.nonlinearity != nonlinearities[0]:  # which the space then refuses by name
         values[f"{name}.nonlinearity"] = conv.nonlinearity
     return values
+
+
+def _side(number: int) -> tuple[int, int]:
+    return kernel_of(number), dilation_of(number)
 
 
 def _banks(value: Value) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Text that strangers wrote, made safe to show."""
+"""Text that strangers wrote, made fit to show."""
 
 from __future__ import annotations
 
@@ -12,3 +12,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def beginning(text: str, most: int = 60) -> str:
+    """The text, or what of it fits, for a message that repeats what was given.
+
+    >>> beginning("abcdefghij", 8)
+    'abcde...'
+    """
+    return text if len(text) <= most else text[: most - 3] + "..."

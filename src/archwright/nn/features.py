@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError
-from archwright.nn.meta import ShapesOnly
+from archwright.nn.meta import ShapesOnly, described
 from archwright.nn.modes import eval_mode
 
 _POOLED_TO_A_POINT = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -134,7 +134,7 @@ def _calls(network: nn.Module, input_shape: Sequence[int]) -> dict[str, _Call]:
 def _described(network: nn.Module) -> dict[str, Tensor]:
     """The network's tensors as descriptions of them."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    return {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    return {name: described(tensor) for name, tensor in tensors.items()}
 
 
 def _image(given: Any) -> tuple[int, ...] | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError, error_text
+from archwright.core.text import beginning
 from archwright.core.trial import Candidate
 from archwright.evaluators.base import Evaluator
 from archwright.runners.base import Outcome
@@ -69,5 +70,4 @@ def _figures(metrics: Any) -> dict[str, float]:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return beginning(" ".join(repr(value).split()))

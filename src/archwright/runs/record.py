@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archwright.core.errors import RunFolderError
+from archwright.core.text import beginning
 from archwright.runs import files
 
 FILE_NAME = "run.json"
@@ -144,8 +145,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tup
 
 
 def _short(value: Any) -> str:
-    text = "absent" if value is _ABSENT else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return beginning("absent" if value is _ABSENT else repr(value))
 
 
 def _plain(value: Any) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from archwright.core.errors import InvalidArchError
+from archwright.core.text import beginning
 
 
 def grouped(numbers: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
@@ -47,15 +48,15 @@ def read_digits(text: str, places: Sequence[str], sizes: Sequence[int]) -> list[
     bare = re.sub(r"\s+", "", text)
     strange = re.search(r"[^0-9,/]", bare)
     if strange or not bare:
-        raise InvalidArchError(f"code {_short(text)!r} is not one of digits, with groups parted by ',' or '/'")
+        raise InvalidArchError(f"code {beginning(text)!r} is not one of digits, with groups parted by ',' or '/'")
     groups = re.split("[,/]", bare)
     if len(groups) == 1:
         if len(bare) != sum(sizes):
-            raise InvalidArchError(f"code {_short(text)!r} has {len(bare)} numbers; give {sum(sizes)}")
+            raise InvalidArchError(f"code {beginning(text)!r} has {len(bare)} numbers; give {sum(sizes)}")
         return [int(digit) for digit in bare]
     if len(groups) != len(sizes):
         raise InvalidArchError(
-            f"code {_short(text)!r} has {len(groups)} groups; give {len(sizes)}, {places[0]} to {places[-1]}"
+            f"code {beginning(text)!r} has {len(groups)} groups; give {len(sizes)}, {places[0]} to {places[-1]}"
         )
     for place, group, size in zip(places, groups, sizes, strict=True):
         if len(group) != size:
@@ -82,7 +83,3 @@ def check_below(what: str, number: int, n: int) -> int:
     if not 0 <= number < n:
         raise InvalidArchError(f"{what} is {number}; give 0 to {n - 1}")
     return number
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."

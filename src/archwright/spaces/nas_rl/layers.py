@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archwright.core.errors import InvalidArchError
+from archwright.core.text import beginning
 
 SIDES = (1, 3, 5, 7)
 """Filter heights and widths."""
@@ -79,7 +80,7 @@ def _parsed(where: str, number: int, text: str, filters: Sequence[int], strides:
     if found is None:
         like = "7x5-48s2x1" if strides else "7x5-48"
         raise InvalidArchError(
-            f"{where} is {_short(text)!r}; write filter height x width - filters, like {like}, "
+            f"{where} is {beginning(text)!r}; write filter height x width - filters, like {like}, "
             "and behind ':' a bit for each earlier layer"
         )
     height, width, n_filters, down, right, bits = found.groups()
@@ -108,7 +109,3 @@ def _among(where: str, what: str, text: str, accepted: Sequence[int]) -> int:
     if int(text) not in accepted:
         raise InvalidArchError(f"{where} has the {what} {int(text)}; choose one of {', '.join(map(str, accepted))}")
     return int(text)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archwright.core.errors import InvalidArchError
+from archwright.core.text import beginning
 
 
 @dataclass(frozen=True)
@@ -88,24 +89,20 @@ def parse_tree(text: str, base: int, combines: Sequence[str], activations: Seque
 def _step(where: str, text: str, combines: Sequence[str], activations: Sequence[str]) -> Step:
     combine, dash, activation = text.strip().partition("-")
     if not dash:
-        raise InvalidArchError(f"{where} is {_short(text)!r}; write combination-activation, like add-tanh")
+        raise InvalidArchError(f"{where} is {beginning(text)!r}; write combination-activation, like add-tanh")
     for what, name, accepted in (("combination", combine, combines), ("activation", activation, activations)):
         if name not in accepted:
-            raise InvalidArchError(f"{where} has the {what} {_short(name)!r}; choose one of {', '.join(accepted)}")
+            raise InvalidArchError(f"{where} has the {what} {beginning(name)!r}; choose one of {', '.join(accepted)}")
     return Step(combine, activation)
 
 
 def _indices(text: str, n_nodes: int) -> tuple[int, int]:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 2:
-        raise InvalidArchError(f"the cell indices are {_short(text)!r}; give two nodes, like 1,0")
+        raise InvalidArchError(f"the cell indices are {beginning(text)!r}; give two nodes, like 1,0")
     for what, part in zip(("new cell state", "injection"), parts, strict=True):
         if not (part.isascii() and part.isdigit() and len(part) < 4 and int(part) < n_nodes):
             raise InvalidArchError(
-                f"the cell index of the {what} is {_short(part)!r}; the nodes are numbered 0 to {n_nodes - 1}"
+                f"the cell index of the {what} is {beginning(part)!r}; the nodes are numbered 0 to {n_nodes - 1}"
             )
     return int(parts[0]), int(parts[1])
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archwright.core.errors import InvalidArchError
+from archwright.core.text import beginning
 
 KINDS = ("normal", "reduction")
 COMBINES = ("add", "concat")
@@ -106,7 +107,7 @@ def parse_genotype(text: str, ops: Sequence[str], n_blocks: int, combines: Seque
     parts = text.strip().split("/")
     if len(parts) != len(KINDS):
         raise InvalidArchError(
-            f"genotype {_short(text)!r} has {len(parts)} cells parted by '/'; give a normal and a reduction cell"
+            f"genotype {beginning(text)!r} has {len(parts)} cells parted by '/'; give a normal and a reduction cell"
         )
     cells, outputs = [], []
     for kind, part in zip(KINDS, parts, strict=True):
@@ -168,10 +169,6 @@ def check_outputs(kind: str, states: Sequence[int], n_blocks: int) -> Outputs:
             f"the {kind} cell's outputs are {list(states)}; give at least one of the states 0 to {last}, each once"
         )
     return tuple(sorted(states))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 # ── tokens ────────────────────────────────────────────────────────────────────────────────────────

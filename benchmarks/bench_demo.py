@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from archwright.result import open_winner
+from archwright.finish.result import open_winner
 from archwright.tasks import open_task
 from common import archwright, data_folder, machine, mean_interval, report
 

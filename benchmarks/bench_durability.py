@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 
 from archwright.core.errors import RunFolderError
-from archwright.evaluators.from_scratch import build_seeded
 from archwright.policies import Uniform
 from archwright.recipes import SposConfig
 from archwright.runs.files import read_json, read_state
@@ -25,6 +24,7 @@ from archwright.runs.run import open_run
 from archwright.spaces.spos import SposSpace
 from archwright.tasks import open_task
 from archwright.testing.faults import Stop, stop_at
+from archwright.training.networks import build_seeded
 from archwright.weight_sharing import UniformPath
 from common import THREADS, archwright, machine, report
 

@@ -92,11 +92,11 @@ def paper() -> None:
     import torch
 
     from archwright.costs import Macs
-    from archwright.evaluators.from_scratch import build_seeded
     from archwright.policies.uniform import UniformInCostBins
     from archwright.recipes import SposConfig
     from archwright.spaces import SposSpace
     from archwright.tasks import folder
+    from archwright.training.networks import build_seeded
     from archwright.weight_sharing import UniformPath
 
     torch.set_num_threads(THREADS)

@@ -131,8 +131,8 @@ class Plain:
             self.network(batch)
         self.network.eval()
         meter = self.task.meter()
-        for images, targets in self.task.split("validation").ordered(256):
-            meter.update(self.network(images), targets)
+        for images in self.task.split("validation").ordered(256):
+            meter.update(self.network(images.inputs), images)
         return meter.result()["top1_accuracy"]
 
 

@@ -28,7 +28,6 @@ from archwright.core.correlation import correlations, kendall
 from archwright.core.trial import Candidate
 from archwright.costs import Macs
 from archwright.evaluators import SupernetEvaluator
-from archwright.evaluators.from_scratch import build_seeded
 from archwright.evaluators.supernet import CalibrationConfig
 from archwright.policies import Uniform
 from archwright.spaces import NasBench201
@@ -36,6 +35,7 @@ from archwright.spaces.nasbench201.cells import EDGES, N_NODES
 from archwright.strategies.base import draw_feasible
 from archwright.tasks import ImageTask
 from archwright.training.config import TrainingConfig
+from archwright.training.networks import build_seeded
 from archwright.weight_sharing import UniformPath
 from common import THREADS, machine, mean_interval, report
 

@@ -17,12 +17,12 @@ import torch
 from archwright.core.arch import Arch
 from archwright.core.trial import derive_seed
 from archwright.costs.counted import Macs
-from archwright.evaluators.from_scratch import train_network
 from archwright.recipes.spos import SposConfig, spos
 from archwright.runs.progress import make_progress
 from archwright.spaces.spos import CANDIDATES, SposSpace
 from archwright.tasks import open_task
 from archwright.training.evaluate import evaluate
+from archwright.training.networks import train_network
 from common import machine, mean_interval, report
 
 SEEDS = range(3)

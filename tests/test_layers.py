@@ -29,7 +29,6 @@ ORDER = (
     "runners",
     "reports",
     "search",
-    "result",
     "finish",
     "recipes",
     "ranking",

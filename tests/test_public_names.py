@@ -57,7 +57,13 @@ def test_import_takes_no_torch(run_python: RunPython) -> None:
 
 @pytest.mark.parametrize(
     "before",
-    ["", "import archwright.search", "from archwright.search import search", "aw.search", "import archwright.finish"],
+    [
+        "",
+        "import archwright.search",
+        "from archwright.search import search",
+        "aw.search",
+        "import archwright.finish",
+    ],
 )
 def test_search_stays_callable(run_python: RunPython, before: str) -> None:
     """`aw.search` is the function, whoever imported the module of the same name, and when."""

@@ -16,7 +16,7 @@ from archwright.core.pareto import front
 from archwright.core.trial import Candidate, Trial
 from archwright.costs.base import Cost
 from archwright.costs.counted import Macs, Params
-from archwright.costs.limits import Watch, open_costs
+from archwright.costs.watch import Watch, open_costs
 from archwright.evaluators.base import Evaluator
 from archwright.runners.base import Outcome, Runner, Running
 from archwright.runners.serial import Serial

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-import archwright
 from archwright.core import catalog
 from archwright.core.config import to_json
 from archwright.core.errors import InvalidValueError
@@ -72,15 +71,14 @@ class Toy:
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Toy:
     """The recipe "toy" on any dataset name; the working folder is the test's own."""
     recipe = Toy()
-    module, tasks = ModuleType("archwright_toys"), ModuleType("archwright.tasks")
+    module, tasks = ModuleType("archwright_toys"), ModuleType("archwright.tasks.opening")
     module.__dict__["toy"] = recipe
     tasks.__dict__["open_task"] = lambda spec, seed=0, **options: SimpleNamespace(
         name=spec, seed=seed, input_shape=(1, 8, 8), options=options
     )
     tasks.__dict__["smoke_options"] = lambda spec: {}
-    tasks.__path__ = [str(Path(archwright.__file__).parent / "tasks")]  # its modules are the real ones
     monkeypatch.setitem(sys.modules, "archwright_toys", module)
-    monkeypatch.setitem(sys.modules, "archwright.tasks", tasks)
+    monkeypatch.setitem(sys.modules, "archwright.tasks.opening", tasks)
     known = (catalog.Entry("toy", "recipe", "a toy", "", "archwright_toys:toy"),)
     monkeypatch.setattr(catalog, "entries", lambda kind=None: known if kind in (None, "recipe") else ())
     monkeypatch.chdir(tmp_path)

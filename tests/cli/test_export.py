@@ -19,7 +19,7 @@ Cli = Callable[..., Any]
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, Path | None]]:
     """What `export_run` was called with; a folder named "broken" is refused."""
     made: list[tuple[Path, str, Path | None]] = []
-    result = ModuleType("archwright.result")
+    result = ModuleType("archwright.finish.result")
 
     def export_run(folder: Path, format: str, output: Path | None) -> Path:
         if folder.name == "broken":
@@ -28,7 +28,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, Path | None]
         return output or folder / "best" / f"model.{format}"
 
     result.__dict__["export_run"] = export_run
-    monkeypatch.setitem(sys.modules, "archwright.result", result)
+    monkeypatch.setitem(sys.modules, "archwright.finish.result", result)
     return made
 
 

@@ -10,13 +10,13 @@ from torch import nn
 
 from archwright.core.trial import Candidate
 from archwright.evaluators import Evaluator, FromScratch
-from archwright.evaluators.from_scratch import build_seeded
 from archwright.spaces import Space
 from archwright.tasks import ImageTask
 from archwright.testing import EvaluatorContract, NumberSpace, toy_task
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 from archwright.training.loop import fit
+from archwright.training.networks import build_seeded
 
 TRAINING = TrainingConfig(steps=3, batch_size=32)
 

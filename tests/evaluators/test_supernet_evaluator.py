@@ -14,12 +14,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import Candidate
 from archwright.evaluators import CalibrationConfig, Evaluator, SupernetEvaluator
-from archwright.evaluators.from_scratch import build_seeded
 from archwright.nn.choice import Chooser, selection_of
 from archwright.nn.choice.modules import active_modules
 from archwright.spaces import NasBench201, NasBench201Size, Space, SposSpace
 from archwright.tasks import ImageTask
-from archwright.tasks.images import ImageSplit
+from archwright.tasks.images.in_memory import ImageSplit
 from archwright.testing import (
     BranchSpace,
     ElasticSpace,
@@ -30,6 +29,7 @@ from archwright.testing import (
     StagesSpace,
     toy_task,
 )
+from archwright.training.networks import build_seeded
 
 SEED = 3
 

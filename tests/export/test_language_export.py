@@ -19,7 +19,7 @@ from archwright.export.weights import save_weights
 from archwright.nn import LanguageModel
 from archwright.spaces.base import Space
 from archwright.tasks import LanguageTask
-from archwright.tasks.text import tokens_of
+from archwright.tasks.text.reading import tokens_of
 from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
 
 TEXT = "the cat sat on the mat\nthe dog , too\n" * 10

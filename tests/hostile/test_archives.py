@@ -26,13 +26,13 @@ from torch import nn
 from archwright.core.errors import DataError, RunFolderError
 from archwright.export.preprocessing import input_metadata
 from archwright.export.weights import load_weights, save_weights
-from archwright.result import open_winner
+from archwright.finish.result import open_winner
 from archwright.runs.files import read_state, read_tensors, write_tensors
 from archwright.spaces import NasBench201
 from archwright.spaces.opening import arch_document
 from archwright.tasks import npz_archive
-from archwright.tasks.npz_files import npz
-from archwright.tasks.torchvision_arrays import read_idx
+from archwright.tasks.images.npz_files import npz
+from archwright.tasks.images.torchvision_arrays import read_idx
 from archwright.testing.hostile import (
     N_QUICK,
     NASTY_NUMBERS,
@@ -336,8 +336,8 @@ def test_bomb_is_refused_by_what_memory_there_is(tmp_path: Path, monkeypatch: py
 BOUNDED = """
 import resource, sys
 from archwright.core.errors import DataError
-from archwright.tasks.npz_files import npz
-from archwright.tasks.npz_archive import memory_limit
+from archwright.tasks.images.npz_files import npz
+from archwright.tasks.images.npz_archive import memory_limit
 now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + 2**28, now + 2**28))
 assert memory_limit() <= (now + 2**28) // 2

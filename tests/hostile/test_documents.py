@@ -16,13 +16,13 @@ from archwright.core.arch import Arch
 from archwright.core.config import from_json, parse_quantity, settings_of, to_json, with_settings
 from archwright.core.errors import RunFolderError
 from archwright.core.trial import Candidate, Trial
-from archwright.costs.lookup import LookupTable, SpaceTable
+from archwright.costs.tables.latencies import LookupTable, SpaceTable
+from archwright.finish.result import checked_record
 from archwright.ranking import read_truth
 from archwright.recipes import SposConfig
 from archwright.recipes.black_box import EvolutionSearchConfig, GridSearchConfig, RandomSearchConfig
 from archwright.recipes.reopening import open_supernet
 from archwright.recipes.train import TrainConfig
-from archwright.result import checked_record
 from archwright.runs.ledger import Ledger
 from archwright.runs.record import make_record, read_record
 from archwright.runs.status import read_status

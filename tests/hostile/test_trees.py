@@ -18,8 +18,8 @@ from PIL import Image
 
 from archwright.core.errors import DataError
 from archwright.tasks import folder as open_folder
-from archwright.tasks.decoding import MAX_PIXELS, read_header, read_image
-from archwright.tasks.folders import MAX_DEPTH
+from archwright.tasks.images.decoding import MAX_PIXELS, read_header, read_image
+from archwright.tasks.images.folders import MAX_DEPTH
 from archwright.testing.hostile import N_QUICK, NASTY_TEXTS, chosen_seed, mutated_bytes, only_our_errors, run_cases
 
 FORMATS = ("PNG", "JPEG", "WEBP")

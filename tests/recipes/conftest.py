@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from archwright.finish.result import Result
 from archwright.recipes import SposConfig, spos
-from archwright.result import Result
 from archwright.tasks import ImageTask, Part, digits
-from archwright.tasks.images import ImageSplit
+from archwright.tasks.images.in_memory import ImageSplit
 
 LIMIT = 3_600_000
 ARGUMENTS = (

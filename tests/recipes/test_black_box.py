@@ -16,7 +16,7 @@ import torch
 from archwright.core.arch import Arch
 from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import derive_seed
-from archwright.evaluators.from_scratch import train_network
+from archwright.finish.result import Result
 from archwright.recipes import (
     EvolutionSearchConfig,
     GridSearchConfig,
@@ -27,7 +27,6 @@ from archwright.recipes import (
 )
 from archwright.recipes.black_box import TrialsConfig
 from archwright.reports.view import run_view
-from archwright.result import Result
 from archwright.runners import ProcessPool
 from archwright.runs.phase import Phase
 from archwright.spaces import LeNet
@@ -36,6 +35,7 @@ from archwright.tasks import ImageTask, digits
 from archwright.testing import toy_task
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
+from archwright.training.networks import train_network
 
 TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
 SHORT = TrainingConfig(steps=2, batch_size=16, learning_rate=0.05)

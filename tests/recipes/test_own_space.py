@@ -15,7 +15,7 @@ import torch
 
 from archwright.costs import count
 from archwright.export.onnx import onnx_session
-from archwright.result import open_winner
+from archwright.finish.result import open_winner
 from archwright.spaces import open_space
 
 Cli = Callable[..., Any]

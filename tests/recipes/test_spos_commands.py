@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from archwright.result import export_run, open_winner
+from archwright.finish.result import export_run, open_winner
 from archwright.spaces import SposSpace
 
 Cli = Callable[..., Any]

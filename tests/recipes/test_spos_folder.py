@@ -16,7 +16,7 @@ from PIL import Image
 
 from archwright.cli import main
 from archwright.export.preprocessing import preprocess
-from archwright.tasks import streamed_task
+from archwright.tasks.images import streamed
 from archwright.testing.faults import Stop, differences, stop_at
 
 Cli = Callable[..., Any]
@@ -93,7 +93,7 @@ def test_damaged_file_ends_a_run_that_goes_on_when_it_is_put_right(
     tmp_path: Path, tree: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file outside the sample, met while training: exit code 1 and one line that names it; then the same end."""
-    monkeypatch.setattr(streamed_task, "N_SAMPLED", {"train": 10, "validation": 1, "test": 1})
+    monkeypatch.setattr(streamed, "N_SAMPLED", {"train": 10, "validation": 1, "test": 1})
     arguments, damaged = _arguments(tree), tree / "train/light/041.jpg"
     assert cli(*arguments, "--out", tmp_path / "calm").code == 0
     content = damaged.read_bytes()

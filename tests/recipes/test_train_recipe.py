@@ -16,8 +16,8 @@ import torch
 
 from archwright.core.errors import InvalidArchError, InvalidValueError, RunFolderError, UnknownNameError
 from archwright.export.files import EXPORT_FORMATS
+from archwright.finish.result import Result, export_run, open_winner
 from archwright.recipes import SposConfig, TrainConfig, train
-from archwright.result import Result, export_run, open_winner
 from archwright.runs.phase import Phase
 from archwright.runs.run import open_run
 from archwright.spaces import SposSpace, arch_document

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.nn.ops.residual import Residual
 from archwright.spaces import FBNet, Space, open_architecture
 from archwright.testing import SpaceContract

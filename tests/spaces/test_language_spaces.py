@@ -8,8 +8,8 @@ import torch
 
 from archwright.core.errors import InvalidValueError, SpaceError
 from archwright.costs import cost
-from archwright.costs.count import count
-from archwright.costs.profiling import ProfileConfig, profile
+from archwright.costs.counting.count import count
+from archwright.costs.profiling.profile import ProfileConfig, profile
 from archwright.nn import LanguageModel, LSTMCell
 from archwright.nn.choice import Chooser
 from archwright.spaces.language import LanguageSpace

@@ -12,7 +12,7 @@ from torch import nn
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError
 from archwright.costs import Macs, count, open_costs
-from archwright.costs.table import tables_of
+from archwright.costs.tables.counted import tables_of
 from archwright.nn import selection_of
 from archwright.nn.sizes import places
 from archwright.spaces import LeNet, Space

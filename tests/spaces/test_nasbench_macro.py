@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.costs.count import count
-from archwright.costs.table import CostTables
+from archwright.costs.counting.count import count
+from archwright.costs.tables.counted import CostTables
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.nn.features import features_only
 from archwright.ranking import read_truth

@@ -16,7 +16,7 @@ from torch import nn
 
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidArchError, InvalidValueError, UnknownNameError
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.source import network_source, verify_source
 from archwright.nn import selection_of

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UnknownNameError, UsageError
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.spaces import SposSpace, arch_document, open_architecture, open_space
 from archwright.testing import BranchSpace
 

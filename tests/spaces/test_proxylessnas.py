@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.spaces import ProxylessNas, Space, open_architecture
 from archwright.testing import SpaceContract
 

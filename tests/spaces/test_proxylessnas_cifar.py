@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from archwright.core.errors import InvalidValueError
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.spaces import ProxylessNasCifar, Space, open_architecture
 from archwright.spaces.proxylessnas_cifar import edge_names
 from archwright.testing import SpaceContract

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.trial import derive_seed
-from archwright.tasks.augmentation import Augmentation
-from archwright.tasks.images import ImageTask
+from archwright.tasks.images.augmentation import Augmentation
+from archwright.tasks.images.in_memory import ImageTask
 
 
 class Killed(Exception):

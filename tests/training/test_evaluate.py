@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from archwright.tasks.images import ImageTask
+from archwright.tasks.images.in_memory import ImageTask
 from archwright.training.evaluate import evaluate
 
 Build = Callable[[int], Any]

@@ -11,15 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.trial import Candidate, derive_seed
-from archwright.evaluators.from_scratch import FromScratch, build_seeded
+from archwright.evaluators.from_scratch import FromScratch
 from archwright.evaluators.supernet import SupernetEvaluator
 from archwright.nn import LanguageModel, LSTMCell, Regularization, selection_of
 from archwright.tasks import LanguageTask
+from archwright.tasks.base import Batch
 from archwright.testing.language import RnnTiny
 from archwright.training.checkpoint import network_tensors
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 from archwright.training.loop import fit
+from archwright.training.networks import build_seeded
 
 CONFIG = TrainingConfig(steps=9, batch_size=6, learning_rate=0.5, momentum=0.0, schedule="constant", clip_norm=1.0)
 NOISE = Regularization(0.1, 0.1, 0.1, 0.2, 1e-3, 1e-3)
@@ -79,14 +81,14 @@ def test_training_against_plain_torch(task: LanguageTask) -> None:
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.5)
     states: list[Any] = [None, None]
     batches = task.split("train").batches(6, seed=derive_seed(3, "batches"), n_steps=9)
-    for step, (inputs, targets) in enumerate(batches):
+    for step, batch in enumerate(batches):
         if step % 4 == 0:
             states = [None, None]
-        x = plain["embedding"](inputs)
+        x = plain["embedding"](batch.inputs)
         for i, name in enumerate(("one", "two")):
             x, states[i] = plain[name](x, states[i])
         states = [tuple(part.detach() for part in state) for state in states]
-        loss = task.loss(plain["decoder"](x), targets) + 2 * x.pow(2).mean() + x.diff(dim=1).pow(2).mean()
+        loss = task.loss(plain["decoder"](x), batch) + 2 * x.pow(2).mean() + x.diff(dim=1).pow(2).mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
@@ -103,7 +105,7 @@ def test_scoring_carries_state(task: LanguageTask) -> None:
     inputs, targets = (torch.cat(parts, dim=1) for parts in zip(*batches, strict=True))
     meter = task.meter()
     with torch.no_grad():
-        meter.update(network(inputs), targets)
+        meter.update(network(inputs), Batch(inputs, targets))
     assert evaluate(network, task, "test") == pytest.approx(meter.result(), rel=1e-5)
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError, RunError, RunFolderError
 from archwright.core.trial import derive_seed
-from archwright.tasks.datasets import digits
-from archwright.tasks.images import ImageTask
+from archwright.tasks.images.bundled import digits
+from archwright.tasks.images.in_memory import ImageTask
 from archwright.training.checkpoint import network_tensors
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from archwright.core.decisions import Rows
 from archwright.core.trial import derive_seed
-from archwright.evaluators.from_scratch import build_seeded
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import active_modules
 from archwright.policies import Policy, Uniform
@@ -25,6 +24,7 @@ from archwright.tasks import ImageTask
 from archwright.testing import BranchSpace, ElasticSpace, NumberSpace
 from archwright.training.config import TrainingConfig
 from archwright.training.loop import fit
+from archwright.training.networks import build_seeded
 from archwright.weight_sharing import UniformPath
 
 TRAINING = TrainingConfig(

@@ -31,6 +31,6 @@ def export(
     ] = None,
 ) -> None:
     """Write a run's network as ONNX, Python source or safetensors."""
-    from archwright.result import export_run
+    from archwright.finish.result import export_run
 
     print_lines([f"wrote {export_run(folder, format, output)}"])

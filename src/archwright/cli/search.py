@@ -177,7 +177,7 @@ def execute(
     with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress
         from archwright.runs.run import check_folder
-        from archwright.tasks import open_task, smoke_options
+        from archwright.tasks.opening import open_task, smoke_options
 
         if not dry_run:  # before anything is measured or printed
             check_folder(out, resume=resume)

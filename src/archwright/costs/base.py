@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
-from archwright.costs.scopes import Probabilities
+from archwright.costs.tables.scopes import Probabilities
 from archwright.spaces.base import Space
 
 

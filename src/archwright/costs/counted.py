@@ -13,9 +13,9 @@ from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.costs.base import Cost
-from archwright.costs.count import count
-from archwright.costs.scopes import Probabilities
-from archwright.costs.table import ACTIVATION_PEAK, COLUMNS, MEMORY_ACCESS, RowCounts, tables_of
+from archwright.costs.counting.count import count
+from archwright.costs.tables.counted import ACTIVATION_PEAK, COLUMNS, MEMORY_ACCESS, RowCounts, tables_of
+from archwright.costs.tables.scopes import Probabilities
 from archwright.spaces.base import Space
 
 

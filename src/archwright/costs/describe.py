@@ -11,9 +11,9 @@ from torch import nn
 
 from archwright.core.arch import Value
 from archwright.core.decisions import Rows
-from archwright.costs.count import count
-from archwright.costs.limits import lowest_row
-from archwright.costs.table import COLUMNS, tables_of
+from archwright.costs.counting.count import count
+from archwright.costs.tables.counted import COLUMNS, tables_of
+from archwright.costs.watch import lowest_row
 from archwright.nn.inputs import n_tokens_of
 from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space

@@ -21,8 +21,8 @@ from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.costs.base import Cost
-from archwright.costs.lookup import SpaceTable
-from archwright.costs.scopes import Probabilities
+from archwright.costs.tables.latencies import SpaceTable
+from archwright.costs.tables.scopes import Probabilities
 from archwright.export.folding import fold_batch_norms
 from archwright.export.onnx import export_onnx, onnx_session
 from archwright.nn.inputs import example_inputs

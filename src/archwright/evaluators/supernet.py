@@ -23,14 +23,15 @@ from archwright.evaluators.chains import Chain, find_chains, running
 from archwright.nn.carrying import Stream
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
+from archwright.nn.inputs import Inputs, call
 from archwright.nn.sizes import lazies_in
 from archwright.runs.files import read_tensors, write_tensors
 from archwright.spaces.base import Space
 from archwright.spaces.opening import space_blueprint
-from archwright.tasks.base import Part, Task
+from archwright.tasks.base import Batch, Part, Task
 from archwright.training.checkpoint import load_network, network_tensors
 from archwright.training.config import Precision
-from archwright.training.device import compute_dtype, mixed_precision, place_inputs, use_layout
+from archwright.training.device import compute_dtype, mixed_precision, place_batch, use_layout
 
 MAX_CACHED_BYTES = 2 * 1024**3
 
@@ -117,8 +118,8 @@ class SupernetEvaluator(Evaluator):
         self._is_stream = False  # until the validation part was asked for
         self._norms = [norm for norm in supernet.modules() if isinstance(norm, _BatchNorm)]
         self._shares: bool | None = None
-        self._kept: tuple[list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
-        self._targets: list[Tensor] = []
+        self._kept: tuple[list[Inputs], list[Batch]] | None = None
+        self._batches: list[Batch] = []
         self._in_place: dict[tuple[int, tuple[int, ...]], bool] = {}
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
@@ -133,8 +134,8 @@ class SupernetEvaluator(Evaluator):
         ):
             for i, outputs in self._walk(rows):
                 meter = self.task.meter()
-                for logits, targets in outputs:
-                    meter.update(logits.float(), targets)
+                for logits, batch in outputs:
+                    meter.update(logits.float(), batch)
                 results[i] = meter.result()
         return [results[i] for i in range(len(candidates))]
 
@@ -166,8 +167,8 @@ class SupernetEvaluator(Evaluator):
 
     def _walk(
         self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]
-    ) -> Iterator[tuple[int, Iterator[tuple[Tensor, Tensor]]]]:
-        """Each row's number with its validation outputs and targets; rows with equal first stages follow each other."""
+    ) -> Iterator[tuple[int, Iterator[tuple[Tensor, Batch]]]]:
+        """Each row's number with its validation outputs and batches; rows with equal first stages follow each other."""
         if not self._fits(rows):
             for i, row in enumerate(rows):
                 self._selection.activate_row(row)
@@ -187,7 +188,7 @@ class SupernetEvaluator(Evaluator):
                     validation = [_each(torch.clone, state) for state in validation]
                 reached.append(self._run_stage(k, calibration, validation))
             before = keys[i]
-            yield i, zip((_tensors(state)[0] for state in reached[-1][1]), self._targets, strict=True)
+            yield i, zip((_tensors(state)[0] for state in reached[-1][1]), self._batches, strict=True)
 
     def _works_in_place(self, k: int, key: tuple[int, ...], example: State) -> bool:
         """Whether a stage overwrites its input, which others still need; found once for each form of the stage."""
@@ -212,21 +213,21 @@ class SupernetEvaluator(Evaluator):
                     outputs.append(stage(batch))
         return calibration, outputs
 
-    def _streamed(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Validation outputs and targets of the active arch, with no output kept between batches."""
+    def _streamed(self) -> Iterator[tuple[Tensor, Batch]]:
+        """Validation outputs and batches of the active arch, with no output kept between batches."""
         chains = {
             sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()
         }
         with running(chains, calibrate=True):
             _start_averaging(self.supernet)
-            for batch in self._calibration():
-                self.supernet(self._own(batch))
+            for inputs in self._calibration():
+                call(self.supernet, self._own(inputs))
         _stop_averaging(self.supernet)
         with running(chains, calibrate=False):
-            for i, (batch, targets) in enumerate(self._validation()):
+            for i, batch in enumerate(self._validation()):
                 with self._stream.batch(goes_on=self._is_stream and i > 0):
-                    outputs = self.supernet(self._own(batch))
-                yield outputs, targets
+                    outputs = call(self.supernet, self._own(batch.inputs))
+                yield outputs, batch
 
     def _active_chains(self, k: int) -> dict[nn.Sequential, Chain]:
         stage = self._stages[k]
@@ -238,7 +239,7 @@ class SupernetEvaluator(Evaluator):
 
     # ── data ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _calibration(self) -> Iterable[Tensor]:
+    def _calibration(self) -> Iterable[Inputs]:
         if not self._norms:
             return []
         if self._kept is not None:
@@ -246,24 +247,25 @@ class SupernetEvaluator(Evaluator):
         config = self.calibration
         split = self.task.split("train")
         batches = split.batches(config.batch_size, seed=derive_seed(self.seed, "calibration"), n_steps=config.batches)
-        return (place_inputs(inputs, self.device, True) for inputs, _ in batches)
+        return (place_batch(batch, self.device, True).inputs for batch in batches)
 
-    def _validation(self) -> Iterable[tuple[Tensor, Tensor]]:
+    def _validation(self) -> Iterable[Batch]:
         if self._kept is not None:
             return self._kept[1]
         split = self.task.split(self.part)
         self._is_stream = split.is_stream
         batches = split.ordered(self.batch_size)
-        return ((place_inputs(inputs, self.device, True), targets.to(self.device)) for inputs, targets in batches)
+        return (place_batch(batch, self.device, True) for batch in batches)
 
     def _inputs(self) -> tuple[list[State], list[State]]:
-        validation = list(self._validation())
-        self._targets = [targets for _, targets in validation]
-        return list(self._calibration()), [inputs for inputs, _ in validation]
+        self._batches = list(self._validation())
+        return list(self._calibration()), [batch.inputs for batch in self._batches]
 
-    def _own(self, batch: Tensor) -> Tensor:
-        """The batch for a network that may write on it: a copy of one that is kept."""
-        return batch if self._kept is None else batch.clone()
+    def _own(self, inputs: Inputs) -> Inputs:
+        """Inputs for a network that may write on them: a copy of what is kept."""
+        if self._kept is None:
+            return inputs
+        return inputs.clone() if isinstance(inputs, Tensor) else tuple(each.clone() for each in inputs)
 
     def _fits(self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]) -> bool:
         """Whether the images and the outputs of all stages for them fit into memory; found once, with one image.
@@ -274,7 +276,8 @@ class SupernetEvaluator(Evaluator):
         if self._shares is None:
             self._selection.activate_row(rows[0])
             n_images = self.task.split(self.part).n + self.calibration.batches * self.calibration.batch_size
-            state: State = next(iter(self._validation()))[0][:1]
+            inputs = next(iter(self._validation())).inputs
+            state: State = inputs[:1] if isinstance(inputs, Tensor) else tuple(each[:1] for each in inputs)
             n_input_bytes = n_bytes = sum(x.nbytes for x in _tensors(state))
             for stage in self._stages:
                 state = stage(state)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from archwright.core.errors import InvalidValueError
-from archwright.tasks.framing import Framing
+from archwright.tasks.images.framing import Framing
 
 MAX_VALUE = 1e30
 _KEYS = ("layout", "scale", "mean", "std")

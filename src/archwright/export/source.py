@@ -79,7 +79,7 @@ def network_source(
         input_shape: Shape of one input without the batch axis, e.g. (3, 32, 32).
         class_names: One name for each output.
         preprocessing: How images become inputs, as in `archwright.export.preprocessing`, or how texts do, as in
-            `archwright.tasks.language`.
+            `archwright.tasks.text.language`.
 
     Raises:
         ExportError: If a module cannot be expressed; names its place and class.

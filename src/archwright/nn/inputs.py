@@ -1,17 +1,27 @@
 """What a network takes: numbers, such as images, or tokens, whole numbers below the size of a vocabulary.
 
 A network says that it takes tokens by an attribute `n_tokens`; one that begins with an `nn.Embedding` need not.
+Its inputs are one tensor, or a tuple of several in the order of its `forward`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from archwright.nn.choice.modules import ChoiceModule
+
+Inputs = Tensor | tuple[Tensor, ...]
+"""What a network is called with: one tensor, or several in the order of its `forward`."""
+
+
+def call(network: nn.Module, inputs: Inputs) -> Any:
+    """The network's result for its inputs."""
+    return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
 
 
 def n_tokens_of(network: nn.Module) -> int | None:

@@ -16,11 +16,12 @@ from archwright.core.config import MAX_THREADS, check_range, to_json
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.costs.base import Cost
 from archwright.costs.counted import Macs, Params
-from archwright.costs.limited import limited_costs, n_unmeasured, table_digest
-from archwright.costs.limits import MAX_LISTED, Watch
-from archwright.costs.profiling import ProfileConfig
+from archwright.costs.profiling.profile import ProfileConfig
+from archwright.costs.watch import MAX_LISTED, Watch
 from archwright.evaluators.base import Evaluator
-from archwright.finish import effective_config
+from archwright.finish.finishing import effective_config
+from archwright.nn.inputs import call
+from archwright.recipes.limited_costs import limited_costs, n_unmeasured, table_digest
 from archwright.recipes.presets import default_threads, duration, spos_training
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
@@ -31,7 +32,7 @@ from archwright.spaces.opening import open_space
 from archwright.strategies.base import Strategy
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
-from archwright.training.device import pick_device, place_inputs, set_threads
+from archwright.training.device import pick_device, place_batch, set_threads
 
 
 @dataclass(frozen=True)
@@ -195,13 +196,12 @@ def image_seconds(
         device: Where.
         batch_size: Images a step.
     """
-    inputs, targets = task.example(batch_size)
-    inputs, targets = place_inputs(inputs, device, True), targets.to(device)
+    batch = place_batch(task.example(batch_size), device, True)
     for _ in range(2):
         steps, forwards = [], []
         for network in networks():
             started = time.perf_counter()
-            loss = task.loss(network(inputs), targets)
+            loss = task.loss(call(network, batch.inputs), batch)
             forwards.append(time.perf_counter() - started)
             torch.autograd.backward(loss)
             steps.append(time.perf_counter() - started)

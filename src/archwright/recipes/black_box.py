@@ -17,10 +17,10 @@ from archwright.core.catalog import listed
 from archwright.core.config import MAX_TRIALS, check_range
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
-from archwright.costs.limited import with_tables
-from archwright.costs.profiling import ProfileConfig
-from archwright.evaluators.from_scratch import FromScratch, build_seeded
-from archwright.finish import finish
+from archwright.costs.profiling.profile import ProfileConfig
+from archwright.evaluators.from_scratch import FromScratch
+from archwright.finish.finishing import finish
+from archwright.finish.result import Result, reopen
 from archwright.recipes.base import (
     Opened,
     SearchConfig,
@@ -30,8 +30,8 @@ from archwright.recipes.base import (
     open_search,
     run_search,
 )
+from archwright.recipes.limited_costs import with_tables
 from archwright.recipes.presets import small_training, suited
-from archwright.result import Result, reopen
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
 from archwright.spaces.base import Space
@@ -42,6 +42,7 @@ from archwright.strategies.regularized_evolution import RegularizedEvolution, Re
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import use_layout
+from archwright.training.networks import build_seeded
 
 N_MEASURED = 3
 

@@ -10,7 +10,6 @@ import torch
 
 from archwright.core.config import from_json
 from archwright.core.errors import RunFolderError
-from archwright.evaluators.from_scratch import build_seeded
 from archwright.evaluators.supernet import SupernetEvaluator
 from archwright.recipes.spos import SposConfig
 from archwright.runs.files import is_there, read_tensors
@@ -24,6 +23,7 @@ from archwright.tasks import open_task
 from archwright.tasks.base import Part, Task
 from archwright.training.checkpoint import load_network
 from archwright.training.device import pick_device, set_threads
+from archwright.training.networks import build_seeded
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,10 @@ from archwright.core.config import check_range
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.costs.counted import Macs
-from archwright.costs.limited import with_tables
-from archwright.costs.profiling import ProfileConfig
-from archwright.evaluators.from_scratch import build_seeded
+from archwright.costs.profiling.profile import ProfileConfig
 from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
-from archwright.finish import finish
+from archwright.finish.finishing import finish
+from archwright.finish.result import Result, reopen
 from archwright.nn.choice import selection_of
 from archwright.policies.uniform import UniformInCostBins, quantile_edges
 from archwright.recipes.base import (
@@ -33,8 +32,8 @@ from archwright.recipes.base import (
     open_search,
     run_search,
 )
+from archwright.recipes.limited_costs import with_tables
 from archwright.recipes.presets import small_training, spos_training, suited
-from archwright.result import Result, reopen
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run
@@ -43,6 +42,7 @@ from archwright.strategies.evolution import Evolution, EvolutionConfig
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import use_layout
+from archwright.training.networks import build_seeded
 from archwright.weight_sharing.uniform_path import UniformPath
 
 N_MEASURED = 4

@@ -11,8 +11,8 @@ from typing import Self
 from archwright.core.config import MAX_THREADS, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
-from archwright.evaluators.from_scratch import build_seeded, train_network
-from archwright.finish import effective_config, finish_fixed
+from archwright.finish.finishing import effective_config, finish_fixed
+from archwright.finish.result import Result, reopen
 from archwright.recipes.base import image_seconds, known_to_commands
 from archwright.recipes.presets import (
     darts_language_training,
@@ -22,13 +22,13 @@ from archwright.recipes.presets import (
     spos_training,
     suited,
 )
-from archwright.result import Result, reopen
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
+from archwright.training.networks import build_seeded, train_network
 
 N_MEASURED = 3
 PHOTO_SIDE = 64

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -14,12 +14,26 @@ from torch import Tensor
 from archwright.core.blueprint import Blueprint
 from archwright.core.errors import InvalidValueError, UsageError
 from archwright.core.objective import Direction
+from archwright.nn.inputs import Inputs
 from archwright.tasks.batching import steps_per_epoch
 
 Part = Literal["train", "validation", "train+validation", "test"]
 """A share of the data: what a search trains on, what it scores on, both, and what only the end may see."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
+
+
+class Batch(NamedTuple):
+    """Some examples.
+
+    Attributes:
+        inputs: What the network is called with: one tensor, or a tuple of several in the order of its `forward`; each
+            with the examples along its first axis.
+        targets: What loss and metrics compare with, in the task's own form: a tensor, or tuples and dicts of tensors.
+    """
+
+    inputs: Inputs
+    targets: Any
 
 
 def given_options(**options: Any) -> dict[str, Any]:
@@ -30,7 +44,7 @@ def given_options(**options: Any) -> dict[str, Any]:
 
 
 class Split(ABC):
-    """The examples of one part, in batches of (inputs, targets).
+    """The examples of one part, in batches.
 
     Attributes:
         is_stream: Whether a batch goes on where the one before ended, example by example, until a pass
@@ -52,9 +66,7 @@ class Split(ABC):
         return steps_per_epoch(self.n, batch_size)
 
     @abstractmethod
-    def batches(
-        self, batch_size: int, *, seed: int, first_step: int = 0, n_steps: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, batch_size: int, *, seed: int, first_step: int = 0, n_steps: int) -> Iterator[Batch]:
         """Batches to train on: shuffled without replacement in each epoch, and augmented.
 
         The last, incomplete batch of an epoch is dropped, except that a split smaller than a batch is
@@ -69,7 +81,7 @@ class Split(ABC):
         """
 
     @abstractmethod
-    def ordered(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def ordered(self, batch_size: int) -> Iterator[Batch]:
         """Every example once, in stored order and without augmentation; the last batch may be smaller."""
 
 
@@ -77,8 +89,8 @@ class Meter(ABC):
     """Sums up a pass over a split into metrics."""
 
     @abstractmethod
-    def update(self, outputs: Tensor, targets: Tensor) -> None:
-        """Take in a batch of network outputs and the targets that belong to them."""
+    def update(self, outputs: Any, batch: Batch) -> None:
+        """Take in what a network gave for a batch."""
 
     @abstractmethod
     def result(self) -> dict[str, float]:
@@ -148,13 +160,19 @@ class Task(ABC):
     def _split(self, part: Part) -> Split:
         """The examples of a known part."""
 
-    def example(self, n: int) -> tuple[Tensor, Tensor]:
+    def example(self, n: int) -> Batch:
         """A batch of n inputs and targets of the right shape and type, all zeros: enough to time a network."""
-        return torch.zeros(n, *self.input_shape), torch.zeros(n, dtype=torch.long)
+        return Batch(torch.zeros(n, *self.input_shape), torch.zeros(n, dtype=torch.long))
 
     @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-        """Mean loss of a batch, a scalar with gradients."""
+    def loss(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Mean loss of a batch, a scalar with gradients.
+
+        Args:
+            outputs: What the network gave for `batch.inputs`.
+            batch: The batch, on the network's device.
+            label_smoothing: Share of each target that is spread over all classes; a task without classes ignores it.
+        """
 
     @abstractmethod
     def meter(self) -> Meter:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from archwright.core.errors import InvalidValueError
-from archwright.tasks.base import Meter, Task
+from archwright.tasks.base import Batch, Meter, Task
 
 
 class ClassificationMeter(Meter):
@@ -22,13 +22,14 @@ class ClassificationMeter(Meter):
         self._sums = torch.zeros(3, dtype=torch.float64)  # right first guesses, right within the top, loss
         self._n = 0
 
-    def update(self, outputs: Tensor, targets: Tensor) -> None:
+    def update(self, outputs: Tensor, batch: Batch) -> None:
+        targets = batch.targets
         scores = outputs.detach().float()
         losses = functional.cross_entropy(scores, targets, reduction="none")
         right = (scores.topk(self._top, dim=1).indices == targets[:, None]) & losses.isfinite()[:, None]
         # One small tensor a batch, added on its own device: nothing waits for a GPU before `result`.
-        batch = torch.stack([right[:, 0].sum().double(), right.sum().double(), losses.double().sum()])
-        self._sums = self._sums.to(batch.device) + batch
+        sums = torch.stack([right[:, 0].sum().double(), right.sum().double(), losses.double().sum()])
+        self._sums = self._sums.to(sums.device) + sums
         self._n += len(targets)
 
     def result(self) -> dict[str, float]:
@@ -42,9 +43,9 @@ class ClassificationMeter(Meter):
 class ClassificationTask(Task):
     """Base of tasks with integer targets (B,) and one output a class (B, n_classes)."""
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    def loss(self, outputs: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy against targets of 1 - s on the class and s spread over all classes."""
-        return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        return functional.cross_entropy(outputs, batch.targets, label_smoothing=label_smoothing)
 
     def meter(self) -> ClassificationMeter:
         return ClassificationMeter(self.n_classes)

@@ -6,8 +6,8 @@ import numpy as np
 
 from archwright.spaces.base import Space
 from archwright.spaces.language import LanguageSpace
-from archwright.tasks.images import ImageTask
-from archwright.tasks.language import LanguageTask
+from archwright.tasks.images.in_memory import ImageTask
+from archwright.tasks.text.language import LanguageTask
 
 
 def toy_task(space: Space, *, n: int = 160) -> ImageTask:

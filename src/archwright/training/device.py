@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 
 from archwright.core.config import MAX_THREADS, check_range
 from archwright.core.errors import InvalidValueError
+from archwright.nn.inputs import Inputs
+from archwright.tasks.base import Batch
 from archwright.training.config import Precision
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -82,8 +85,25 @@ def use_layout(network: nn.Module, channels_last: bool) -> None:
             parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
-def place_inputs(inputs: Tensor, device: torch.device, channels_last: bool) -> Tensor:
-    """A batch on the device; images (4 axes) in channels-last or contiguous layout."""
+def place_batch(batch: Batch, device: torch.device, channels_last: bool) -> Batch:
+    """A batch on the device; see `place_inputs`."""
+    return Batch(place_inputs(batch.inputs, device, channels_last), _moved(batch.targets, device))
+
+
+@overload
+def place_inputs(inputs: Tensor, device: torch.device, channels_last: bool) -> Tensor: ...
+@overload
+def place_inputs(inputs: Inputs, device: torch.device, channels_last: bool) -> Inputs: ...
+def place_inputs(inputs: Inputs, device: torch.device, channels_last: bool) -> Inputs:
+    """Inputs on the device; images (4 axes) in channels-last or contiguous layout.
+
+    Args:
+        inputs: One tensor or several.
+        device: Where.
+        channels_last: Layout of images.
+    """
+    if isinstance(inputs, tuple):
+        return tuple(place_inputs(each, device, channels_last) for each in inputs)
     inputs = inputs.to(device, non_blocking=True)
     if inputs.dim() != 4:
         return inputs
@@ -91,6 +111,15 @@ def place_inputs(inputs: Tensor, device: torch.device, channels_last: bool) -> T
         return inputs.contiguous(memory_format=torch.channels_last)
     # With one channel both layouts count as contiguous and `contiguous` would keep the strides of the other.
     return inputs.clone(memory_format=torch.contiguous_format)
+
+
+def _moved(targets: Any, device: torch.device) -> Any:
+    """Targets of any form with each of their tensors on the device."""
+    if isinstance(targets, Tensor):
+        return targets.to(device, non_blocking=True)
+    if isinstance(targets, Mapping):
+        return {name: _moved(value, device) for name, value in targets.items()}
+    return type(targets)(_moved(value, device) for value in targets) if isinstance(targets, list | tuple) else targets
 
 
 def seeder(device: torch.device) -> Callable[[int], None]:

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from archwright.nn.carrying import Stream
+from archwright.nn.inputs import call
 from archwright.nn.modes import eval_mode
 from archwright.tasks.base import Part, Task
-from archwright.training.device import place_inputs
+from archwright.training.device import place_batch
 
 
 def evaluate(
@@ -33,8 +34,9 @@ def evaluate(
     device, meter = torch.device(device), task.meter()
     split, stream = task.split(part), Stream(network)
     with eval_mode(network.modules()), torch.inference_mode():
-        for inputs, targets in split.ordered(batch_size):
+        for stored in split.ordered(batch_size):
+            batch = place_batch(stored, device, channels_last)
             with stream.batch(goes_on=split.is_stream):
-                outputs = network(place_inputs(inputs, device, channels_last))
-            meter.update(outputs, targets.to(device))
+                outputs = call(network, batch.inputs)
+            meter.update(outputs, batch)
     return meter.result()

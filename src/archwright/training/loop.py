@@ -15,12 +15,13 @@ from archwright.core.trial import derive_seed
 from archwright.nn.added_losses import AddedLosses
 from archwright.nn.carrying import Stream
 from archwright.nn.drop_path import DropPathSchedule
+from archwright.nn.inputs import call
 from archwright.nn.training_only import drop_training_only
-from archwright.tasks.base import Part, Split, Task
+from archwright.tasks.base import Batch, Part, Split, Task
 from archwright.training.base import Phase
 from archwright.training.checkpoint import below, check_same_training, load_network, network_tensors, under
 from archwright.training.config import TrainingConfig
-from archwright.training.device import compute_dtype, mixed_precision, place_inputs, seeder, use_layout
+from archwright.training.device import compute_dtype, mixed_precision, place_batch, seeder, use_layout
 from archwright.training.ema import average_of
 from archwright.training.log import LossRecorder, TrainingLog
 from archwright.training.optimizers import Updater
@@ -106,12 +107,12 @@ class _Training:
         with torch.random.fork_rng(devices):
             seed_all = seeder(self._device)
             self._network.train()
-            for inputs, targets in self._batches():
+            for batch in self._batches():
                 seed_all(derive_seed(self._seed, "step", self._step))
                 if before_step is not None:
                     before_step(self._step)
                 with self._stream.batch(goes_on=self._goes_on()):
-                    self._train_step(inputs, targets)
+                    self._train_step(place_batch(batch, self._device, self._config.channels_last))
                 self._seconds = time.perf_counter() - started
                 if phase is not None:
                     self._report(phase)
@@ -120,7 +121,7 @@ class _Training:
         drop_training_only(self._network)
         self.log = self._losses.log(self._seconds)
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self) -> Iterator[Batch]:
         seed, n_left = derive_seed(self._seed, "batches"), self._n_steps - self._step
         return self._split.batches(self._config.batch_size, seed=seed, first_step=self._step, n_steps=n_left)
 
@@ -128,16 +129,14 @@ class _Training:
         """Whether the next batch goes on where the last one ended."""
         return self._split.is_stream and self._step % self._split.steps_per_epoch(self._config.batch_size) != 0
 
-    def _train_step(self, inputs: Tensor, targets: Tensor) -> None:
+    def _train_step(self, batch: Batch) -> None:
         self._drop_paths.set_progress(self._step / self._n_steps)
-        inputs = place_inputs(inputs, self._device, self._config.channels_last)
-        targets = targets.to(self._device, non_blocking=True)
 
         def loss_of(outputs: Tensor) -> Tensor:
-            return self._task.loss(outputs, targets, label_smoothing=self._config.label_smoothing)
+            return self._task.loss(outputs, batch, label_smoothing=self._config.label_smoothing)
 
         with mixed_precision(self._device, self._dtype):
-            loss = loss_of(self._network(inputs))
+            loss = loss_of(call(self._network, batch.inputs))
             if (added := self._added.take(loss_of)) is not None:
                 loss = loss + added
         self._losses.add(loss)  # before the weights change: a broken loss must not reach them

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from archwright.evaluators.from_scratch import train_network
 from archwright.nn.ops.auxiliary import AuxiliaryHead
 from archwright.nn.ops.nasnet import CellStack
 from archwright.nn.training_only import drop_training_only
 from archwright.spaces import open_architecture
 from archwright.tasks import digits
 from archwright.training.config import TrainingConfig
+from archwright.training.networks import train_network
 
 
 def test_adds_its_weighted_loss_once_a_pass() -> None:

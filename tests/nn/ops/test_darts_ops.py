@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.nn.added_losses import AddedLosses
 from archwright.nn.drop_path import DropPath
 from archwright.nn.ops import darts as ops

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from archwright.core.errors import InvalidValueError
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.nn import Supernet
 from archwright.nn.ops.quantized import InputQuantizer, QuantizedConv2d, WeightQuantizer
 from archwright.nn.sizes import current

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from archwright.core.drawing import Graph, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.nn import Supernet, selection_of
 from archwright.nn.ops import darts as ops
 from archwright.nn.ops.two_inputs import TwoInputCell, TwoInputNetwork

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.nn.features import features_only
 from archwright.spaces import EnasMacro, EnasMicro, EnasRnn, Space, open_architecture
 

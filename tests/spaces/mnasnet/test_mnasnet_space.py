@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.nn.ops.residual import Residual
 from archwright.nn.ops.squeeze import SqueezeExcite
 from archwright.spaces import MnasNet, Space, open_architecture

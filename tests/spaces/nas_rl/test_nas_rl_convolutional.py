@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from archwright.core.drawing import Graph
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.nn.features import features_only
 from archwright.nn.ops.skip_network import SkipNetwork
 from archwright.spaces import NasRl, Space, open_architecture

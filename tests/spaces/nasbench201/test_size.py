@@ -9,7 +9,7 @@ from torch import nn
 
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.costs import NasBench201Flops, count
-from archwright.costs.table import tables_of
+from archwright.costs.tables.counted import tables_of
 from archwright.nn import Supernet, selection_of
 from archwright.nn.choice.modules import active_modules
 from archwright.spaces import NasBench201Size, Space, open_architecture

@@ -13,8 +13,8 @@ from torch import nn
 
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.source import network_source, verify_source
+from archwright.finish.result import open_winner
 from archwright.recipes.train import TrainConfig, train
-from archwright.result import open_winner
 from archwright.spaces import arch_document, open_architecture
 from archwright.tasks import digits
 from archwright.training.config import TrainingConfig

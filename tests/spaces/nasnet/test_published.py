@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.nn.meta import ShapesOnly
 from archwright.nn.ops.nasnet import CellStack
 from archwright.spaces import AmoebaNet, Architecture, NasNet, open_architecture

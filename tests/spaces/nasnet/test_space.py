@@ -12,8 +12,8 @@ import torch
 from archwright.core.drawing import Graph, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError, UsageError
 from archwright.costs import Params
-from archwright.costs.pieces import PieceTables
-from archwright.costs.table import tables_of
+from archwright.costs.tables.counted import tables_of
+from archwright.costs.tables.pieces import PieceTables
 from archwright.spaces import AmoebaNet, NasNet, open_architecture
 from archwright.spaces.nasnet.forms import stack, strides_of
 from archwright.spaces.nasnet.genotype import genotype_of_tokens, genotype_tokens, token_dims

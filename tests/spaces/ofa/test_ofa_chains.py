@@ -16,7 +16,7 @@ from torch import nn
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.costs import Macs, Params
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.nn import selection_of
 from archwright.nn.ops.sorting import sort_channels
 from archwright.spaces import OfaMobileNetV3, OfaProxyless, Space, open_architecture

@@ -14,7 +14,7 @@ from torch import nn
 
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.costs import Macs, Params
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.spaces import OfaResNet50, Space
 from archwright.testing import SpaceContract
 

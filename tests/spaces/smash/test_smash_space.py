@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError
 from archwright.costs import Macs, Params
-from archwright.costs.count import count
+from archwright.costs.counting.count import count
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.source import network_source, verify_source
 from archwright.nn import Supernet, selection_of

@@ -15,9 +15,9 @@ from torch import nn
 from archwright.core.drawing import Strip
 from archwright.core.errors import ExportError, InvalidValueError
 from archwright.costs import cost, describe
-from archwright.costs.count import count
 from archwright.costs.counted import BitOps, ModelSize
-from archwright.costs.table import tables_of
+from archwright.costs.counting.count import count
+from archwright.costs.tables.counted import tables_of
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.source import network_source, verify_source
 from archwright.nn import Supernet, selection_of

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from archwright.core.errors import InvalidValueError
-from archwright.costs.count import count
 from archwright.costs.counted import Macs
-from archwright.costs.table import CostTables
+from archwright.costs.counting.count import count
+from archwright.costs.tables.counted import CostTables
 from archwright.nn import Supernet, selection_of
 from archwright.nn.choice.modules import OpChoice, active_modules
 from archwright.nn.ops.shuffle import ShuffleBlock

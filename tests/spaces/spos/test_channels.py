@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.costs.count import count
-from archwright.costs.table import CostTables
+from archwright.costs.counting.count import count
+from archwright.costs.tables.counted import CostTables
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.source import network_source, verify_source
 from archwright.nn import Supernet, selection_of

@@ -11,9 +11,9 @@ from torch import nn
 from archwright.core.arch import Arch
 from archwright.core.trial import Candidate, Metrics
 from archwright.evaluators import CalibrationConfig, Evaluator, SupernetEvaluator
-from archwright.evaluators.from_scratch import build_seeded
 from archwright.spaces import Space
 from archwright.testing import BranchSpace, EvaluatorContract, toy_task
+from archwright.training.networks import build_seeded
 
 CALIBRATION = CalibrationConfig(batches=1, batch_size=32)
 

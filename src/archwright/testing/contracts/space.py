@@ -17,8 +17,8 @@ from archwright.core.decisions import Rows
 from archwright.core.encoding import from_one_hot, one_hot
 from archwright.core.errors import SpaceError, UsageError
 from archwright.core.variation import crossover, mutate
-from archwright.costs.count import count
 from archwright.costs.counted import Macs, Params
+from archwright.costs.counting.count import count
 from archwright.nn.choice import Fixed, selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
 from archwright.nn.elastic.layers import Elastic

@@ -1,0 +1,1 @@
+"""Counting what one network takes, on meta tensors."""

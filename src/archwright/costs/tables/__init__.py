@@ -1,0 +1,1 @@
+"""Tables from which costs of whole populations are looked up."""

@@ -1,0 +1,278 @@
+"""Latency tables: milliseconds by key, summed over a network's parts.
+
+`archwright profile` writes tables of a whole space (`SpaceTable`), one JSON file each. Published tables of
+operators are read as plain keys (see `costs.operator_tables`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from archwright.core.decisions import DecisionSpace, Rows
+from archwright.core.errors import InvalidValueError
+from archwright.costs.tables.operators import read_text, table_entries
+from archwright.costs.tables.scopes import Probabilities, ScopeTables, entry_key
+from archwright.runs.files import write_json
+from archwright.spaces.base import Space
+
+FORMAT = 1
+MAX_SLOPE = 4.0
+MAX_MS = 1e9
+"""Eleven days: what is above, in a file, is no time of an operation."""
+MAX_CELLS = 10_000_000
+"""Combinations of values that the scopes of a file may ask memory for."""
+ACCEPTED = "give a file of `archwright profile`, or a published operator table (see archwright.costs.tables.operators)"
+
+
+@dataclass(frozen=True)
+class LookupTable:
+    """Milliseconds by key.
+
+    Attributes:
+        name: What errors call it.
+        entries: By key.
+        base: Of what is in every network.
+    """
+
+    name: str
+    entries: Mapping[str, float]
+    base: float = 0.0
+
+    def total(self, keys: Iterable[str]) -> float:
+        """Milliseconds of a network: the base and the entry of each key, as often as it comes.
+
+        Raises:
+            InvalidValueError: If a key is missing; the message names it.
+        """
+        return self.base + sum(self._entry(key) for key in keys)
+
+    def _entry(self, key: str) -> float:
+        if key not in self.entries:
+            near = difflib.get_close_matches(key, self.entries, n=1)
+            hint = f"; the nearest is {near[0]!r}" if near else ""
+            raise InvalidValueError(f"{self.name} has no entry {key!r} (of {len(self.entries)}){hint}")
+        return self.entries[key]
+
+    @staticmethod
+    def open(path: Path | str) -> LookupTable:
+        """The table in a file: a `SpaceTable` where `archwright profile` wrote it.
+
+        Raises:
+            InvalidValueError: If the file is missing, damaged or of no known form.
+        """
+        path = Path(path)
+        text = read_text(path)
+        if path.name.removesuffix(".gz").endswith(".csv"):
+            return LookupTable(str(path), *table_entries(path.name, text))
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidValueError(f"{path} is no JSON: {error}; {ACCEPTED}") from None
+        if isinstance(document, dict) and "format" in document:
+            return SpaceTable.from_json(document, str(path))
+        try:
+            return LookupTable(str(path), *table_entries(path.name, document))
+        except InvalidValueError as error:
+            raise InvalidValueError(f"{path}: {error}; {ACCEPTED}") from None
+
+
+@dataclass(frozen=True)
+class SpaceTable(LookupTable):
+    """Measured parts of every architecture of a space.
+
+    What is predicted is `factor * (base + sum of entries) + intercept`; factor and intercept come from whole
+    networks, since parts that run one after the other are not quite as slow as each on its own.
+
+    Attributes:
+        space: Name of the space.
+        space_args: Its arguments: a latency belongs to an input size.
+        decisions: Fingerprint of its decisions.
+        scopes: Names of the decisions of each sum's term.
+        backend: What ran the parts.
+        threads: Inside an operation.
+        machine: Where they were measured.
+        factor: See above.
+        intercept: See above, in milliseconds.
+        checked: Whole networks: code, predicted and measured milliseconds, and whether the factor was fitted to it.
+    """
+
+    space: str = ""
+    space_args: Mapping[str, Any] | None = None
+    decisions: str = ""
+    scopes: tuple[tuple[str, ...], ...] = ()
+    backend: str = "onnxruntime"
+    threads: int = 1
+    machine: Mapping[str, Any] | None = None
+    factor: float = 1.0
+    intercept: float = 0.0
+    checked: tuple[Mapping[str, Any], ...] = ()
+
+    def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
+        """Predicted milliseconds (n,) of rows (n, n_decisions).
+
+        Raises:
+            InvalidValueError: If this is the table of another space, or an entry is missing; the message names it.
+        """
+        tables = self._tables(space)
+        total, missing = tables.look_up(rows)
+        if missing is not None:
+            self._refuse_missing(space.decisions, tables, rows[missing])
+        return self.factor * total[:, 0] + self.intercept
+
+    def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
+        """Mean milliseconds when every decision is drawn on its own, differentiable; see `ScopeTables.expected`."""
+        return self.factor * self._tables(space).expected(probabilities) + self.intercept
+
+    def check_fits(self, space: Space) -> None:
+        """Refuse a table of another space, or of another input.
+
+        Raises:
+            InvalidValueError: Says what differs.
+        """
+        again = f"measure this one: archwright profile {space.name} -o FILE"
+        if self.decisions != space.decisions.fingerprint:
+            raise InvalidValueError(
+                f"{self.name} is a latency table of space {self.space!r} with other decisions than "
+                f"{space.name!r} has; {again}"
+            )
+        mine, asked = dict(self.space_args or {}), json.loads(json.dumps(space.args()))
+        differing = [name for name in sorted(mine.keys() | asked.keys()) if mine.get(name) != asked.get(name)]
+        if differing:
+            listed = ", ".join(f"{name} {mine.get(name)} instead of {asked.get(name)}" for name in differing)
+            shape = "x".join(map(str, space.input_shape))
+            raise InvalidValueError(
+                f"{self.name} was measured for {listed}; {again} --input {shape} --classes {space.n_classes}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The file's document."""
+        return {
+            "format": FORMAT,
+            "space": self.space,
+            "space_args": dict(self.space_args or {}),
+            "decisions": self.decisions,
+            "unit": "ms",
+            "backend": self.backend,
+            "threads": self.threads,
+            "machine": dict(self.machine or {}),
+            "base": self.base,
+            "factor": self.factor,
+            "intercept": self.intercept,
+            "checked": [dict(one) for one in self.checked],
+            "scopes": [list(scope) for scope in self.scopes],
+            "entries": dict(self.entries),
+        }
+
+    def save(self, path: Path | str) -> None:
+        """Write the file, atomically.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        write_json(path, self.to_json())
+
+    @classmethod
+    def from_json(cls, document: Any, name: str) -> SpaceTable:
+        """The table of a document that `to_json` gave.
+
+        Args:
+            document: Parsed JSON.
+            name: What errors call it.
+
+        Raises:
+            InvalidValueError: If it is none, or of a format this version does not know.
+        """
+        if document.get("format") != FORMAT:
+            raise InvalidValueError(
+                f"{name} is in format {document.get('format')!r}; this version reads format {FORMAT}"
+            )
+        try:
+            entries = {str(key): _milliseconds(value) for key, value in document["entries"].items()}
+            return cls(
+                name,
+                entries,
+                _milliseconds(document["base"]),
+                space=str(document["space"]),
+                space_args=dict(document["space_args"]),
+                decisions=str(document["decisions"]),
+                scopes=tuple(tuple(map(str, scope)) for scope in document["scopes"]),
+                backend=str(document["backend"]),
+                threads=_count(document["threads"]),
+                machine=dict(document["machine"]),
+                factor=_finite(document["factor"]),
+                intercept=_finite(document["intercept"]),
+                checked=tuple(dict(one) for one in document["checked"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+            raise InvalidValueError(f"{name} is no latency table: {what}; {ACCEPTED}") from None
+
+    def _tables(self, space: Space) -> ScopeTables:
+        """The entries as arrays, made once a space object."""
+        kept: dict[int, tuple[SpaceTable, ScopeTables]] = vars(space).setdefault("_latency_tables", {})
+        if id(self) not in kept:
+            self.check_fits(space)
+            kept[id(self)] = (self, self._filled(space.decisions))
+        return kept[id(self)][1]
+
+    def _filled(self, decisions: DecisionSpace) -> ScopeTables:
+        scopes = [tuple(sorted(decisions.position(name) for name in scope)) for scope in self.scopes]
+        n_cells = sum(math.prod(int(decisions.n_values[c]) + 1 for c in scope) for scope in set(scopes))
+        if n_cells > MAX_CELLS or any(len(set(scope)) < len(scope) for scope in scopes):
+            raise InvalidValueError(
+                f"{self.name} is no latency table: its scopes have {n_cells:,} combinations of values, "
+                f"or name a decision twice; {ACCEPTED}"
+            )
+        tables = ScopeTables(decisions, scopes, 1)
+        for scope in tables.scopes:
+            for key, term in tables.keys(scope).items():
+                term[:] = self.base if not scope else self.entries.get(key, np.nan)
+        return tables
+
+    def _refuse_missing(self, decisions: DecisionSpace, tables: ScopeTables, row: NDArray[Any]) -> None:
+        keys = [entry_key(decisions, scope, row[list(scope)].tolist()) for scope in tables.scopes if scope]
+        for key in keys:
+            self._entry(key)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 1 <= value < 2**31:
+        raise ValueError(f"threads is {value!r}; give a positive number")
+    return value
+
+
+def _milliseconds(value: Any) -> float:
+    found = _finite(value)
+    if not 0 <= found <= MAX_MS:
+        raise ValueError(f"a time is {value}; give 0 to {MAX_MS:g} ms")
+    return found
+
+
+def _finite(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= MAX_MS:
+        raise ValueError(f"{value!r} is no number of at most {MAX_MS:g}")
+    return float(value)
+
+
+def fitted(predicted: Sequence[float], measured: Sequence[float]) -> tuple[float, float]:
+    """Factor and intercept of the least-squares line from predicted to measured.
+
+    Where there are fewer than three points, or the line's slope cannot be right (noise among networks that are about
+    equally fast), the factor is the ratio of the sums and the intercept 0.
+    """
+    if len(predicted) >= 3 and np.ptp(predicted) > 0:
+        factor, intercept = np.polyfit(predicted, measured, 1)
+        if 1 / MAX_SLOPE <= factor <= MAX_SLOPE:
+            return float(factor), float(intercept)
+    total = float(np.sum(predicted))
+    return (float(np.sum(measured)) / total if total > 0 else 1.0), 0.0

@@ -1,0 +1,91 @@
+"""What a user is handed: the network in several formats with its figures, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from archwright.core.arch import Arch
+from archwright.core.errors import UsageError
+from archwright.costs.counting.count import count
+from archwright.costs.describe import layer_rows
+from archwright.export.files import EXPORT_FORMATS, attempt_export, made_files
+from archwright.export.preprocessing import input_metadata
+from archwright.export.weights import save_weights
+from archwright.finish.measuring import Latencies, measure_winner
+from archwright.reports.drawing import draw_svg
+from archwright.reports.folder import EXTRAS, PAGE, run_document
+from archwright.reports.page import write_page
+from archwright.runs.files import are_unchanged, digest
+from archwright.runs.run import Run
+from archwright.spaces.base import Space
+from archwright.spaces.opening import arch_document
+from archwright.tasks.base import Task
+
+
+def export_and_measure(
+    run: Run, space: Space, arch: Arch, network: nn.Module, task: Task, known: Latencies
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The figures of a finished network, and why files of it are missing, by name; `known` was measured already."""
+    missing = {} if run.folder is None else _export(run, space, arch, network, task)
+    onnx = EXPORT_FORMATS["onnx"]
+    exported = None if run.folder is None or onnx in missing else run.path(f"best/{onnx}")
+    counted = count(network, space.input_shape)
+    figures = {
+        "params": counted.params,
+        "macs": counted.macs,
+        "memory_access_bytes": counted.memory_access_bytes,
+        "latency_ms": measure_winner(run, network, space.input_shape, known, exported),
+    }
+    return figures, missing
+
+
+def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> dict[str, str]:
+    """best/: arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name.
+
+    All are made again where one that was made is gone; one that was changed is refused.
+    """
+    phase = run.phase("export", total=4)
+    if phase.is_done and run.folder is not None and not are_unchanged(run.folder, phase.result.get("sha256", {})):
+        phase.reopen()
+    with phase:
+        if not phase.is_done:
+            run.path("best").mkdir(exist_ok=True)
+            metadata = input_metadata(task.class_names, task.preprocessing)
+            run.write_json("best/arch.json", arch_document(space, arch))
+            phase.advance(1)
+            save_weights(network, run.path("best/model.safetensors"), metadata=metadata)
+            phase.advance(2)
+            missing = {}
+            for done, format in enumerate(("onnx", "python"), start=3):
+                path = run.path(f"best/{EXPORT_FORMATS[format]}")
+                reason = attempt_export(network, format, path, input_shape=space.input_shape, metadata=metadata)
+                if reason is not None:
+                    missing[path.name] = reason
+                    run.log(f"{path.name} is not written: {reason}")
+                phase.advance(done)
+            made = {f"best/{name}": digest(run.path(f"best/{name}")) for name in made_files(missing)}
+            phase.finish(state={"missing": missing, "sha256": made})
+        outcome: Any = phase.result
+    return dict(outcome.get("missing", {}))
+
+
+def write_run_page(
+    run: Run,
+    folder: Path,
+    record: Mapping[str, Any],
+    space: Space,
+    network: nn.Module,
+    curves: Mapping[str, Any],
+) -> None:
+    """What only the page shows, and the page, from the folder alone: `archwright report` makes the same one again."""
+    extras = {"format": 1, "layers": layer_rows(network, space.input_shape), "training": curves}
+    try:
+        extras["drawing"] = draw_svg(space, Arch.from_json(record["arch"]), title="")
+    except UsageError as error:  # a user's own space may have no picture, or a broken one
+        run.log(f"the architecture is not drawn: {error}")
+    run.write_json(EXTRAS, extras)
+    write_page(run.path(PAGE), run_document(folder, result=record))

@@ -1,0 +1,177 @@
+"""The result of a run: what was found, in memory and in the run's folder."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from archwright.core.arch import Arch
+from archwright.core.errors import InvalidValueError, RunFolderError, error_text
+from archwright.core.trial import Trial
+from archwright.export.files import EXPORT_FORMATS, check_format, made_files, write_export
+from archwright.export.preprocessing import read_metadata
+from archwright.export.weights import load_weights
+from archwright.finish.measuring import latency_lines, limit_line
+from archwright.reports.folder import PAGE, run_document
+from archwright.reports.page import holds_page, write_page
+from archwright.runs.files import read_json
+from archwright.runs.phase import CHECKPOINTS
+from archwright.runs.run import Run
+from archwright.runs.status import check_products
+from archwright.spaces.base import Space
+from archwright.spaces.opening import Architecture, open_architecture
+from archwright.training.checkpoint import load_network
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes:
+        record: What result.json holds.
+        space: The space of stand-alone networks.
+        trials: Trials of the search; empty where a finished run was only opened again.
+        folder: The run's folder, if it has one.
+        network: The retrained winner.
+    """
+
+    record: dict[str, Any]
+    space: Space
+    network: nn.Module
+    trials: tuple[Trial, ...] = ()
+    folder: Path | None = None
+
+    @property
+    def arch(self) -> Arch:
+        """The architecture found."""
+        return Arch.from_json(self.record["arch"])
+
+    def model(self) -> nn.Module:
+        """The retrained network: a plain torch module in evaluation mode."""
+        return self.network.eval()
+
+    def summary(self) -> list[str]:
+        """Lines that say what was found, how good it is, and where it lies."""
+        return summary_lines(self.record, self.folder)
+
+
+def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
+    """The result of a run that is finished already; `phase` is the one that trained its network."""
+    record = checked_record(run.result, run.folder)
+    network = _load_winner(run, phase, space, Arch.from_json(record["arch"]))
+    trials = run.store().trials() if "n_evaluated" in record else ()
+    if run.folder is not None and not holds_page(run.folder / PAGE):
+        write_page(run.folder / PAGE, run_document(run.folder, result=record))
+    return Result(record, space, network, tuple(trials), run.folder)
+
+
+def checked_record(record: Any, folder: Path | None) -> dict[str, Any]:
+    """A record that was read from a file, if all is there that is read from it again.
+
+    Raises:
+        RunFolderError: If it was not written by a run.
+    """
+    try:
+        summary_lines(record, folder)
+        Arch.from_json(record["arch"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunFolderError(
+            f"result.json of {folder} was not written by a run ({error_text(error)}); "
+            "delete it and resume to write it again"
+        ) from None
+    checked: dict[str, Any] = record
+    return checked
+
+
+def _load_winner(run: Run, phase: str, space: Space, arch: Arch) -> nn.Module:
+    stored, path = run.phase(phase).restore(), run.path(f"{CHECKPOINTS}/{phase}.safetensors")
+    if stored is None:
+        raise RunFolderError(f"{path} is gone, which holds the winner's weights; restore it from a copy")
+    network = space.build(arch)
+    load_network(network, stored[0])
+    return network.eval()
+
+
+def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
+    """The network in a finished run's folder, in evaluation mode, with the metadata of its weights.
+
+    Raises:
+        UsageError: If the folder is no finished run, or a file in it is damaged.
+    """
+    if not os.path.lexists(folder / "result.json"):
+        raise RunFolderError(f"{folder} holds no finished run (there is no result.json); finish it with --resume first")
+    check_products(folder)
+    read_json(folder / "result.json")
+    found = open_architecture(str(folder / "best" / "arch.json"))
+    network = found.space.build(found.arch)
+    weights = folder / "best" / "model.safetensors"
+    metadata = load_weights(network, weights)
+    if metadata.keys() >= {"class_names", "preprocessing"}:
+        try:
+            read_metadata(metadata, found.space.n_classes)
+        except InvalidValueError as error:
+            raise RunFolderError(f"{weights} is damaged: {error}") from None
+    return found, network.eval(), metadata
+
+
+def export_run(folder: Path, format: str, output: Path | None) -> Path:
+    """Write a finished run's network again, in a format of `EXPORT_FORMATS`.
+
+    Args:
+        folder: The run's folder.
+        format: "onnx", "python" or "safetensors".
+        output: The file; in the run's best/ by default.
+
+    Raises:
+        InvalidValueError: If there is no such format.
+        UsageError: If the folder is no finished run.
+        ExportError: If the format cannot express the network.
+    """
+    check_format(format)
+    found, network, metadata = open_winner(folder)
+    path = output or folder / "best" / EXPORT_FORMATS[format]
+    write_export(network, format, path, input_shape=found.space.input_shape, metadata=metadata)
+    return path
+
+
+def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
+    """What a finished run's record says, in a dozen lines of at most 80 columns or so."""
+    searched = f", {record['validation']:.4f} in the search" if "validation" in record else ""
+    lines = [
+        f"{'winner' if searched else 'network':<11}{record['metric']} {record['test']:.4f} on the test part "
+        f"(seen once){searched}",
+        f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
+    ]
+    lines += [limit_line(limit) for limit in record["constraints"]]
+    lines += latency_lines(record)
+    if "random_baseline" in record:
+        lines += _baseline_lines(record["random_baseline"], record.get("n_evaluated"))
+    if folder is not None:
+        missing = record.get("not_exported", {})
+        names = sorted(made_files(missing))
+        lines += [f"missing    {name}: {reason}" for name, reason in missing.items()]
+        lines.append(f"files      {folder}/best: {', '.join(names)}; {folder}/report.html")
+    return lines
+
+
+def _baseline_lines(baseline: Mapping[str, Any], n_searched: int | None) -> list[str]:
+    drawn = [draw["test"] for draw in baseline["draws"]]
+    n = baseline["n_evaluated"]
+    if baseline.get("is_search"):
+        lines = [f"baseline   none beside it: the search was random search itself ({n} evaluations)"]
+    elif n_searched not in (None, n):  # a search that tries some again in a space with few archs
+        lines = [f"baseline   {baseline['test']:.4f} by random search with {n} evaluations against {n_searched}"]
+    else:
+        lines = [f"baseline   {baseline['test']:.4f} by random search with as many evaluations ({n})"]
+    if drawn:
+        lines.append(
+            f"           {statistics.mean(drawn):.4f} mean of {len(drawn)} random networks "
+            f"({min(drawn):.4f} to {max(drawn):.4f})"
+        )
+    return lines

@@ -1,0 +1,130 @@
+"""The limited costs of a run: latency gets its table, given or measured at the start of the run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from archwright.core.errors import InfeasibleError, InvalidValueError, RunError
+from archwright.core.objective import Objective
+from archwright.costs.base import Cost
+from archwright.costs.latency import MeasuredLatency
+from archwright.costs.profiling.profile import ProfileConfig, profile
+from archwright.costs.tables.latencies import LookupTable, SpaceTable
+from archwright.costs.watch import Watch, open_costs
+from archwright.runs.files import read_regular
+from archwright.runs.run import Run
+from archwright.spaces.base import Space
+
+
+def limited_costs(space: Space, objective: Objective, latency_table: Path | str | None = None) -> list[Cost]:
+    """The costs an objective limits; those that need no measuring are known to be reachable.
+
+    Args:
+        space: What is searched.
+        objective: Its limits.
+        latency_table: A file of `archwright profile`; without it a latency that is limited has no table yet.
+
+    Raises:
+        UsageError: If a cost does not exist, a limit is out of reach, or the table does not fit.
+    """
+    costs = open_costs(objective.costs)
+    if latency_table is not None:
+        table = open_space_table(latency_table, space)
+        costs = [type(c)(table) if isinstance(c, MeasuredLatency) and c.backend == table.backend else c for c in costs]
+        if not any(isinstance(cost, MeasuredLatency) and cost.table is not None for cost in costs):
+            raise InvalidValueError(
+                f"latency_table {latency_table} holds latencies of {table.backend}, and no limit uses them; "
+                "limit that latency, give a table of the limited one, or leave the table out"
+            )
+    _check_reachable(space, objective, [cost for cost in costs if not _lacks_table(cost)])
+    return costs
+
+
+def open_space_table(path: Path | str, space: Space) -> SpaceTable:
+    """The table of a space in a file.
+
+    Raises:
+        InvalidValueError: If it is none, or that of another space.
+    """
+    table = LookupTable.open(path)
+    if not isinstance(table, SpaceTable):
+        raise InvalidValueError(
+            f"{path} holds latencies of operators, not of this space; measure one: archwright profile "
+            f"{space.name} -o FILE"
+        )
+    table.check_fits(space)
+    return table
+
+
+def table_digest(path: Path | str | None) -> dict[str, str]:
+    """What identifies a table's content, for a run's config; empty without a table."""
+    if path is None:
+        return {}
+    try:
+        return {"latency_table_sha256": hashlib.sha256(read_regular(path)).hexdigest()}
+    except (OSError, ValueError) as error:
+        raise InvalidValueError(f"latency table {path} cannot be read: {error}") from None
+
+
+def n_unmeasured(costs: Sequence[Cost]) -> int:
+    """How many of these costs the run has to measure a table for."""
+    return sum(map(_lacks_table, costs))
+
+
+def with_tables(
+    run: Run, space: Space, objective: Objective, costs: Sequence[Cost], config: ProfileConfig
+) -> list[Cost]:
+    """The same costs, each latency with a table: measured in a phase of the run and kept in its folder if need be.
+
+    Args:
+        run: Where it happens; a done phase is not repeated.
+        space: What is searched.
+        objective: Its limits.
+        costs: What `limited_costs` gave.
+        config: How to measure; each latency has its own backend.
+
+    Raises:
+        RunError: If a latency limit turns out to be out of reach.
+    """
+    complete = [
+        type(cost)(_profiled(run, space, cost, config))
+        if isinstance(cost, MeasuredLatency) and cost.table is None
+        else cost
+        for cost in costs
+    ]
+    try:
+        _check_reachable(space, objective, [new for new, old in zip(complete, costs, strict=True) if new is not old])
+    except InfeasibleError as error:
+        raise RunError(str(error)) from None
+    return complete
+
+
+def _profiled(run: Run, space: Space, cost: MeasuredLatency, config: ProfileConfig) -> SpaceTable:
+    file = f"{cost.name.replace('.', '_')}.json"
+    with run.phase("profile" if cost.backend == "onnxruntime" else f"profile-{cost.backend}") as phase:
+        if not phase.is_done:
+            _, timed = phase.restore() or ({}, {})
+
+            def advance(done: int, total: int) -> None:
+                phase.total = total
+                phase.advance(done)
+                if phase.is_due:
+                    phase.checkpoint(state=timed)
+
+            table = profile(space, replace(config, backend=cost.backend), seed=run.seed, timed=timed, advance=advance)
+            run.write_json(file, table.to_json())
+            phase.finish(state=table.to_json())
+    return SpaceTable.from_json(phase.result, file)
+
+
+def _lacks_table(cost: Cost) -> bool:
+    return isinstance(cost, MeasuredLatency) and cost.table is None
+
+
+def _check_reachable(space: Space, objective: Objective, costs: Sequence[Cost]) -> None:
+    names = {cost.name for cost in costs}
+    kept = tuple(constraint for constraint in objective.constraints if constraint.cost in names)
+    Watch(space, costs).check_reachable(replace(objective, constraints=kept))

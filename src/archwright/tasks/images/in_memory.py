@@ -1,0 +1,236 @@
+"""Image classification with all images in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from archwright.core.blueprint import Blueprint
+from archwright.core.config import from_json, to_json
+from archwright.core.errors import DataError, InvalidValueError
+from archwright.core.trial import derive_seed
+from archwright.tasks.base import Batch, Part, Split, given_options
+from archwright.tasks.batching import Indices, stored_order, training_order
+from archwright.tasks.classification import ClassificationTask
+from archwright.tasks.images.augmentation import Augmentation, Images
+from archwright.tasks.images.checks import check_image_data
+from archwright.tasks.splitting import draw_validation
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+class Normalizer:
+    """Turns uint8 images (B, H, W, C) into float32 inputs (B, C, H, W): (value / 255 - mean) / std.
+
+    Inputs keep the pixels of a place side by side (channels-last strides), the fast layout for convolutions.
+    """
+
+    def __init__(self, mean: NDArray[np.float64], std: NDArray[np.float64], width: int) -> None:
+        # One factor for each entry of a row: a long inner axis is vectorised, an axis of C entries is not.
+        self._factor = torch.from_numpy(np.tile(1 / (255 * std), width).astype(np.float32))
+        self._offset = torch.from_numpy(np.tile(mean / std, width).astype(np.float32))
+
+    def __call__(self, images: Images) -> Tensor:
+        rows = torch.from_numpy(images.reshape(-1, len(self._factor))).to(torch.float32)
+        rows.mul_(self._factor).sub_(self._offset)
+        return rows.view(images.shape).permute(0, 3, 1, 2)
+
+
+class ImageSplit(Split):
+    """Some of the images (N, H, W, C) of an array, with their labels (N,); nothing is copied before a batch is."""
+
+    def __init__(
+        self,
+        images: Images,
+        labels: NDArray[np.int64],
+        positions: Indices,
+        augmentation: Augmentation,
+        normalizer: Normalizer,
+    ) -> None:
+        self._images, self._labels, self._positions = images, labels, positions
+        self._augmentation, self._normalizer = augmentation, normalizer
+
+    @property
+    def n(self) -> int:
+        return len(self._positions)
+
+    def batches(self, batch_size: int, *, seed: int, first_step: int = 0, n_steps: int) -> Iterator[Batch]:
+        for step, order in training_order(self.n, batch_size, seed=seed, first_step=first_step, n_steps=n_steps):
+            chosen = self._positions[order]
+            rng = np.random.default_rng(derive_seed(seed, "augmentation", step))
+            yield self._batch(self._augmentation(self._images[chosen], rng), chosen)
+
+    def ordered(self, batch_size: int) -> Iterator[Batch]:
+        for part in stored_order(self.n, batch_size):
+            chosen = self._positions[part]
+            yield self._batch(self._images[chosen], chosen)
+
+    def _batch(self, images: Images, chosen: Indices) -> Batch:
+        return Batch(self._normalizer(images), torch.from_numpy(self._labels[chosen]))
+
+
+class ImageTask(ClassificationTask):
+    """Image classification over arrays in memory.
+
+    Args:
+        name: How the data are called in results and errors.
+        x_train: uint8 (N, C, H, W), C in 1..4.
+        y_train: Integers (N,), classes 0..k-1, each at least twice.
+        x_test: Images like those of `x_train`.
+        y_test: Their classes.
+        class_names: One a class; their numbers if not given.
+        augmentation: Of training batches; `Augmentation.default` of the image size if not given.
+        seed: Draws the validation part, 10 % of each class of the training images.
+        val_images: Images in the validation part, instead of 10 %.
+
+    Mean and standard deviation come from the part "train" alone, a channel at a time; a channel that never
+    varies is only shifted.
+
+    Raises:
+        DataError: If the arrays cannot be used; names the array.
+        InvalidValueError: If crops could miss the image, or so many images cannot be spared for validation.
+    """
+
+    input_shape: tuple[int, int, int]
+
+    def __init__(
+        self,
+        name: str,
+        x_train: NDArray[Any],
+        y_train: NDArray[Any],
+        x_test: NDArray[Any],
+        y_test: NDArray[Any],
+        *,
+        class_names: Sequence[str] | None = None,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        val_images: int | None = None,
+    ) -> None:
+        self.name, self.seed, self.options = name, seed, given_options(val_images=val_images)
+        self.n_classes = check_image_data(name, x_train, y_train, x_test, y_test)
+        self.class_names = named_classes(name, class_names, self.n_classes)
+        channels, height, width = x_train.shape[1:]
+        self.input_shape = (channels, height, width)
+        self.augmentation = _augmentation(augmentation, self.input_shape)
+        self._train, self._test = (_stored(x_train), _labels(y_train)), (_stored(x_test), _labels(y_test))
+        train, validation = draw_validation(self._train[1], seed, n_images=val_images)
+        self._positions: dict[Part, Indices] = {
+            "train": train,
+            "validation": validation,
+            "train+validation": np.arange(len(y_train)),
+            "test": np.arange(len(y_test)),
+        }
+        mean, std = channel_statistics(self._train[0], train)
+        self._normalizer = Normalizer(mean, std, width)
+        self.preprocessing = {"layout": "CHW", "scale": 1 / 255, "mean": mean.tolist(), "std": std.tolist()}
+
+    def blueprint(self, folder: Path) -> Blueprint:
+        """As `Task.blueprint`; workers map the arrays' files, so they share one copy in memory."""
+        arrays = (*self._train, *self._test)
+        for array_name, array in zip(ARRAYS, arrays, strict=True):
+            np.save(folder / f"{array_name}.npy", np.asarray(array), allow_pickle=False)
+        arguments = {
+            "name": self.name,
+            "folder": str(folder),
+            "class_names": list(self.class_names),
+            "augmentation": to_json(self.augmentation),
+            "seed": self.seed,
+            "val_images": self.options.get("val_images"),
+        }
+        return Blueprint(f"{__name__}:rebuild", arguments)
+
+    def _split(self, part: Part) -> ImageSplit:
+        images, labels = self._test if part == "test" else self._train
+        return ImageSplit(images, labels, self._positions[part], self.augmentation, self._normalizer)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over images, labels, class names, split and augmentation; the name does not enter."""
+        sha = hashlib.sha256()
+        for array in (*self._train, *self._test, self._positions["train"], self._positions["validation"]):
+            sha.update(f"{array.dtype.str}{array.shape}".encode())
+            sha.update(array.data)
+        sha.update(json.dumps([self.class_names, asdict(self.augmentation)]).encode())
+        return sha.hexdigest()
+
+
+def rebuild(name: str, folder: str, augmentation: dict[str, Any], **options: Any) -> ImageTask:
+    """What an `ImageTask.blueprint` builds."""
+    x_train, y_train, x_test, y_test = (
+        np.asarray(np.load(Path(folder) / f"{array}.npy", mmap_mode="r", allow_pickle=False)) for array in ARRAYS
+    )
+    x_train, x_test = x_train.transpose(0, 3, 1, 2), x_test.transpose(0, 3, 1, 2)
+    chosen = from_json(Augmentation, augmentation)
+    return ImageTask(name, x_train, y_train, x_test, y_test, augmentation=chosen, **options)
+
+
+def channel_statistics(images: Images, positions: Indices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (C,) of the chosen images (N, H, W, C), on the scale 0..1; no spread gives std 1.
+
+    From a histogram of each channel, so exact sums, whatever the number of images.
+    """
+    counts = np.zeros((images.shape[-1], 256))
+    for part in stored_order(len(positions), 4096):
+        counts += value_counts(images[positions[part]])
+    return statistics_of_counts(counts)
+
+
+def value_counts(images: Images) -> NDArray[np.int64]:
+    """How often each channel of images (N, H, W, C) has each value, (C, 256)."""
+    channels = images.reshape(-1, images.shape[-1]).T
+    return np.stack([np.bincount(channel, minlength=256) for channel in channels])
+
+
+def statistics_of_counts(counts: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (C,) of values counted as (C, 256), on the scale 0..1; no spread gives std 1."""
+    values, share = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
+    mean = share @ values
+    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
+    return mean, np.where(std > 1e-6, std, 1.0)
+
+
+def _stored(images: NDArray[Any]) -> Images:
+    """Images (N, C, H, W) as a read-only contiguous array (N, H, W, C)."""
+    kept = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    kept.flags.writeable = False
+    return kept
+
+
+def _labels(labels: NDArray[Any]) -> NDArray[np.int64]:
+    return np.ascontiguousarray(labels, dtype=np.int64)
+
+
+def named_classes(source: str, names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
+    """One name a class; their numbers where there are none."""
+    if names is None:
+        return tuple(str(number) for number in range(n_classes))
+    if len(names) != n_classes:
+        raise DataError(
+            f"{source}: array 'class_names' has {len(names)} names for {n_classes} classes; give one a class"
+        )
+    for name in names:
+        try:
+            str(name).encode("utf-8")
+        except UnicodeEncodeError:  # names travel in JSON, safetensors and ONNX files
+            raise DataError(f"{source}: the class name {name!a} is no Unicode text; give another") from None
+    return tuple(str(name) for name in names)
+
+
+def _augmentation(augmentation: Augmentation | None, input_shape: tuple[int, int, int]) -> Augmentation:
+    chosen = Augmentation.default(input_shape) if augmentation is None else augmentation
+    if chosen.crop_padding >= min(input_shape[1:]):
+        raise InvalidValueError(
+            f"crop_padding is {chosen.crop_padding} for images of {input_shape[1]}x{input_shape[2]} pixels; "
+            "give less than the shorter side, or a crop may miss the image"
+        )
+    return chosen

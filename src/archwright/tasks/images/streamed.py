@@ -1,0 +1,187 @@
+"""Image classification over files that are read as they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archwright.core.blueprint import Blueprint
+from archwright.core.errors import InvalidValueError
+from archwright.core.trial import derive_seed
+from archwright.tasks.base import Part, given_options
+from archwright.tasks.batching import Indices, stored_order
+from archwright.tasks.classification import ClassificationTask
+from archwright.tasks.images.augmentation import Augmentation
+from archwright.tasks.images.checks import check_classes, check_labels
+from archwright.tasks.images.decoding import Header, read_header
+from archwright.tasks.images.file_lists import FileList
+from archwright.tasks.images.framing import PHOTO_SIDE, Framing
+from archwright.tasks.images.in_memory import Normalizer, named_classes, statistics_of_counts, value_counts
+from archwright.tasks.images.photo_augmentation import PhotoAugmentation
+from archwright.tasks.images.streaming import ImageReader, Job, StreamedSplit, default_workers, read_batches
+from archwright.tasks.splitting import draw_validation
+
+N_SAMPLED: dict[Part, int] = {"train": 1000, "validation": 500, "test": 500}
+"""Images of each part that are read when the data are opened."""
+
+DEFAULT_SIDE = 224
+MAX_SIDE = 4096
+
+
+class StreamedTask(ClassificationTask):
+    """Image classification over files, decoded batch by batch, so that more images than memory holds are no matter.
+
+    When it is opened, a sample drawn by seed is read: up to 1,000 images of the part "train", which give mean and
+    standard deviation, and up to 500 of validation and test part each. So a small set is checked as a whole; of a
+    large one, a file that cannot be read may show later, and then ends the run with its name.
+
+    Images become grey where all of the sample are, else RGB. The input is as large as they are where all have one
+    size of at most 64 pixels a side, else 224x224. From 64 pixels on, training images are changed as in ImageNet
+    papers (`PhotoAugmentation`), smaller ones as in CIFAR papers (`Augmentation`); only colour is mirrored. To score
+    and to test, an image is scaled and its middle taken (`Framing`).
+
+    Args:
+        name: How the data are called in results and errors.
+        train: Training files.
+        y_train: Their classes (N,), 0..k-1, each at least twice.
+        test: Test files.
+        y_test: Their classes.
+        class_names: One a class; their numbers if not given.
+        input_shape: (C, H, W) of the network's input, C 1 or 3; by the images if not given.
+        augmentation: Of training images; by the input's size if not given.
+        val_images: Images in the validation part, instead of 10 % of each class.
+        seed: Draws the validation part and the sample.
+        n_workers: Threads that decode; nothing but speed depends on it.
+
+    Raises:
+        DataError: If labels or images cannot be used; names the file.
+        InvalidValueError: If the input's shape is none of an image, or so many validation images cannot be spared.
+    """
+
+    input_shape: tuple[int, int, int]
+
+    def __init__(
+        self,
+        name: str,
+        train: FileList,
+        y_train: NDArray[np.int64],
+        test: FileList,
+        y_test: NDArray[np.int64],
+        *,
+        class_names: Sequence[str] | None = None,
+        input_shape: tuple[int, int, int] | None = None,
+        augmentation: Augmentation | PhotoAugmentation | None = None,
+        val_images: int | None = None,
+        seed: int = 0,
+        n_workers: int | None = None,
+    ) -> None:
+        self.name, self.seed = name, seed
+        self.options = given_options(val_images=val_images, input_shape=input_shape)
+        _check_shape(input_shape)
+        check_labels(name, "y_train", y_train, "train", len(train))
+        check_labels(name, "y_test", y_test, "test", len(test))
+        self.n_classes = check_classes(name, y_train, y_test)
+        self.class_names = named_classes(name, class_names, self.n_classes)
+        self._files, self._labels = {"train": train, "test": test}, {"train": y_train, "test": y_test}
+        self._n_workers = n_workers or default_workers()
+        kept, held = draw_validation(y_train, seed, n_images=val_images)
+        every = np.arange(len(y_train))
+        self._positions: dict[Part, Indices] = {
+            "train": kept,
+            "validation": held,
+            "train+validation": every,
+            "test": np.arange(len(y_test)),
+        }
+        sample = {part: _sample(self._positions[part], n, seed) for part, n in N_SAMPLED.items()}
+        self.input_shape = input_shape or _input_shape([read_header(train[i]) for i in sample["train"]])
+        self.framing = Framing.default(self.input_shape[1:])
+        self.augmentation = augmentation or default_augmentation(self.input_shape)
+        counts = {part: self._count(part, positions) for part, positions in sample.items()}
+        mean, std = statistics_of_counts(counts["train"])
+        self._normalizer = Normalizer(mean, std, self.input_shape[2])
+        self.preprocessing = {
+            **{"layout": "CHW", "scale": 1 / 255, "mean": mean.tolist(), "std": std.tolist()},
+            **self.framing.to_json(),
+        }
+
+    def blueprint(self, folder: Path) -> Blueprint:
+        """As `Task.blueprint`; by the data's name, so files that no name stands for are refused there."""
+        arguments = {"spec": self.name, "seed": self.seed, "options": self.options, "fingerprint": self.fingerprint}
+        return Blueprint("archwright.tasks.opening:reopen_task", arguments)
+
+    def _split(self, part: Part) -> StreamedSplit:
+        labels = self._labels["test" if part == "test" else "train"]
+        return StreamedSplit(self._reader(part), labels, self._positions[part], self._normalizer, self._n_workers)
+
+    def _reader(self, part: Part) -> ImageReader:
+        files = self._files["test" if part == "test" else "train"]
+        return ImageReader(files, self.input_shape, self.framing, self.augmentation)
+
+    def _count(self, part: Part, positions: Indices) -> NDArray[np.int64]:
+        """How often each channel has each value in these images, which are read for it."""
+        jobs = (Job(positions[batch]) for batch in stored_order(len(positions), 64))
+        counts = np.zeros((self.input_shape[0], 256), dtype=np.int64)
+        for _, images in read_batches(self._reader(part), jobs, self._n_workers):
+            counts += value_counts(images)
+        return counts
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the files' names, labels, split, augmentation, input, and the sample's mean and deviation.
+
+        To hash all contents would read all of them, each time. Sizes and dates do not enter: a run that was ended by
+        a damaged file goes on when the file is put right.
+        """
+        sha = hashlib.sha256()
+        for role in ("train", "test"):
+            for array in (self._files[role].ends, self._labels[role]):
+                sha.update(f"{array.dtype.str}{array.shape}".encode())
+                sha.update(np.ascontiguousarray(array).data)
+            sha.update(self._files[role].text)
+        for part in ("train", "validation"):
+            sha.update(self._positions[part].data)
+        kind = type(self.augmentation).__name__
+        said = [self.class_names, kind, asdict(self.augmentation), self.input_shape, self.preprocessing]
+        sha.update(json.dumps(said).encode())
+        return sha.hexdigest()
+
+
+def default_augmentation(input_shape: tuple[int, int, int]) -> Augmentation | PhotoAugmentation:
+    """What is usual for inputs (C, H, W): of photos from 64 pixels a side on, else of small images."""
+    if min(input_shape[1:]) >= PHOTO_SIDE:
+        return PhotoAugmentation(flip=input_shape[0] >= 3)
+    return Augmentation.default(input_shape)
+
+
+def _sample(positions: Indices, n: int, seed: int) -> Indices:
+    """At most n of the positions, drawn by seed, in ascending order."""
+    if len(positions) <= n:
+        return positions
+    return np.sort(np.random.default_rng(derive_seed(seed, "sample")).choice(positions, n, replace=False))
+
+
+def _input_shape(headers: Sequence[Header]) -> tuple[int, int, int]:
+    n_channels = 1 if all(header.is_grey for header in headers) else 3
+    sizes = {(header.height, header.width) for header in headers}
+    height, width = next(iter(sizes))
+    if len(sizes) > 1 or max(height, width) > PHOTO_SIDE:
+        return n_channels, DEFAULT_SIDE, DEFAULT_SIDE
+    return n_channels, height, width
+
+
+def _check_shape(shape: tuple[int, int, int] | None) -> None:
+    if shape is None:
+        return
+    if len(shape) != 3 or shape[0] not in (1, 3) or not 1 <= min(shape) <= max(shape) <= MAX_SIDE:
+        given = "x".join(map(str, shape))
+        raise InvalidValueError(
+            f"the input is {given}; give channels x height x width with 1 or 3 channels and up to {MAX_SIDE} pixels a "
+            "side: 3x224x224"
+        )

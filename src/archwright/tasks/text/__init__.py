@@ -1,0 +1,1 @@
+"""Texts, and predicting them token by token."""

@@ -1,0 +1,158 @@
+"""Image tasks over arrays in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from archwright.core.errors import DataError, InvalidValueError
+from archwright.tasks.images.augmentation import Augmentation
+from archwright.tasks.images.in_memory import ImageTask
+
+
+def _arrays(n: int = 60, n_classes: int = 3, shape: tuple[int, int, int] = (3, 6, 5)) -> dict[str, Any]:
+    rng = np.random.default_rng(7)
+    return {
+        "x_train": rng.integers(0, 256, (n, *shape), dtype=np.uint8),
+        "y_train": np.arange(n) % n_classes,
+        "x_test": rng.integers(0, 256, (9, *shape), dtype=np.uint8),
+        "y_test": np.arange(9) % n_classes,
+    }
+
+
+def _task(seed: int = 0, augmentation: Augmentation | None = None, **arrays: Any) -> ImageTask:
+    return ImageTask("toy", **(_arrays() | arrays), seed=seed, augmentation=augmentation)
+
+
+def _stream(task: ImageTask, first_step: int, n_steps: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return list(task.split("train").batches(8, seed=5, first_step=first_step, n_steps=n_steps))
+
+
+def test_normalization_against_numpy() -> None:
+    """(x / 255 - mean) / std with the mean and deviation of the training part, in float64, in stored order."""
+    arrays, task = _arrays(), _task()
+    train = task._positions["train"]
+    images = arrays["x_train"][train] / 255
+    mean, std = images.mean(axis=(0, 2, 3), keepdims=True), images.std(axis=(0, 2, 3), keepdims=True)
+    inputs = torch.cat([inputs for inputs, _ in task.split("train").ordered(16)])
+    np.testing.assert_allclose(inputs.numpy(), (images - mean) / std, atol=2e-6)
+
+
+def test_preprocessing_reproduces_test_inputs() -> None:
+    """What the JSON says is what was done."""
+    task, p = _task(), _task().preprocessing
+    mean, std = np.array(p["mean"])[:, None, None], np.array(p["std"])[:, None, None]
+    expected = (_arrays()["x_test"] * p["scale"] - mean) / std
+    inputs, _ = next(task.split("test").ordered(100))
+    assert p["layout"] == "CHW"
+    np.testing.assert_allclose(inputs.numpy(), expected, atol=2e-6)
+
+
+def test_test_images_do_not_enter_the_statistics() -> None:
+    """Other test images, same mean and deviation."""
+    other = _task(x_test=np.zeros((9, 3, 6, 5), dtype=np.uint8))
+    assert other.preprocessing == _task().preprocessing
+
+
+def test_constant_channel_is_only_shifted() -> None:
+    """No division by a deviation of zero."""
+    images = _arrays()["x_train"]
+    images[:, 1] = 51
+    task = _task(x_train=images)
+    inputs, _ = next(task.split("train").ordered(100))
+    assert task.preprocessing["std"][1] == 1.0
+    assert inputs[:, 1].abs().max() < 1e-6
+
+
+def test_batches_are_float32_images_in_channels_last_strides() -> None:
+    """Type, shape and layout that convolutions are fast with, and int64 targets."""
+    inputs, targets = _stream(_task(), 0, 1)[0]
+    assert (inputs.dtype, targets.dtype, tuple(inputs.shape)) == (torch.float32, torch.int64, (8, 3, 6, 5))
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("first_step", [1, 5, 6, 11])
+def test_stream_continues_bit_for_bit(first_step: int) -> None:
+    """Batches from step k on are those of a stream that began at 0, augmentation included."""
+    task = _task(augmentation=Augmentation(2, True))
+    whole, rest = _stream(task, 0, 13), _stream(task, first_step, 13 - first_step)
+    for (x, y), (x_rest, y_rest) in zip(whole[first_step:], rest, strict=True):
+        assert torch.equal(x, x_rest)
+        assert torch.equal(y, y_rest)
+
+
+def test_inputs_and_targets_belong_together() -> None:
+    """Images whose every pixel is their class keep it through shuffling."""
+    labels = _arrays()["y_train"]
+    images = np.broadcast_to(labels[:, None, None, None] * 100, (60, 3, 6, 5)).astype(np.uint8)
+    task = _task(x_train=images, augmentation=Augmentation())
+    mean, std = task.preprocessing["mean"][0], task.preprocessing["std"][0]
+    for inputs, targets in _stream(task, 0, 7):
+        values = (inputs[:, 0, 0, 0] * std + mean) * 255
+        assert torch.equal(torch.round(values / 100).long(), targets)
+
+
+def test_parts_divide_the_training_images() -> None:
+    """54 + 6 = 60, two of each class for validation; ordered passes show every example once."""
+    task = _task()
+    counts = {part: len(task.split(part)) for part in ("train", "validation", "train+validation", "test")}
+    assert counts == {"train": 54, "validation": 6, "train+validation": 60, "test": 9}
+    targets = torch.cat([targets for _, targets in task.split("validation").ordered(4)])
+    assert targets.bincount().tolist() == [2, 2, 2]
+
+
+def test_test_reads_are_counted() -> None:
+    """Two requests for the test part, none for the others."""
+    task = _task()
+    for part in ("train", "test", "validation", "test"):
+        task.split(part)
+    assert (task.n_test_reads, _task().n_test_reads) == (2, 0)
+
+
+def test_unknown_part_is_named() -> None:
+    """The message lists the parts there are."""
+    with pytest.raises(InvalidValueError, match=r"unknown part 'dev'.*train\+validation"):
+        _task().split("dev")  # type: ignore[arg-type]
+
+
+def test_fingerprint_is_stable() -> None:
+    """Same data, same seed, same hash of 64 hex digits."""
+    assert _task().fingerprint == _task().fingerprint
+    assert len(_task().fingerprint) == 64
+
+
+@pytest.mark.parametrize("change", ["pixel", "label", "test", "seed", "augmentation"])
+def test_fingerprint_sees_a_change(change: str) -> None:
+    """One pixel, one label, one test label, another split or other augmentation give another hash."""
+    arrays, seed, augmentation = _arrays(), 0, None
+    if change == "pixel":
+        arrays["x_train"][3, 0, 0, 0] ^= 1
+    elif change == "label":
+        arrays["y_train"][3] = 1
+    elif change == "test":
+        arrays["y_test"][3] = 1
+    elif change == "seed":
+        seed = 1
+    else:
+        augmentation = Augmentation(2, True)
+    assert _task(seed, augmentation, **arrays).fingerprint != _task().fingerprint
+
+
+def test_class_names_default_to_numbers() -> None:
+    """Three classes without names."""
+    assert _task().class_names == ("0", "1", "2")
+
+
+def test_wrong_number_of_class_names() -> None:
+    """Two names for three classes."""
+    with pytest.raises(DataError, match="2 names for 3 classes"):
+        ImageTask("toy", **_arrays(), class_names=["a", "b"])
+
+
+def test_padding_as_large_as_the_image_is_refused() -> None:
+    """A crop of nothing but padding would train on noise."""
+    with pytest.raises(InvalidValueError, match="crop_padding is 5"):
+        _task(augmentation=Augmentation(5))

@@ -20,6 +20,7 @@ from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.costs import Latency, Macs, SpaceTable, TorchLatency, count
 from archwright.evaluators import Evaluator
+from archwright.finish import FinalTraining, Found
 from archwright.finish.finishing import effective_config, finish
 from archwright.finish.result import Result, open_winner, reopen
 from archwright.nn import Chooser
@@ -99,7 +100,9 @@ def _finished(
     objective = Objective((Goal(task.metric, task.direction),), (Constraint("macs", limit),))
     with open_run(out, {"recipe": "toy"}, seed=4, threads=1) as run:
         found = search(SPACE, Random(SPACE, n_trials=n_trials, seed=1), evaluator, objective, store=run.store("search"))
-        result = finish(run, SPACE, found, task, RETRAIN, recipe="toy", n_draws=n_draws, device=CPU)
+        result = finish(
+            run, SPACE, Found((found,)), task, FinalTraining(RETRAIN), recipe="toy", n_draws=n_draws, device=CPU
+        )
     return Done(result, task, evaluator, found)
 
 
@@ -181,7 +184,7 @@ def test_draws_are_distinct_and_keep_the_limits() -> None:
 
 def test_a_network_without_use_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """An infinite perplexity on the test part ends the run with advice: a result holds figures."""
-    monkeypatch.setattr("archwright.finish.finishing.evaluate", lambda *_args, **_kwargs: {"loss": float("inf")})
+    monkeypatch.setattr("archwright.finish.finalists.evaluate", lambda *_args, **_kwargs: {"loss": float("inf")})
     with pytest.raises(RunError, match=r"loss of the winner on the test part is inf: .* lower learning_rate"):
         _finished(task=LossTask(), n_draws=0)
 
@@ -249,7 +252,9 @@ def test_the_next_trial_is_taken_where_the_winner_is_too_slow(monkeypatch: pytes
     with open_run(None, {"recipe": "toy"}, seed=4, threads=1) as run:
         costs = [Macs(), TorchLatency(table)]
         found = search(SPACE, Random(SPACE, n_trials=8, seed=1), Table(), objective, costs=costs)
-        result = finish(run, SPACE, found, WatchedTask(), RETRAIN, recipe="toy", n_draws=1, device=CPU)
+        result = finish(
+            run, SPACE, Found((found,)), WatchedTask(), FinalTraining(RETRAIN), recipe="toy", n_draws=1, device=CPU
+        )
     by_score = sorted(macs, key=_score, reverse=True)
     taken = next(arch for arch in by_score if macs[arch] <= limit)
     assert result.arch == taken
@@ -326,7 +331,7 @@ def test_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     objective = Objective((Goal(task.metric, task.direction),), ())
     with open_run(tmp_path, {"recipe": "toy"}, seed=4, threads=1) as run:
         found = search(space, Random(space, n_trials=1, seed=1), evaluator, objective, store=run.store("search"))
-        result = finish(run, space, found, task, RETRAIN, recipe="toy", n_draws=0, device=CPU)
+        result = finish(run, space, Found((found,)), task, FinalTraining(RETRAIN), recipe="toy", n_draws=0, device=CPU)
     (reason,) = result.record["not_exported"].values()
     assert "1 is a " in reason
     assert ".Doubled, which has no source template" in reason

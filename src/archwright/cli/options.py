@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli import completion
+from archwright.core import catalog
 from archwright.core.config import parse_quantity
 from archwright.core.errors import InvalidValueError, UsageError
 
@@ -224,6 +225,8 @@ def parse_assignments(option: str, texts: Iterable[str]) -> dict[str, str]:
 def parse_limits(limits: Iterable[str], **short: str | None) -> tuple[tuple[str, float], ...]:
     """Upper limits of costs, from `--limit COST=VALUE` and the short forms `--max-<cost>`.
 
+    A comma list of values is as many limits on that cost, each of which asks for a winner of its own.
+
     Args:
         limits: Texts of `--limit`.
         short: Text of each short form by the cost's name; None where it was not given.
@@ -237,12 +240,17 @@ def parse_limits(limits: Iterable[str], **short: str | None) -> tuple[tuple[str,
             raise InvalidValueError(f"{cost} is limited twice, by --limit and by {_short_form(cost)}; give it once")
         if value is not None:
             found[cost] = value
-    return tuple((cost, _limit(cost, value)) for cost, value in found.items())
+    lists = {cost: [_limit(cost, one) for one in value.split(",")] for cost, value in found.items()}
+    several = [cost for cost, values in lists.items() if len(values) > 1]
+    if len(several) > 1:
+        raise InvalidValueError(
+            f"the limits on {' and '.join(several)} are lists; give several values to one limit at most, "
+            "the others hold for every winner"
+        )
+    return tuple((cost, value) for cost, values in lists.items() for value in values)
 
 
 def _limit(cost: str, text: str) -> float:
-    if "," in text:
-        raise InvalidValueError(f"the limit on {cost} is {text!r}; this recipe finds one network, so give one value")
     try:
         value = parse_quantity(text)
     except InvalidValueError:
@@ -250,6 +258,20 @@ def _limit(cost: str, text: str) -> float:
     if value <= 0:
         raise InvalidValueError(f"the limit on {cost} is {text!r}; give a positive number like 20M, 1.5G or 300k")
     return value
+
+
+def parse_goals(goals: Iterable[str]) -> tuple[str, ...]:
+    """Costs to minimise, from `--goal COST`.
+
+    Raises:
+        UnknownNameError: If there is no such cost.
+        InvalidValueError: If one is named twice.
+    """
+    names = [catalog.find("cost", goal).name.replace("-", "_") for goal in goals]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidValueError(f"--goal names {name} twice; give it once")
+    return tuple(names)
 
 
 def _short_form(cost: str) -> str:

@@ -32,6 +32,7 @@ from archwright.cli.options import (
     ValImages,
     parse_assignments,
     parse_data_options,
+    parse_goals,
     parse_limits,
     split_settings,
 )
@@ -44,6 +45,9 @@ RUNS = Path("runs")
 """Where a run without --out goes."""
 
 MAX_WORKERS = 1024
+
+OPTIONS = ("limits", "goals", "arch", "seed", "space", "threads", "device")
+"""Settings with an option of their own."""
 
 Limits = tuple[tuple[str, float], ...]
 
@@ -108,7 +112,16 @@ def search(
             "--limit",
             metavar="COST=VALUE",
             autocompletion=completion.limits,
-            help="Upper limit on a cost; repeatable.",
+            help="Upper limit on a cost; repeatable. A list of values (2M,5M) gives a network for each.",
+        ),
+    ] = None,
+    goal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--goal",
+            metavar="COST",
+            autocompletion=completion.names("cost"),
+            help="Minimise this cost behind the metric; repeatable.",
         ),
     ] = None,
     max_macs: Annotated[
@@ -132,7 +145,15 @@ def search(
 ) -> None:
     """Find, retrain, test and export a network."""
     limits = parse_limits(limit or (), macs=max_macs, params=max_params, latency_ms=max_latency_ms)
-    fields = {"limits": limits or None, "seed": seed, "space": space, "threads": threads, "device": device}
+    goals = parse_goals(goal or ())
+    fields = {
+        "limits": limits or None,
+        "goals": goals or None,
+        "seed": seed,
+        "space": space,
+        "threads": threads,
+        "device": device,
+    }
     given = {name: value for name, value in fields.items() if value is not None}
     settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
     data_options |= parse_data_options(val_images, input_)
@@ -215,9 +236,7 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     else:
         config = cls.preset(DEFAULT_PRESET if request.preset is None else request.preset, input_shape)
         # options that are not given are the stored run's also where the preset is given again
-        options = {
-            name: kept[name] for name in ("limits", "arch", "seed", "space", "threads", "device") if name in kept
-        }
+        options = {name: kept[name] for name in OPTIONS if name in kept}
         config = from_json(cls, {**to_json(config), **options})
     for name in request.fields:
         if name not in names:

@@ -97,6 +97,17 @@ class Objective:
         return min(kept, key=lambda trial: (self.value(trial), trial.number), default=None)
 
 
+def labels_of(objectives: Sequence[Objective]) -> list[str]:
+    """What tells objectives apart that differ in their limits, for names: nothing for the first, then `-COST-LIMIT`.
+
+    >>> labels_of([Objective((Goal("accuracy"),), (Constraint("macs", limit),)) for limit in (2e6, 5e6)])
+    ['', '-macs-5000000']
+    """
+    limits = [{constraint.cost: constraint.limit for constraint in one.constraints} for one in objectives]
+    varied = [cost for cost in limits[0] if len({one.get(cost) for one in limits}) > 1]
+    return ["", *("".join(f"-{cost}-{one[cost]:.10g}" for cost in varied) for one in limits[1:])]
+
+
 def _minimised(goal: Goal, trial: Trial) -> float:
     found = trial.metrics.get(goal.name, trial.costs.get(goal.name)) if trial.is_complete else None
     if found is None or math.isnan(found):

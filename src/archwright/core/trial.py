@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -65,6 +66,20 @@ class Trial:
     @property
     def is_complete(self) -> bool:
         return self.status == "complete"
+
+
+def of_largest_budget(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials that were trained as long as any complete one: scores of shorter trainings do not compare with theirs.
+
+    A candidate without a budget was evaluated in full, which is more than any number of steps.
+    """
+    listed = list(trials)
+    budgets = [_length(trial) for trial in listed if trial.is_complete]
+    return [trial for trial in listed if _length(trial) == max(budgets, default=math.inf)]
+
+
+def _length(trial: Trial) -> float:
+    return math.inf if trial.candidate.budget is None else trial.candidate.budget
 
 
 def derive_seed(*parts: int | str) -> int:

@@ -18,7 +18,7 @@ from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
 from archwright.core.config import check_range, from_json, to_json
 from archwright.core.trial import Candidate, Metrics, derive_seed
-from archwright.evaluators.base import Evaluator
+from archwright.evaluators.base import Evaluator, Work
 from archwright.evaluators.chains import Chain, find_chains, running
 from archwright.nn.carrying import Stream
 from archwright.nn.choice import selection_of
@@ -143,6 +143,10 @@ class SupernetEvaluator(Evaluator):
         """The arch's stand-alone network with the supernet's weights and recalibrated statistics."""
         self.evaluate([Candidate(0, arch, seed)])
         return self.space.extract(self.supernet, arch).eval()
+
+    def work(self, candidate: Candidate | None = None) -> Work:
+        n_calibration = self.calibration.batches * self.calibration.batch_size
+        return Work(n_scored=n_calibration + self.task.split(self.part).n)
 
     def blueprint(self, folder: Path) -> Blueprint:
         weights = folder / "supernet.safetensors"

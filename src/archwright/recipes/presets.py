@@ -34,6 +34,13 @@ def spos_training(steps: int) -> TrainingConfig:
     )
 
 
+def amoeba_training(epochs: int) -> TrainingConfig:
+    """Training of AmoebaNet on CIFAR-10 (Real et al., 2019), without its path dropout and auxiliary head."""
+    return TrainingConfig(
+        epochs=epochs, batch_size=128, learning_rate=0.024, momentum=0.9, weight_decay=5e-4, schedule="cosine"
+    )
+
+
 def small_training(*, steps: int, batch_size: int) -> TrainingConfig:
     """For a few thousand small images: SPOS's training with a rate that suits the batch."""
     return replace(

@@ -13,7 +13,6 @@ from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.finish.finishing import effective_config, finish_fixed
 from archwright.finish.result import Result, reopen
-from archwright.recipes.base import image_seconds, known_to_commands
 from archwright.recipes.presets import (
     darts_language_training,
     default_threads,
@@ -22,6 +21,7 @@ from archwright.recipes.presets import (
     spos_training,
     suited,
 )
+from archwright.recipes.rehearsal import image_seconds
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture
@@ -163,4 +163,5 @@ def _open(config: TrainConfig, task: Task) -> Architecture:
     return open_architecture(config.arch, input_shape=task.input_shape, n_classes=task.n_classes)
 
 
-known_to_commands(train, TrainConfig, estimate)
+# what the command line reads of a recipe
+train.config, train.estimate = TrainConfig, estimate  # type: ignore[attr-defined]

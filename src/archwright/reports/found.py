@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archwright.reports.charts import Table
 from archwright.reports.measures import Document, Measure, Trials, part, parts, sequence
 from archwright.reports.text import ABSENT, difference, duration, is_number, quantity, score
 
@@ -47,6 +48,50 @@ def constraint_rows(result: Document) -> list[list[str]]:
         ]
         for one in parts(result, "constraints")
     ]
+
+
+def winners_table(result: Document, measure: Measure) -> Table:
+    """A row a winner of a run that looked for several, each with its own limits; no row where it looked for one."""
+    winners = parts(result, "selected")
+    columns = ("limits", "test", "best of random search", "macs", "params", "files")
+    rows = [
+        [
+            "; ".join(map(_limit_text, parts(one, "constraints"))),
+            score(one.get("test"), measure.metric),
+            score(part(one, "random_baseline").get("test"), measure.metric),
+            quantity(one.get("macs")),
+            quantity(one.get("params")),
+            str(one.get("folder", "best")),
+        ]
+        for one in winners
+    ]
+    return Table(columns, rows if len(winners) > 1 else [])
+
+
+def _limit_text(limit: Document) -> str:
+    return f"{limit.get('cost')} <= {quantity(limit.get('limit'))}: {kept_text(limit)}"
+
+
+def pareto_table(result: Document, measure: Measure) -> Table:
+    """Trials that no other one dominates, best first: the goals, then the costs that are no goals."""
+    front = parts(result, "pareto")
+    goals = list(dict.fromkeys(name for one in front for name in part(one, "goals")))
+    costs = list(dict.fromkeys(name for one in front for name in part(one, "costs") if name not in goals))
+
+    def figure(one: Document, kind: str, name: str) -> str:
+        value = part(one, kind).get(name)
+        return score(value, name) if name == measure.metric else quantity(value)
+
+    rows = [
+        [
+            str(one.get("number")),
+            str(one.get("code")),
+            *(figure(one, "goals", name) for name in goals),
+            *(figure(one, "costs", name) for name in costs),
+        ]
+        for one in front
+    ]
+    return Table(("trial", "code", *goals, *costs), rows)
 
 
 def is_search(result: Document) -> bool:

@@ -52,6 +52,8 @@ def run_view(document: Document) -> dict[str, Any]:
         "has_result": bool(result) or not run,
         "tiles": found.tiles(result, measure),
         "verdict": found.verdict(result, measure),
+        "winners": found.winners_table(result, measure),
+        "pareto": found.pareto_table(result, measure),
         "constraints": found.constraint_rows(result),
         "draws": found.draws_text(result, measure.metric),
         "same_choice": found.same_choice_rows([*search, *baseline], result, measure),

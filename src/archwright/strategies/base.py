@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,11 @@ class Strategy(ABC):
             that is known; more let as many processes work side by side. The result depends on it, never on how many
             processes there are. None: what is asked does not depend on what is not yet told (as in random search, or
             within a generation), so any number may be asked ahead.
+        may_repeat: Whether an arch may be asked again, so that there can be more trials than archs.
     """
 
     lookahead: int | None = 1
+    may_repeat: ClassVar[bool] = False
 
     def __init__(self, space: Space, *, n_trials: int, seed: int = 0) -> None:
         if n_trials < 1:

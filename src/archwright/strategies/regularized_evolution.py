@@ -79,6 +79,8 @@ class RegularizedEvolution(Strategy):
         seed: See `Strategy`.
     """
 
+    may_repeat = True
+
     def __init__(self, space: Space, config: RegularizedEvolutionConfig | None = None, *, seed: int = 0) -> None:
         self.config = config or RegularizedEvolutionConfig()
         super().__init__(space, n_trials=self.config.cycles, seed=seed)

@@ -32,6 +32,13 @@ class UniformPath(WeightSharing):
     def __init__(self, training: TrainingConfig) -> None:
         self.training = training
 
+    def n_steps(self, task: Task) -> int:
+        return self.training.n_steps(task.split("train").n)
+
+    @property
+    def batch_size(self) -> int:
+        return self.training.batch_size
+
     def fit(
         self,
         supernet: nn.Module,
@@ -43,7 +50,7 @@ class UniformPath(WeightSharing):
         phase: Phase | None = None,
     ) -> TrainingLog:
         selection = selection_of(supernet)
-        n_steps = self.training.n_steps(task.split("train").n)
+        n_steps = self.n_steps(task)
         # all paths are drawn beforehand: what step k trains then does not depend on where the training was resumed
         rows = policy.draw(n_steps, np.random.default_rng(derive_seed(seed, "paths")))
 

@@ -17,15 +17,17 @@ from archwright.core.catalog import listed
 from archwright.core.config import check_range
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
-from archwright.costs.counted import Macs
+from archwright.costs.base import Cost
 from archwright.costs.limited import with_tables
+from archwright.costs.limits import open_costs
 from archwright.costs.profiling import ProfileConfig
 from archwright.evaluators.from_scratch import build_seeded
 from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
 from archwright.finish import finish
 from archwright.nn.choice import selection_of
-from archwright.policies.uniform import UniformInCostBins, quantile_edges
+from archwright.policies.uniform import UniformInCostBins, check_edges, quantile_edges
 from archwright.recipes.base import (
+    Opened,
     SearchConfig,
     estimate_lines,
     image_seconds,
@@ -56,8 +58,8 @@ class SposConfig(SearchConfig):
 
     Attributes:
         supernet: Training of the supernet.
-        bin_edges: Edges of the bins of multiply–accumulates that paths are drawn from; empty: `n_bins` equal
-            bins between the 1 % and 99 % quantiles of the space.
+        bin_edges: Edges of the bins of a cost that paths are drawn from, of the space's `binned_cost`
+            (multiply–accumulates, but for few spaces); empty: `n_bins` equal bins between the 1 % and 99 % quantiles.
         n_bins: See `bin_edges`.
         calibration: Images that set batch-norm statistics of each candidate.
         evolution: The search.
@@ -146,7 +148,7 @@ def spos(
         UsageError: Before anything starts: an unknown name, an unreachable limit, an unusable folder.
         RunError: After the start.
     """
-    opened = open_search(config, task)
+    opened = _open(config, task)
     with opened.begin("spos", out=out, resume=resume, progress=progress) as run:
         space = opened.space
         if run.result is not None:
@@ -167,6 +169,19 @@ def spos(
         )
 
 
+def _open(config: SposConfig, task: Task) -> Opened:
+    """What the run is made of, its bins looked at."""
+    opened = open_search(config, task)
+    if config.bin_edges:
+        check_edges(opened.space, _binned_cost(opened.space), config.bin_edges, setting="bin_edges")
+    return opened
+
+
+def _binned_cost(space: Space) -> Cost:
+    (cost,) = open_costs([space.binned_cost])
+    return cost
+
+
 def _train_supernet(
     run: Run, config: SposConfig, space: Space, task: Task, device: torch.device
 ) -> tuple[SupernetEvaluator, Any]:
@@ -174,8 +189,9 @@ def _train_supernet(
     shared = space.search_form()
     supernet = build_seeded(shared, None, run.seed)
     rng = np.random.default_rng(derive_seed(run.seed, "bins"))
-    edges = config.bin_edges or quantile_edges(space, Macs(), rng, n_bins=config.n_bins)
-    policy = UniformInCostBins(space, Macs(), edges)
+    cost = _binned_cost(space)
+    edges = config.bin_edges or quantile_edges(space, cost, rng, n_bins=config.n_bins)
+    policy = UniformInCostBins(space, cost, edges)
     n_steps = config.supernet.n_steps(task.split("train").n)
     with run.phase("supernet", total=n_steps) as phase:
         log = UniformPath(config.supernet).fit(
@@ -186,7 +202,7 @@ def _train_supernet(
 
 def estimate(config: SposConfig, task: Task) -> list[str]:
     """Lines that say how long a run will take on this machine, from a few steps measured now."""
-    opened = open_search(config, task)
+    opened = _open(config, task)
     step_s, forward_s = _measure(opened.space.search_form(), task, opened.device, min(config.supernet.batch_size, 64))
     n_supernet = config.supernet.n_steps(task.split("train").n)
     n_retrain = config.retrain.n_steps(task.split("train+validation").n)

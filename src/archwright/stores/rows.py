@@ -62,16 +62,16 @@ def to_row(trial: Trial, study: str) -> Row:
             _integer(asked.seed),
             None if asked.budget is None else _integer(asked.budget),
             None if asked.parent is None else _integer(asked.parent),
-            text_to_column(asked.origin),
+            _text_to_column(asked.origin),
             _state(trial.status),
             _figures_to_text(trial.metrics),
             _figures_to_text(trial.costs),
             _finite_or_none(float(trial.duration_s)),
-            text_to_column(trial.failure),
+            _text_to_column(trial.failure),
         )
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidValueError(f"trial {asked.number!r} cannot be stored: {error}") from error
-    return (*values, checksum(values))
+    return (*values, _checksum(values))
 
 
 def from_row(row: Sequence[Any]) -> Trial:
@@ -81,7 +81,7 @@ def from_row(row: Sequence[Any]) -> Trial:
         ValueError: If the row is not what `to_row` wrote.
     """
     *values, stored = row
-    if checksum(tuple(values)) != stored:
+    if _checksum(tuple(values)) != stored:
         raise ValueError("its checksum does not match")
     _, number, arch, seed, budget, parent, origin, status, metrics, costs, duration_s, failure = values
     wrong = [name for name, kinds, value in zip(COLUMNS, _KINDS, values, strict=False) if not isinstance(value, kinds)]
@@ -98,12 +98,12 @@ def from_row(row: Sequence[Any]) -> Trial:
     return Trial(candidate, state, *figures, duration, _text_from_column(failure))
 
 
-def checksum(values: tuple[Any, ...]) -> int:
+def _checksum(values: tuple[Any, ...]) -> int:
     """A number that changes with any bit of the values; a database's own pages carry none."""
     return zlib.crc32(repr(values).encode("utf-8", "backslashreplace"))
 
 
-def text_to_column(text: str) -> str:
+def _text_to_column(text: str) -> str:
     """Text any database takes: NUL and half surrogate pairs, as file names may hold them, go in as JSON."""
     if not isinstance(text, str):
         raise TypeError(f"a text is expected, not {text!r}")

@@ -39,6 +39,7 @@ from archwright.reports.folder import EXTRAS, PAGE, run_document
 from archwright.reports.page import write_page
 from archwright.result import Result
 from archwright.runs.files import are_unchanged, digest
+from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
@@ -166,6 +167,8 @@ def finish_fixed(
 def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module, curves: Mapping[str, Any]) -> None:
     """Write the page and the record."""
     record["ledger"] = run.ledger
+    if run.nondeterministic:
+        record[NONDETERMINISTIC] = run.nondeterministic
     products: list[str] = []
     if run.folder is not None:
         _write_page(run, run.folder, record, space, network, curves)

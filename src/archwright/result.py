@@ -21,7 +21,9 @@ from archwright.export.weights import load_weights
 from archwright.reports.folder import PAGE, run_document
 from archwright.reports.page import holds_page, write_page
 from archwright.runs.files import read_json
+from archwright.runs.nondeterminism import withdrawal
 from archwright.runs.phase import CHECKPOINTS
+from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.runs.status import check_products
 from archwright.spaces.base import Space
@@ -152,6 +154,8 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     lines += latency_lines(record)
     if "random_baseline" in record:
         lines += _baseline_lines(record["random_baseline"], record.get("n_evaluated"))
+    if said := withdrawal(record.get(NONDETERMINISTIC, ())):
+        lines.append(f"no promise {said}")
     if folder is not None:
         missing = record.get("not_exported", {})
         names = sorted(made_files(missing))

@@ -13,6 +13,8 @@ from archwright.cli.boundary import quoted, run_errors
 from archwright.cli.options import Json, parse_path
 from archwright.cli.text import columns, print_json, print_lines
 from archwright.core.errors import InvalidValueError
+from archwright.runs.nondeterminism import withdrawal
+from archwright.runs.record import NONDETERMINISTIC
 
 TRAIN = "train"
 
@@ -43,7 +45,15 @@ def rank(
         from archwright.ranking import rank_run
         from archwright.runs.progress import make_progress
 
-        document = rank_run(folder, truth=truth, column=column, n=n, seed=seed, progress=make_progress(sys.stderr))
+        document = rank_run(
+            folder,
+            truth=truth,
+            column=column,
+            n=n,
+            seed=seed,
+            progress=make_progress(sys.stderr),
+            deterministic=True,
+        )
         if json:
             print_json(document)
         else:
@@ -61,4 +71,6 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         interval = f"{low:.3f} to {high:.3f}" if low == low else "too few architectures for an interval"
         rows.append((name, f"{document[name]:.3f} ({interval})"))
     rows.append(("macs alone", f"kendall {document['baselines']['macs']:.3f}"))
+    if said := withdrawal(document.get(NONDETERMINISTIC, ())):
+        rows.append(("no promise", said))
     return columns(rows, indent=0)

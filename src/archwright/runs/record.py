@@ -17,6 +17,8 @@ from archwright.runs import files
 
 FILE_NAME = "run.json"
 FORMAT = 1
+NONDETERMINISTIC = "nondeterministic"
+"""Key of the operations without a deterministic form that the run met, in run.json and result.json; absent without."""
 
 _ABSENT = object()
 
@@ -85,6 +87,8 @@ def _details(record: Mapping[str, Any]) -> dict[str, bool]:
         and isinstance(shape, list)
         and len(shape) == 3
         and all(type(side) is int for side in shape),
+        NONDETERMINISTIC: isinstance(noted := record.get(NONDETERMINISTIC, []), list)
+        and all(isinstance(name, str) for name in noted),
     }
 
 

@@ -71,17 +71,17 @@ def to_row(trial: Trial, study: str) -> Row:
         )
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidValueError(f"trial {asked.number!r} cannot be stored: {error}") from error
-    return (*values, _checksum(values))
+    return (*values, checksum(values))
 
 
 def from_row(row: Sequence[Any]) -> Trial:
-    """The trial whose `to_row` is this row.
+    """The trial in a row that `to_row` made.
 
     Raises:
         ValueError: If the row is not what `to_row` wrote.
     """
     *values, stored = row
-    if _checksum(tuple(values)) != stored:
+    if checksum(tuple(values)) != stored:
         raise ValueError("its checksum does not match")
     _, number, arch, seed, budget, parent, origin, status, metrics, costs, duration_s, failure = values
     wrong = [name for name, kinds, value in zip(COLUMNS, _KINDS, values, strict=False) if not isinstance(value, kinds)]
@@ -98,7 +98,7 @@ def from_row(row: Sequence[Any]) -> Trial:
     return Trial(candidate, state, *figures, duration, _text_from_column(failure))
 
 
-def _checksum(values: tuple[Any, ...]) -> int:
+def checksum(values: tuple[Any, ...]) -> int:
     """A number that changes with any bit of the values; a database's own pages carry none."""
     return zlib.crc32(repr(values).encode("utf-8", "backslashreplace"))
 

@@ -121,7 +121,9 @@ def search(
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes that evaluate.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", help="Worker processes that evaluate candidates.")
+    ] = 1,
     trial_timeout: Annotated[
         float | None, typer.Option("--trial-timeout", metavar="S", help="Longest evaluation, in seconds.")
     ] = None,

@@ -16,7 +16,7 @@ MIN_SAME = 3
 
 
 def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
-    """The few figures everybody asks for first."""
+    """The headline figures at the top of the page."""
     baseline = part(result, "random_baseline")
     found = [
         _tile("test score", score(result.get("test"), measure.metric), f"{measure.metric}, held-out data, seen once")
@@ -50,7 +50,7 @@ def constraint_rows(result: Document) -> list[list[str]]:
 
 
 def is_search(result: Document) -> bool:
-    """Whether a search came before: `train` chooses nothing and has nothing to be compared with."""
+    """Whether the run was a search; `train` chooses nothing and has nothing to compare with."""
     return result.get("recipe") != "train"
 
 

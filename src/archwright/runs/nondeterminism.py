@@ -62,7 +62,7 @@ def note(operation: str) -> None:
 
 
 def subscribe(listener: Callable[[str], None]) -> Callable[[], None]:
-    """Have a function called with each operation that is noted, again and again; the returned one ends that."""
+    """Call `listener` with each operation that is noted from now on; call the returned function to stop."""
     _listeners.append(listener)
 
     def end() -> None:

@@ -93,7 +93,7 @@ def _details(record: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def refuse_differences(folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Resuming under another config, seed, thread count or recipe would mix two runs.
+    """Refuse to resume a run under another config, seed, thread count or recipe, which would mix two runs.
 
     Raises:
         RunFolderError: If they differ; the message lists each differing key with both values.
@@ -131,7 +131,7 @@ def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Leaves by dotted name; a list is a leaf, and so is an empty mapping."""
+    """The values of nested mappings by dotted name; a list counts as one value, and so does an empty mapping."""
     flat: dict[str, Any] = {}
     for name, value in document.items():
         if isinstance(value, Mapping) and value:

@@ -37,7 +37,7 @@ FOLDERS = (CHECKPOINTS, "best")
 
 
 class Run:
-    """What a recipe writes to and resumes from; made by `open_run`.
+    """A run: its folder, phases, trials and result, which a recipe writes and resumes from; made by `open_run`.
 
     Attributes:
         folder: The run's folder; None keeps everything in memory.
@@ -186,7 +186,7 @@ class Run:
 
     @property
     def result(self) -> Json:
-        """What `finish` was given, by this process or an earlier one; None in a run that is not finished.
+        """The result given to `finish`, in this process or an earlier one; None if the run is not finished.
 
         A run that has lost its result, a product or trials is not finished any more: going through it again makes
         them again from its checkpoints.

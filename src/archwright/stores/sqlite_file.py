@@ -49,7 +49,7 @@ def make_or_refuse(path: Path) -> None:
 
 
 def refuse_damaged_or_foreign(connection: Connection, name: str) -> None:
-    """Look through the whole file.
+    """Check the whole file: that its tables are ours and SQLite finds no damage.
 
     Raises:
         RunFolderError: If it is damaged or not ours.

@@ -24,12 +24,14 @@ from archwright.recipes.reopening import TrainedSupernet, open_supernet
 from archwright.reports.folder import RANK
 from archwright.runs.files import is_file, json_text, write_text
 from archwright.runs.progress import Progress
+from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run, open_run
 from archwright.search import search
 from archwright.spaces.base import Space
 from archwright.stores.opening import open_store
 from archwright.strategies.random import Random
 from archwright.tasks.base import Part
+from archwright.training.device import make_deterministic
 
 STORE = "rank.sqlite"
 """Where a run's folder keeps the networks that were trained as truth."""
@@ -50,6 +52,7 @@ def rank_run(
     seed: int = 0,
     part: Part = "validation",
     progress: Progress | None = None,
+    deterministic: bool = False,
 ) -> dict[str, Any]:
     """Correlations of a supernet's scores with the true quality of random architectures; `rank.json` keeps them.
 
@@ -64,10 +67,12 @@ def rank_run(
         seed: Draws them, and what is random in their training and in the intervals.
         part: What the supernet scores on; the test part is for reproducing published figures only.
         progress: Where to show how far it is.
+        deterministic: Whether to switch this whole process to deterministic algorithms, as the command does.
 
     Returns:
         `correlations`, and: "baselines" (Kendall's τ of more multiply–accumulates with better), "metric", "truth",
-        "archs" (code, score, truth and multiply–accumulates of each).
+        "archs" (code, score, truth and multiply–accumulates of each); "nondeterministic" where torch warned of such
+        operations.
 
     Raises:
         UsageError: If the folder holds no trained supernet, or the table cannot be used.
@@ -76,6 +81,8 @@ def rank_run(
     if n < 2:
         raise InvalidValueError(f"--n is {n}; a ranking needs at least 2 architectures")
     opened = open_supernet(folder, part=part)
+    if deterministic:
+        make_deterministic(opened.device)
     space, metric = opened.space, opened.task.metric
     candidates = _random(space, n, seed).ask(n)
     table: dict[Arch, float] = {}
@@ -100,6 +107,8 @@ def rank_run(
     better = true if opened.task.direction == "max" else [-value for value in true]
     described = {"metric": metric, "part": part, "truth": str(truth), "column": column, "seed": seed}
     document = {**found, "baselines": {"macs": kendall(macs, better)}, **described, "archs": lines}
+    if run.nondeterministic:
+        document[NONDETERMINISTIC] = run.nondeterministic
     with suppress(RunError):  # a folder that cannot be written is no reason to lose the figures
         write_text(Path(folder) / RANK, json_text(document, RANK, any_float=True) + "\n")
     return document

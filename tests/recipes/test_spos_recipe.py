@@ -12,22 +12,24 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from scipy.stats import chisquare
 
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError, UnknownNameError
-from archwright.costs import SpaceTable, count
+from archwright.costs import BitOps, SpaceTable, count
 from archwright.evaluators import CalibrationConfig
 from archwright.export.onnx import onnx_metadata, onnx_session
 from archwright.export.preprocessing import preprocess
 from archwright.policies import UniformInCostBins
 from archwright.recipes import SposConfig, spos
 from archwright.reports.building import build_report
-from archwright.spaces import SposSpace, open_architecture
+from archwright.spaces import SposBits, SposSpace, open_architecture
 from archwright.stores import open_store
 from archwright.strategies import EvolutionConfig
 from archwright.tasks import digits
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
+from archwright.weight_sharing.uniform_path import UniformPath
 
 RESULT_KEYS = {
     *("format", "recipe", "space", "dataset", "seed", "arch", "metric", "direction", "test", "validation", "params"),
@@ -315,6 +317,51 @@ def test_presets_count_steps_and_evaluations(name: str) -> None:
     assert config.retrain.steps is not None
     assert config.supernet.epochs is config.retrain.epochs is None
     assert config.supernet.n_steps(5) == config.supernet.n_steps(50_000) == config.supernet.steps
+
+
+class Reached(Exception):
+    """The training of the supernet was about to begin."""
+
+
+def _policy_of_supernet(monkeypatch: pytest.MonkeyPatch, config: SposConfig) -> UniformInCostBins:
+    """What a run draws its supernet's paths from."""
+    found: list[UniformInCostBins] = []
+
+    def fit(self: UniformPath, supernet: Any, policy: UniformInCostBins, task: Any, **rest: Any) -> None:
+        found.append(policy)
+        raise Reached
+
+    monkeypatch.setattr(UniformPath, "fit", fit)
+    with pytest.raises(Reached):
+        spos(config, digits())
+    return found[0]
+
+
+def test_paths_of_bits_are_drawn_by_bit_operations(
+    monkeypatch: pytest.MonkeyPatch, smoke_config: Callable[[int], SposConfig]
+) -> None:
+    """Flat over seven bins of them; by multiply-accumulates, of which there is one value, a draw would be uniform."""
+    config = replace(smoke_config(0), space="spos-bits", limits=())
+    policy = _policy_of_supernet(monkeypatch, config)
+    rows = policy.draw(700, np.random.default_rng(0))
+    counts = np.histogram(BitOps().cost_rows(SposBits(input_shape=(1, 8, 8)), rows), bins=policy.edges)[0]
+    assert (len(counts), counts.sum()) == (7, 700)
+    assert chisquare(counts).pvalue > 0.01
+
+
+def test_paths_of_other_spaces_are_drawn_by_macs(
+    monkeypatch: pytest.MonkeyPatch, smoke_config: Callable[[int], SposConfig]
+) -> None:
+    """What nearly every space names."""
+    assert _policy_of_supernet(monkeypatch, smoke_config(0)).cost.name == "macs"
+
+
+def test_bins_of_another_cost_are_refused(tmp_path: Path, smoke_config: Callable[[int], SposConfig]) -> None:
+    """Edges in multiply-accumulates hold no bit operations; before the folder is made."""
+    config = replace(smoke_config(0), space="spos-bits", limits=(), bin_edges=(290e6, 300e6))
+    with pytest.raises(InvalidValueError, match=r"bin_edges from 290,000,000 .* its bit_ops lie between"):
+        spos(config, digits(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_quick_retrains_three_random_networks() -> None:

@@ -27,7 +27,9 @@ def export(
     ] = "onnx",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to; in DIR/best by default.", parser=parse_output),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="File to write; in DIR/best by default.", parser=parse_output
+        ),
     ] = None,
 ) -> None:
     """Write a run's network as ONNX, Python source or safetensors."""

@@ -73,11 +73,15 @@ Data = Annotated[
 ]
 ValImages = Annotated[
     str | None,
-    typer.Option("--val-images", metavar="N", help="Training images that validate.  [default: 10 % of a class]"),
+    typer.Option(
+        "--val-images", metavar="N", help="Images held out of training for validation.  [default: 10 % of each class]"
+    ),
 ]
 Input = Annotated[
     str | None,
-    typer.Option("--input", metavar="CxHxW", help="What images of files become.  [default: by the images]"),
+    typer.Option(
+        "--input", metavar="CxHxW", help="Size images from files are resized to.  [default: chosen from the images]"
+    ),
 ]
 Preset = Annotated[
     str | None,
@@ -107,9 +111,9 @@ SpaceSpec = Annotated[
 ArchInput = Annotated[
     str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
 ]
-Classes = Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")]
+Classes = Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of classes (network outputs).")]
 Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", help=f"Fixes all that is random.  [default: {DEFAULT_SEED}]")
+    int | None, typer.Option("--seed", metavar="N", help=f"Seed of everything random.  [default: {DEFAULT_SEED}]")
 ]
 Out = Annotated[
     Path | None,

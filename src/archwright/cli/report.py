@@ -22,7 +22,7 @@ def report(
             "-o",
             metavar="FILE",
             parser=parse_output,
-            help="Where to; DIR/report.html, or ./report.html for several runs.",
+            help="File to write; DIR/report.html, or ./report.html for several runs.",
         ),
     ] = None,
 ) -> None:

@@ -134,7 +134,9 @@ def search(
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes that evaluate.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", help="Worker processes that evaluate candidates.")
+    ] = 1,
     trial_timeout: Annotated[
         float | None, typer.Option("--trial-timeout", metavar="S", help="Longest evaluation, in seconds.")
     ] = None,
@@ -199,6 +201,7 @@ def execute(
         from archwright.runs.progress import make_progress
         from archwright.runs.run import check_folder
         from archwright.tasks.opening import open_task, smoke_options
+        from archwright.training.device import make_deterministic, pick_device
 
         if not dry_run:  # before anything is measured or printed
             check_folder(out, resume=resume)
@@ -209,6 +212,7 @@ def execute(
         seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
         task = open_task(data, seed=seed, **data_options)
         config = effective_config(request, run_recipe.config, stored, task.input_shape)
+        make_deterministic(pick_device(config.device))
         if dry_run or not (resume and (out / "result.json").exists()):
             print_lines(run_recipe.estimate(config, task))
         if not dry_run:

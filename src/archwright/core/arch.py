@@ -31,7 +31,7 @@ class Arch(Mapping[str, Value]):
 
     @classmethod
     def later(cls, make: Callable[[], dict[str, Value]]) -> Arch:
-        """An arch whose values are made when they are first asked for: of many drawn, few are read."""
+        """An arch whose values are built on first access, which saves time when many are drawn and few are read."""
         arch = cls.__new__(cls)
         arch._found, arch._make, arch._hash = None, make, None
         return arch

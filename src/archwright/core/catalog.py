@@ -53,7 +53,7 @@ def listed(kind: Kind, name: str, *, summary: str, source: str = "") -> Callable
 
 
 def canonical_name(name: str) -> str:
-    """The spelling names are compared in: lower case, `_` written as `-`.
+    """The name in the spelling used for comparison: lower case, `_` written as `-`.
 
     >>> canonical_name("NASNet_A_large")
     'nasnet-a-large'

@@ -50,7 +50,7 @@ def parse_quantity(text: str) -> float:
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a number outside [low, high]: a slip of the keyboard must not take all memory, or years.
+    """Refuse a number outside [low, high], so that a typing error cannot take all memory or years of computing.
 
     Raises:
         InvalidValueError: Names it, and the end that it misses.

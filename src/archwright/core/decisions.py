@@ -32,7 +32,7 @@ _START = np.empty((1, 0), dtype=np.int16), np.zeros(1, dtype=np.int32)
 
 @dataclass(frozen=True)
 class Condition:
-    """True when the named decision is active and has one of the allowed values."""
+    """Holds when the named decision is active and has one of the allowed values."""
 
     decision: str
     allowed: tuple[Value, ...]

@@ -50,7 +50,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """From one node to another; with a label it is an operation, drawn as a box half-way.
+    """An arrow from one node to another; with a label it is an operation, drawn as a box half-way.
 
     Attributes:
         source: Where it begins.
@@ -147,7 +147,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Drawing:
-    """All that one picture shows.
+    """The contents of one picture: its panels and title.
 
     Attributes:
         panels: E.g. a normal cell, a reduction cell, and the skeleton they stand in.
@@ -163,7 +163,7 @@ class Drawing:
 
 
 def kind_of(operation: str) -> Kind:
-    """What an operation's name says about its kind.
+    """The kind of an operation (convolution, pooling, …), recognised by its name.
 
     >>> kind_of("nor_conv_3x3"), kind_of("dil_conv_5x5"), kind_of("max_pool_3x3"), kind_of("gelu")
     ('conv', 'depthwise', 'pool', 'other')
@@ -177,7 +177,7 @@ def kind_of(operation: str) -> Kind:
 
 
 def kernel_in(operation: str) -> int | None:
-    """The larger side of a kernel that a name writes like 3x3; None where there is none.
+    """The kernel size in a name such as conv_3x3 (the larger side); None if the name holds none.
 
     >>> kernel_in("sep_conv_5x5"), kernel_in("conv 1×7 7×1"), kernel_in("skip")
     (5, 7, None)
@@ -196,7 +196,7 @@ def readable(operation: str) -> str:
 
 
 def topological_order(ids: Iterable[_Name], edges: Iterable[tuple[_Name, _Name]]) -> list[_Name]:
-    """The nodes, each behind all that lead to it; otherwise in the order given.
+    """The nodes, each after all nodes with an edge to it; otherwise in the order given.
 
     Raises:
         InvalidValueError: If edges form a cycle.

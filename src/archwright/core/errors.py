@@ -55,7 +55,7 @@ class UsageError(ArchwrightError):
 
 
 class UnknownNameError(UsageError, LookupError):
-    """A name that nothing answers to; the message offers the nearest known ones."""
+    """An unknown name; the message offers the nearest known ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)

@@ -79,7 +79,7 @@ class Objective:
         return all(trial.costs[constraint.cost] <= constraint.limit for constraint in self.constraints)
 
     def value(self, trial: Trial) -> tuple[float, ...]:
-        """One number a goal, smaller is better; a failed or not-a-number result is worse than any other."""
+        """One number for each goal, smaller is better; a failed trial or NaN counts as worse than anything else."""
         return tuple(_minimised(goal, trial) for goal in self.goals)
 
     def values(self, trials: Sequence[Trial]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ def printable(text: str) -> str:
 
 
 def beginning(text: str, most: int = 60) -> str:
-    """The text, or what of it fits, for a message that repeats what was given.
+    """The text, shortened if it is long, for a message that quotes what the user gave.
 
     >>> beginning("abcdefghij", 8)
     'abcde...'

@@ -37,7 +37,7 @@ def mutate(space: DecisionSpace, rows: Rows, rng: np.random.Generator, *, probab
 
 
 def resample(space: DecisionSpace, rows: Rows, rng: np.random.Generator, *, probability: float) -> Rows:
-    """Rows in which every decision is drawn anew with the given probability; it may come out as it was.
+    """Rows in which each decision is drawn anew with the given probability; the draw may repeat the old value.
 
     The mutation of SPOS (Guo et al., 2020, released search code), where an unchanged child is caught by the
     "already visited" test instead.
@@ -52,7 +52,7 @@ def resample(space: DecisionSpace, rows: Rows, rng: np.random.Generator, *, prob
 
 
 def crossover(space: DecisionSpace, mothers: Rows, fathers: Rows, rng: np.random.Generator) -> Rows:
-    """Rows that take each decision from either parent with equal odds; where one parent lacks it, from the other.
+    """Rows that take each decision from either parent with equal probability; if only one parent has it, from that one.
 
     Args:
         space: Both parents' space.

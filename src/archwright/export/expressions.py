@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archwright.core.errors import ExportError
+from archwright.core.errors import ExportError, InvalidValueError
 from archwright.export.literals import Expression, Node, call, literal, mapping, sequence
 from archwright.nn.choice.modules import ChoiceModule
 from archwright.nn.elastic.layers import Elastic
@@ -64,7 +64,10 @@ class NetworkWriter:
             ExportError: If it cannot be expressed; names the place and the class.
         """
         _refuse_what_no_source_shows(module, path)
-        template = template_of(module)
+        try:
+            template = template_of(module)
+        except InvalidValueError as error:
+            raise inexpressible(module, path, f"which is no source template as it is: {error}") from None
         if template is not None:
             node = self._from_template(module, template, path)
         elif type(module) in (nn.Sequential, nn.ModuleList, nn.ModuleDict):

@@ -24,6 +24,7 @@ from archwright.finish.finalists import Finalist, FinalTraining, test_once, trai
 from archwright.finish.handover import export_and_measure, write_run_page
 from archwright.finish.measuring import Choice, choose_measured, limit_values, satisfaction
 from archwright.finish.result import Result
+from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.search import SearchResult
 from archwright.spaces.base import Space
@@ -271,6 +272,8 @@ def _pareto(space: Space, search: SearchResult) -> list[dict[str, Any]]:
 def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module, curves: Mapping[str, Any]) -> None:
     """Write the page and the record."""
     record["ledger"] = run.ledger
+    if run.nondeterministic:
+        record[NONDETERMINISTIC] = run.nondeterministic
     products: list[str] = []
     if run.folder is not None:
         write_run_page(run, run.folder, record, space, network, curves)

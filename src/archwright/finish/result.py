@@ -21,7 +21,9 @@ from archwright.finish.measuring import latency_lines, limit_line
 from archwright.reports.folder import PAGE, run_document
 from archwright.reports.page import holds_page, write_page
 from archwright.runs.files import read_json
+from archwright.runs.nondeterminism import withdrawal
 from archwright.runs.phase import CHECKPOINTS
+from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.runs.status import check_products
 from archwright.spaces.base import Space
@@ -153,6 +155,8 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     others = record.get("selected", [])[1:]
     for one in [record, *({**record, **other} for other in others)]:
         lines += _network_lines(one)
+    if said := withdrawal(record.get(NONDETERMINISTIC, ())):
+        lines.append(f"no promise {said}")
     if folder is not None:
         for one in [record, *others]:
             place = one.get("folder", "best")

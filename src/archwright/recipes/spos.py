@@ -10,11 +10,11 @@ from typing import Self
 
 from archwright.core.config import check_range
 from archwright.core.errors import InvalidValueError
-from archwright.costs.counted import Macs
 from archwright.costs.profiling.profile import ProfileConfig
+from archwright.costs.watch import open_costs
 from archwright.evaluators.supernet import CalibrationConfig
 from archwright.finish import Found
-from archwright.policies.uniform import UniformInCostBins, quantile_edges
+from archwright.policies.uniform import UniformInCostBins, check_edges, quantile_edges
 from archwright.recipes.base import SearchConfig
 from archwright.recipes.opened import OpenSearch
 from archwright.recipes.presets import small_training, spos_training, suited
@@ -33,8 +33,8 @@ class SposConfig(SearchConfig):
 
     Attributes:
         supernet: Training of the supernet.
-        bin_edges: Edges of the bins of multiply–accumulates that paths are drawn from; empty: `n_bins` equal
-            bins between the 1 % and 99 % quantiles of the space.
+        bin_edges: Edges of the bins of a cost that paths are drawn from, of the space's `binned_cost`
+            (multiply–accumulates, but for few spaces); empty: `n_bins` equal bins between the 1 % and 99 % quantiles.
         n_bins: See `bin_edges`.
         calibration: Images that set batch-norm statistics of each candidate.
         evolution: The search.
@@ -95,9 +95,11 @@ def spos(search: OpenSearch, config: SposConfig) -> Found:
     Deviations from the released code: calibration by a cumulative mean; ties broken by age; retraining ends
     without the extra pass over the data that re-estimates batch-norm statistics.
     """
+    (cost,) = open_costs([search.space.binned_cost])
+    if config.bin_edges:
+        check_edges(search.space, cost, config.bin_edges, setting="bin_edges")
 
     def policy() -> UniformInCostBins:
-        cost = Macs()
         edges = config.bin_edges or quantile_edges(search.space, cost, search.rng("bins"), n_bins=config.n_bins)
         return UniformInCostBins(search.space, cost, edges)
 

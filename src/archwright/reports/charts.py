@@ -38,7 +38,7 @@ WIDTH, WIDE, HEIGHT = 500, 1040, 290
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under names."""
+    """A table: column names and rows of cells."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -97,7 +97,7 @@ class Chart:
 
 
 def page_spec(spec: Spec, width: int | str) -> Spec:
-    """The specification with what all have in common."""
+    """A chart's specification with the settings all charts of a page share."""
     sized = {"height": HEIGHT, **spec, "width": width}
     return {**sized, "autosize": {"type": "fit", "contains": "padding"}, "config": CONFIG}
 
@@ -121,7 +121,7 @@ CONFIG: Spec = {
 
 
 def clean(value: Any) -> Any:
-    """The same with texts made visible and numbers as short as they are read."""
+    """The same data with control characters in texts escaped and numbers rounded to what readers need."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, Mapping):
@@ -134,7 +134,7 @@ def clean(value: Any) -> Any:
 
 
 def rounded(value: float, digits: int = 5) -> float:
-    """So many significant digits; whole numbers are integers, which are shorter in JSON."""
+    """The number rounded to some significant digits; whole numbers as integers, which are shorter in JSON."""
     if isinstance(value, int) and abs(value) < 10**digits:
         return value
     short = float(f"{value:.{digits}g}")
@@ -142,7 +142,7 @@ def rounded(value: float, digits: int = 5) -> float:
 
 
 def thin(table: Table, most: int, kept: NDArray[np.bool_]) -> Table:
-    """At most so many rows evenly over the table, besides those to keep."""
+    """At most a given number of rows, spread evenly over the table, plus those that must stay."""
     others = np.flatnonzero(~kept)
     if len(others) > most:
         others = others[np.linspace(0, len(others) - 1, most).round().astype(int)]
@@ -157,7 +157,7 @@ def quantitative(field: str, title: str | None, format: str, **more: Any) -> Spe
 
 
 def hint(field: str, title: str, format: str | None = None) -> Spec:
-    """A line of the text that appears at a mark."""
+    """One line of a mark's tooltip."""
     # Vega-Lite makes an expression of it in which it escapes quotes only
     said = " ".join(visible(title).split()).replace("\\", "\\\\")
     if format is None:
@@ -173,7 +173,7 @@ def text_layers(layer: Spec, **mark: Any) -> list[Spec]:
 
 
 def nominal(field: str, names: Sequence[str], values: Sequence[Any], **more: Any) -> Spec:
-    """Names that stand for colours, shapes or dashes, with a legend."""
+    """An encoding of names as colours, shapes or dashes, with a legend."""
     return {"field": field, "type": "nominal", "scale": {"domain": list(names), "range": list(values)}, **more}
 
 
@@ -182,7 +182,7 @@ def score_format(metric: str) -> str:
 
 
 def cost_format(values: Sequence[float]) -> str:
-    """With k, M and G, unless that would bring thousandths."""
+    """The number format of a cost axis: with k, M and G, unless that would show thousandths."""
     return ".3~s" if values and max(map(abs, values)) >= 1000 else ".4~g"
 
 

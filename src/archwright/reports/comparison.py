@@ -229,7 +229,7 @@ def _verdict(groups: Sequence[Group], measure: Measure) -> list[str]:
             continue
         mean, half = interval(gains)
         assert half is not None
-        side = "better than" if mean > half else "worse than" if mean < -half else "not to be told apart from"
+        side = "better than" if mean > half else "worse than" if mean < -half else "not clearly different from"
         sentences.append(
             f"Over {len(gains)} seeds the winner of {group.name} is {side} the best of random search at equal budget "
             f"({_gains(gains, measure)})."

@@ -53,7 +53,7 @@ class Member:
 
     @property
     def rival(self) -> float | None:
-        """The test score of the best of random search, where it is another search."""
+        """The test score of the random baseline's best network; None if the run was random search itself."""
         baseline = part(part(self.document, "result"), "random_baseline")
         return None if baseline.get("is_search") else _number(baseline.get("test"))
 
@@ -243,7 +243,7 @@ def fronts_chart(groups: Sequence[Group], measure: Measure) -> Chart | None:
 
 
 def curves_chart(groups: Sequence[Group], measure: Measure) -> Chart | None:
-    """The best so far of each group: the mean over its runs, with the interval where there are several."""
+    """Best score so far against evaluations: the mean of each group's runs, with an interval if there are several."""
     rows: list[list[Any]] = []
     names: list[str] = []
     for group in groups:

@@ -17,7 +17,7 @@ MIN_SAME = 3
 
 
 def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
-    """The few figures everybody asks for first."""
+    """The headline figures at the top of the page."""
     baseline = part(result, "random_baseline")
     found = [
         _tile("test score", score(result.get("test"), measure.metric), f"{measure.metric}, held-out data, seen once")
@@ -95,7 +95,7 @@ def pareto_table(result: Document, measure: Measure) -> Table:
 
 
 def is_search(result: Document) -> bool:
-    """Whether a search came before: `train` chooses nothing and has nothing to be compared with."""
+    """Whether the run was a search; `train` chooses nothing and has nothing to compare with."""
     return result.get("recipe") != "train"
 
 

@@ -60,12 +60,12 @@ def part(document: Document, key: str) -> Document:
 
 
 def parts(document: Document, key: str) -> list[Document]:
-    """The mappings in the list of that name; whatever else is there counts for nothing."""
+    """The mappings in the list of that name; other items are ignored."""
     return [one for one in sequence(document.get(key)) if isinstance(one, Mapping)]
 
 
 def sequence(found: Any) -> Sequence[Any]:
-    """A list as it is, anything else as an empty one: a file may hold what it likes."""
+    """The value if it is a list, else an empty list: files may hold anything."""
     return found if isinstance(found, list | tuple) else ()
 
 

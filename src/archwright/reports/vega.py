@@ -24,7 +24,7 @@ TIMEOUT_S = 300.0
 
 @dataclass(frozen=True)
 class Drawn:
-    """What drawing came to.
+    """The result of drawing: the pictures, or why there are none.
 
     Attributes:
         svgs: One `<svg>` element a specification; empty where drawing failed.
@@ -38,7 +38,7 @@ class Drawn:
 
 
 def draw(specs: Sequence[Spec]) -> Drawn:
-    """Draw specifications, in a process of its own; a failure is an answer, since a page without pictures is one too.
+    """Draw charts in a separate process; a failure is returned, not raised, as the page can do without pictures.
 
     The script takes longer to put together than all pictures, so it is kept in the user's cache folder.
     """

@@ -31,7 +31,8 @@ from archwright.reports.result_charts import (
 )
 from archwright.reports.search_charts import RANDOM, SEARCH, best_so_far_chart, trade_off_chart
 from archwright.reports.text import duration, is_number, quantity
-from archwright.runs.record import flattened
+from archwright.runs.nondeterminism import withdrawal
+from archwright.runs.record import NONDETERMINISTIC, flattened
 
 MAX_FAILURES = 50
 """Failed trials that are listed one by one; their number is always said."""
@@ -176,8 +177,13 @@ def _repeat(result: Document, run: Document) -> list[tuple[str, str]]:
         ("machine", ", ".join(f"{name} {value}" for name, value in host.items())),
         ("started", _plain(run.get("started"))),
         ("evaluated", _plain(result.get("n_evaluated"))),
+        ("no promise", withdrawal(_texts(result.get(NONDETERMINISTIC) or run.get(NONDETERMINISTIC)))),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _texts(names: Any) -> list[str]:
+    return [str(name) for name in sequence(names)]
 
 
 def _plain(value: Any) -> str:

@@ -18,7 +18,7 @@ OF_THE_ARCH = (InvalidArchError, InvalidValueError, SpaceError)
 
 
 def assess(evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Outcome]:
-    """One outcome a candidate, in the same order.
+    """Evaluate candidates: one outcome for each, in the same order; exceptions become failed outcomes.
 
     Where evaluating several fails they are evaluated one by one, to find out which of them it was. A result that is
     no set of finite figures is a failure: such a trial must neither win nor end the search.

@@ -14,7 +14,7 @@ from archwright.evaluators.base import Evaluator
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one candidate.
+    """The result of evaluating one candidate: its metrics, or why it failed.
 
     Attributes:
         number: The candidate's.
@@ -30,7 +30,7 @@ class Outcome:
 
 
 class Runner(ABC):
-    """Where evaluations execute. Outcomes depend on the candidates alone, never on where or beside what they ran."""
+    """Where evaluations execute; outcomes depend on the candidates alone, not on where or in which order they ran."""
 
     @abstractmethod
     def start(self, evaluator: Evaluator) -> Running:

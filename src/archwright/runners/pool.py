@@ -18,6 +18,7 @@ from archwright.evaluators.base import Evaluator
 from archwright.runners import wire
 from archwright.runners.base import Outcome, Runner, Running
 from archwright.runners.processes import Event, Worker
+from archwright.runs import nondeterminism
 
 MAX_LOSSES = 3
 """Workers one candidate may lose before its trial fails; a process that ended without a word may have been unlucky."""
@@ -170,6 +171,8 @@ class _PoolRunning(Running):
         message = event.message or {}
         if "stop" in message:
             raise UsageError(message["stop"])
+        for operation in message.get("nondeterministic", ()):  # before anything that came of it is kept
+            nondeterminism.note(operation)
         if "outcomes" in message:
             self._finished += wire.outcomes_from_json(message["outcomes"])
             worker.request = []

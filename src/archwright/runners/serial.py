@@ -12,7 +12,7 @@ from archwright.runners.base import Outcome, Runner, Running
 
 
 class Serial(Runner):
-    """Evaluates here, as many candidates at once as the evaluator asks for."""
+    """Evaluates in this process, as many candidates in one call as the evaluator asks for."""
 
     def start(self, evaluator: Evaluator) -> Running:
         return _SerialRunning(evaluator)

@@ -12,7 +12,7 @@ from archwright.runners.base import Outcome
 
 
 def line(**message: Any) -> bytes:
-    """A message as one line."""
+    """The message as one line of JSON."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 

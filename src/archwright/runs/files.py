@@ -140,7 +140,7 @@ def _pack(value: Json) -> Json:
 
 
 def unpack(value: Json) -> Json:
-    """The document whose `json_text(…, any_float=True)` was parsed to this."""
+    """The document as it was before `json_text(…, any_float=True)`: restores floats that are not finite."""
     if isinstance(value, dict):
         if value.keys() == {_FLOAT}:
             return float(value[_FLOAT])
@@ -179,7 +179,7 @@ def _flush(path: Path) -> None:
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """The whole file, which has to be a regular one: a device or a pipe may never end.
+    """The content of a file; a device or pipe, which may never end, is refused.
 
     Raises:
         RunFolderError: If it is missing or cannot be read; the message names it.
@@ -282,7 +282,7 @@ def is_file(path: Path | str) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Whether the path leads to something.
+    """Whether the path exists.
 
     Raises:
         RunFolderError: If that cannot be seen, for example in a folder that is closed to us.
@@ -307,7 +307,7 @@ def digest(path: Path | str) -> str:
 
 
 def are_unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
-    """Whether all files are what they were; False where one is gone, so that it can be made again.
+    """Whether all files have their recorded digests; False if one is missing, which can then be made again.
 
     Args:
         folder: Where they are.

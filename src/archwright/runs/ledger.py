@@ -17,7 +17,7 @@ MAX_FIGURE = 1e15
 
 
 class Entry(TypedDict):
-    """What one phase took.
+    """Time and memory one phase took.
 
     `wall_s` and `cpu_s` (this process and the children it waited for, user and system) are in seconds; `peak_rss_mb`
     is the highest resident memory of the process, or of its largest child, up to the end of the phase, in 2**20 bytes.
@@ -29,7 +29,7 @@ class Entry(TypedDict):
 
 
 class Ledger:
-    """One entry a phase, in the order in which they began.
+    """Time and memory of each phase of a run, in the order in which the phases began.
 
     Work that was killed and done again counts twice: the ledger says what was spent.
 
@@ -65,7 +65,7 @@ class Ledger:
         del self._begun[phase]
 
     def recall(self, phase: str, known: Mapping[str, Any] | None) -> None:
-        """Take over what a checkpoint knows of a phase, where the ledger's own file was lost or is behind."""
+        """Take a phase's figures from its checkpoint, if the ledger's own file was lost or is older."""
         entry = _entry(known)
         if entry is not None and entry["wall_s"] > self._entries.get(phase, _nothing())["wall_s"]:
             self._entries[phase] = entry

@@ -73,7 +73,7 @@ def holder(folder: Path) -> str | None:
 
 
 def in_use(folder: Path, pid: str) -> RunFolderError:
-    """The error for a folder whose lock that process holds."""
+    """The error to raise for a folder that another process has locked."""
     return RunFolderError(f"{folder} is in use by process {pid}; wait for it to end or choose another folder")
 
 

@@ -42,7 +42,7 @@ class Surroundings:
 
 
 class Phase:
-    """A named stretch of work that is finished, at a checkpoint, or not begun.
+    """A named part of a run that can be resumed: it is finished, at a checkpoint, or not begun.
 
     As a context manager it keeps time. The usual shape:
 
@@ -129,12 +129,12 @@ class Phase:
         self._save(tensors or {}, state, is_done=True)
 
     def reopen(self) -> None:
-        """Forget that it is done, and what it came to: something it made is gone and has to be made again."""
+        """Mark the phase as not done and forget its result, so that something it made, now missing, is made again."""
         self._is_done = self._has_checkpoint = False
         self._state = None
 
     def advance(self, done: int, **figures: float | str) -> None:
-        """So many units are done; cheap enough for every step.
+        """Report how many units of work are done; cheap enough to call at every step.
 
         Args:
             done: Units done over all resumptions.

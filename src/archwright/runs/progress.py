@@ -24,7 +24,7 @@ RATE_WINDOW_S = 30.0
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a phase stands.
+    """How far a phase is.
 
     Attributes:
         phase: Its name.
@@ -42,7 +42,7 @@ class Standing:
 
 
 class Progress:
-    """Told how far a run is; this one shows nothing."""
+    """Receives the progress of a run; this base class shows nothing, subclasses display it."""
 
     def begin(self, standing: Standing) -> None:
         """A phase starts or goes on."""
@@ -98,7 +98,7 @@ class PlainProgress(Progress):
 
 
 class RichProgress(Progress):
-    """A live bar a phase: name, bar, done of total, figures, time left.
+    """A live progress bar for each phase: name, bar, done of total, figures, time left.
 
     Args:
         stream: The terminal; None is standard output.
@@ -158,7 +158,7 @@ def make_progress(stream: TextIO) -> Progress:
 
 
 class Rate:
-    """Units a second, lately.
+    """Recent speed in units a second.
 
     >>> rate = Rate()
     >>> rate.note(0, 0.0)
@@ -171,7 +171,7 @@ class Rate:
         self._seen: deque[tuple[float, int]] = deque()
 
     def note(self, done: int, now_s: float) -> None:
-        """At this moment (of a clock that never jumps) so many units are done."""
+        """Record how many units are done at a time of a monotonic clock."""
         while len(self._seen) > 1 and now_s - self._seen[1][0] >= RATE_WINDOW_S:
             self._seen.popleft()
         # Samples half a second apart are enough; the newest one is replaced until it is that far from its neighbour.
@@ -192,7 +192,7 @@ class Rate:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration for people.
+    """A duration as text for people, such as 1 min 15 s.
 
     >>> duration_text(4.25), duration_text(75), duration_text(7384)
     ('4.2 s', '1 min 15 s', '2 h 03 min')

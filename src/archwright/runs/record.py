@@ -17,6 +17,8 @@ from archwright.runs import files
 
 FILE_NAME = "run.json"
 FORMAT = 1
+NONDETERMINISTIC = "nondeterministic"
+"""Key of the operations without a deterministic form that the run met, in run.json and result.json; absent without."""
 
 _ABSENT = object()
 
@@ -85,11 +87,13 @@ def _details(record: Mapping[str, Any]) -> dict[str, bool]:
         and isinstance(shape, list)
         and len(shape) == 3
         and all(type(side) is int for side in shape),
+        NONDETERMINISTIC: isinstance(noted := record.get(NONDETERMINISTIC, []), list)
+        and all(isinstance(name, str) for name in noted),
     }
 
 
 def refuse_differences(folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Resuming under another config, seed, thread count or recipe would mix two runs.
+    """Refuse to resume a run under another config, seed, thread count or recipe, which would mix two runs.
 
     Raises:
         RunFolderError: If they differ; the message lists each differing key with both values.
@@ -127,7 +131,7 @@ def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Leaves by dotted name; a list is a leaf, and so is an empty mapping."""
+    """The values of nested mappings by dotted name; a list counts as one value, and so does an empty mapping."""
     flat: dict[str, Any] = {}
     for name, value in document.items():
         if isinstance(value, Mapping) and value:

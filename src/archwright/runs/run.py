@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Self
 
 from archwright.core.errors import InvalidValueError, RunError, RunFolderError
 from archwright.core.text import printable
-from archwright.runs import files, ledger, lock, record, status
+from archwright.runs import files, ledger, lock, nondeterminism, record, status
 from archwright.runs.files import Json
 from archwright.runs.ledger import Entry, Ledger
 from archwright.runs.lock import FolderLock, holder, in_use
@@ -36,7 +37,7 @@ FOLDERS = (CHECKPOINTS, "best")
 
 
 class Run:
-    """What a recipe writes to and resumes from; made by `open_run`.
+    """A run: its folder, phases, trials and result, which a recipe writes and resumes from; made by `open_run`.
 
     Attributes:
         folder: The run's folder; None keeps everything in memory.
@@ -63,6 +64,8 @@ class Run:
         self._phases: dict[str, Phase] = {}
         self._stores: dict[str, Store] = {}
         self._result: Json = None
+        self._noting = threading.Lock()
+        self._stop_noting = nondeterminism.subscribe(self._note)
 
     def store(self, study: str = "search") -> Store:
         """The trials of a study of this run; the same object each time, closed with the run.
@@ -139,6 +142,25 @@ class Run:
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
+    @property
+    def nondeterministic(self) -> list[str]:
+        """Operations without a deterministic form that this run met, in all of its processes."""
+        return list(self.record.get(record.NONDETERMINISTIC, ()))
+
+    def _note(self, operation: str) -> None:
+        """Enter an operation in run.json, before anything that was computed with it can be kept."""
+        with self._noting:
+            if operation in self.nondeterministic:
+                return
+            self.record[record.NONDETERMINISTIC] = [*self.nondeterministic, operation]
+            with suppress(RunError):  # a full disk must not fail a trial; `finish` writes it again
+                self._write_record()
+                self.log(nondeterminism.withdrawal([operation]))
+
+    def _write_record(self) -> None:
+        if self.folder is not None:
+            files.write_sealed_json(self.folder / record.FILE_NAME, self.record)
+
     def finish(self, result: Json, *, products: Sequence[str] = ()) -> None:
         """Write result.json and mark the run finished; again replaces the result.
 
@@ -152,6 +174,8 @@ class Run:
         self._check_open()
         text = files.json_text(result, RESULT) + "\n"
         if self.folder is not None:
+            if self.nondeterministic:
+                self._write_record()
             self._ledger.save(durable=True)
             files.write_text(self.folder / RESULT, text)
             made = {name: files.digest(self.path(name)) for name in products}
@@ -162,7 +186,7 @@ class Run:
 
     @property
     def result(self) -> Json:
-        """What `finish` was given, by this process or an earlier one; None in a run that is not finished.
+        """The result given to `finish`, in this process or an earlier one; None if the run is not finished.
 
         A run that has lost its result, a product or trials is not finished any more: going through it again makes
         them again from its checkpoints.
@@ -184,6 +208,7 @@ class Run:
         if not self._around.is_open:
             return
         self._around.is_open = False
+        self._stop_noting()
         try:
             for store in self._stores.values():
                 store.close()

@@ -26,7 +26,7 @@ _FIELDS = ("phase", "done", "total", "best", "figures", "time_left_s", "updated"
 
 @dataclass(frozen=True)
 class Finished:
-    """What a finished run left, so that harm to it is noticed.
+    """Digests of what a finished run left, by which later changes are noticed.
 
     Attributes:
         result_sha256: Of result.json.
@@ -40,7 +40,7 @@ class Finished:
 
 
 class StatusFile:
-    """Writes status.json; everything in it is for people, except that the run is finished.
+    """Writes status.json, which tells people how far the run is, and the program only whether it is finished.
 
     Args:
         folder: The run's folder; None writes nothing.
@@ -55,13 +55,13 @@ class StatusFile:
         self.finished = _finished(before)
 
     def write(self, standing: Standing) -> None:
-        """The run is running, and there it stands."""
+        """Record that the run is running, and how far it is."""
         self._standing = standing
         self.finished = None
         self._save("running", durable=False)
 
     def finish(self, finished: Finished) -> None:
-        """The run is finished, and that is what it left."""
+        """Record that the run is finished, and what it left."""
         self.finished = finished
         self._save("finished", durable=True)
 
@@ -118,7 +118,7 @@ def read_status(folder: Path | str) -> dict[str, Any]:
 
 
 def check_products(folder: Path) -> None:
-    """Refuse a finished run of whose result and files one is another than when it ended; gone is not changed.
+    """Refuse a finished run whose result or files were changed since; a missing file does not count as changed.
 
     Raises:
         RunFolderError: At the first; names it.
@@ -151,7 +151,7 @@ def _holds_result(folder: Path, finished: Finished | None) -> bool:
 
 
 def is_fresh(folder: Path) -> bool:
-    """Whether a run may begin here: nothing but what one leaves behind that died before its run.json was there."""
+    """Whether a run may begin in this folder: it is empty, or holds only the remains of a run killed at its start."""
     try:
         names = {path.name for path in folder.iterdir() if not files.is_leftover(path)}
     except OSError as error:

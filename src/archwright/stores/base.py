@@ -39,7 +39,7 @@ class Store(ABC):
         """How many trials there are."""
 
     def close(self) -> None:  # noqa: B027  (a store without resources has nothing to do)
-        """Give back what the store holds open; closing twice is fine."""
+        """Close connections and files; closing twice is fine."""
 
     def __bool__(self) -> bool:
         """Always true: without this an empty store would count as no store in `store or other`."""
@@ -55,7 +55,7 @@ class Store(ABC):
 
 
 def already_present(numbers: Sequence[int], where: str) -> InvalidValueError:
-    """The error for trials whose numbers are taken in that place."""
+    """The error to raise for trials whose numbers are already stored there."""
     subject = f"trial {numbers[0]} is" if len(numbers) == 1 else f"trials {', '.join(map(str, numbers))} are"
     return InvalidValueError(f"{subject} already in {where}; a number is given once, skip the trials that are stored")
 

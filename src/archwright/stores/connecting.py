@@ -67,7 +67,7 @@ def file_of(url: URL) -> Path | None:
 
 
 def shown(url: URL) -> str:
-    """How a database is called in messages: without password and options."""
+    """The name of a database in messages: its path or URL without password and options."""
     if is_sqlite(url):
         return str(file_of(url) or ":memory:")
     host = url.host or url.query.get("host")

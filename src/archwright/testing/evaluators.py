@@ -17,6 +17,7 @@ from archwright.core.blueprint import Blueprint
 from archwright.core.errors import DataError
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator
+from archwright.runs import nondeterminism
 
 
 class Scripted(Evaluator):
@@ -24,7 +25,8 @@ class Scripted(Evaluator):
 
     Args:
         script: What to do by the candidate's number: "raise", "nan", "text", "nothing", "kill" (SIGKILL to its own
-            process, always), "kill once", "exhaust" (take memory without end), "hang", "data" (meet a damaged file).
+            process, always), "kill once", "exhaust" (take memory without end), "hang", "data" (meet a damaged file),
+            "put" (meet an operation that has no deterministic form, and score).
         folder: Where "kill once" leaves its mark, and where each evaluation is noted.
         chunk: Candidates a call.
         wait_s: Seconds a candidate takes, times its number modulo 3.
@@ -60,6 +62,8 @@ class Scripted(Evaluator):
             raise ArithmeticError("no\n number")
         if action == "data":
             raise DataError("photo.jpg is damaged; replace it")
+        if action == "put":
+            nondeterminism.note("put_")
         if action == "hang":
             time.sleep(3600)
         if action == "exhaust":

@@ -118,17 +118,7 @@ class TwoPhases(nn.Module):
         return torch.cat((self.first(x), self.second(moved)), dim=1)
 
 
-@source_template('''
-    class StridedZero(nn.Module):
-        """Zeros in the shape of every n-th pixel of the input."""
-
-        def __init__(self, stride: int) -> None:
-            super().__init__()
-            self.stride = stride
-
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
-''')
+@source_template()
 class StridedZero(nn.Module):
     """Zeros in the shape of every n-th pixel of the input: `none` where an edge strides.
 

@@ -16,19 +16,7 @@ INIT_RANGE = 0.04
 """Weights begin uniform between minus and plus this."""
 
 
-@source_template('''
-    class HighwayEdge(nn.Module):
-        """From a state and its gates to a term of another state."""
-
-        def __init__(self, activation: nn.Module) -> None:
-            super().__init__()
-            self.activation = activation
-
-        def forward(self, read: tuple[Tensor, Tensor]) -> Tensor:
-            state, gates = read
-            carry, change = gates.chunk(2, dim=1)
-            return state + torch.sigmoid(carry) * (self.activation(change) - state)
-''')
+@source_template()
 class HighwayEdge(nn.Module):
     """s + sigmoid(c) (activation(h) - s), where (c, h) are the gates of the node that reads state s.
 

@@ -13,13 +13,7 @@ from archwright.nn.sizes import LazyDecision, Size, current
 from archwright.nn.source import source_template
 
 
-@source_template('''
-    class Zero(nn.Module):
-        """Zeros in the shape of the input."""
-
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.zeros_like(x)
-''')
+@source_template()
 class Zero(nn.Module):
     """Zeros in the shape and layout of the input; `EdgeCell` leaves it out of its sums."""
 

@@ -105,17 +105,7 @@ class LooseEndsCell(nn.Module):
         return out
 
 
-@source_template('''
-    class OfLast(nn.Module):
-        """A layer in the place of a cell; it reads the last output only."""
-
-        def __init__(self, layer: nn.Module) -> None:
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
-            return self.layer(last)
-''')
+@source_template()
 class OfLast(nn.Module):
     """A layer in the place of a cell: of the two outputs it is given it reads the last one.
 

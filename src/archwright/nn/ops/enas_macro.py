@@ -98,17 +98,7 @@ class SumKept(nn.Module):
         return total
 
 
-@source_template('''
-    class SkipLayer(nn.Module):
-        """An operation on the newest of a list of outputs, joined with some of the others."""
-
-        def __init__(self, op: nn.Module, join: nn.Module) -> None:
-            super().__init__()
-            self.op, self.join = op, join
-
-        def forward(self, outputs: Sequence[Tensor]) -> Tensor:
-            return self.join([*outputs[:-1], self.op(outputs[-1])])
-''')
+@source_template()
 class SkipLayer(nn.Module):
     """An operation on the newest of a list of outputs, joined with some of the others.
 

@@ -19,17 +19,7 @@ from archwright.nn.sizes import current
 from archwright.nn.source import source_template
 
 
-@source_template('''
-    class FillBanks(nn.Module):
-        """A block's memory: the input in the first banks, zeros in the others."""
-
-        def __init__(self, channels: int) -> None:
-            super().__init__()
-            self.channels = channels
-
-        def forward(self, x: Tensor) -> Tensor:
-            return F.pad(x, (0, 0, 0, 0, 0, self.channels - x.shape[1]))
-''')
+@source_template()
 class FillBanks(nn.Module):
     """A block's memory: (N, C, H, W) → (N, channels, H, W), the input in the first banks, zeros in the others.
 
@@ -98,22 +88,7 @@ def bank_op(read: Sequence[int], write: Sequence[int], body: nn.Module, *, bank:
     return BankOp(JoinedInputs(sorted(read), {str(j): nn.Identity() for j in sorted(read)}), body, write, bank=bank)
 
 
-@source_template(
-    '''
-    class Paths(nn.Module):
-        """The sum of parallel paths."""
-
-        def __init__(self, paths: Sequence[nn.Module]) -> None:
-            super().__init__()
-            for i, path in enumerate(paths):
-                self.add_module(str(i), path)
-
-        def forward(self, x: Tensor) -> Tensor:
-            first, *others = [path(x) for path in self.children()]
-            return sum(others, first)
-    ''',
-    arguments=lambda paths: {"paths": list(paths.children())},
-)
+@source_template(arguments=lambda paths: {"paths": list(paths.children())})
 class Paths(nn.Module):
     """The sum of parallel paths, called 0, 1, …
 

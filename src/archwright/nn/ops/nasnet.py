@@ -26,18 +26,7 @@ MakeOp = Callable[[int, int, int], nn.Module]
 # ── padding and pooling ───────────────────────────────────────────────────────────────────────────
 
 
-@source_template('''
-    class HalvingPad2d(nn.Module):
-        """Zeros around an image, so that a window of the given side, moved by 2, halves it (rounded up)."""
-
-        def __init__(self, side: int) -> None:
-            super().__init__()
-            self.side = side
-
-        def forward(self, x: Tensor) -> Tensor:
-            height, width = (self.side - 2 + size % 2 for size in x.shape[2:])
-            return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-''')
+@source_template()
 class HalvingPad2d(nn.Module):
     """Zeros around an image, so that a window moved by 2 halves it: (N, C, H, W) → ceil(H/2) and ceil(W/2) windows.
 
@@ -59,20 +48,7 @@ class HalvingPad2d(nn.Module):
         return str(self.side)
 
 
-@source_template('''
-    class HalvingPool2d(nn.Module):
-        """Pooling that halves an image (rounded up); what lies outside of it does not count."""
-
-        def __init__(self, kind: str, side: int) -> None:
-            super().__init__()
-            self.kind, self.side = kind, side
-
-        def forward(self, x: Tensor) -> Tensor:
-            padding = [(self.side - 2 + size % 2) // 2 for size in x.shape[2:]]
-            if self.kind == "max":
-                return F.max_pool2d(x, self.side, 2, padding, ceil_mode=True)
-            return F.avg_pool2d(x, self.side, 2, padding, ceil_mode=True, count_include_pad=False)
-''')
+@source_template()
 class HalvingPool2d(nn.Module):
     """Pooling that halves an image: (N, C, H, W) → (N, C, ceil(H/2), ceil(W/2)); what lies outside does not count.
 
@@ -205,13 +181,7 @@ class FactorizedReduction(nn.Module):
         return out
 
 
-@source_template('''
-    class Add(nn.Module):
-        """The sum of two tensors."""
-
-        def forward(self, first: Tensor, second: Tensor) -> Tensor:
-            return first + second
-''')
+@source_template()
 class Add(nn.Module):
     """The sum of two tensors."""
 
@@ -249,17 +219,7 @@ class ConcatProject(nn.Module):
 # ── the cell and the network ──────────────────────────────────────────────────────────────────────
 
 
-@source_template('''
-    class Block(nn.Module):
-        """Two earlier states, each through an operation, combined."""
-
-        def __init__(self, first: nn.Module, second: nn.Module, combine: nn.Module) -> None:
-            super().__init__()
-            self.first, self.second, self.combine = first, second, combine
-
-        def forward(self, states: Sequence[Tensor]) -> Tensor:
-            return self.combine(self.first(states), self.second(states))
-''')
+@source_template()
 class Block(nn.Module):
     """Two earlier states, each through an operation, combined into a new state.
 
@@ -278,29 +238,7 @@ class Block(nn.Module):
         return state
 
 
-@source_template('''
-    class Cell(nn.Module):
-        """Two inputs brought to one shape, blocks that each add a state, and the states that leave joined."""
-
-        def __init__(
-            self,
-            current: nn.Module,
-            previous: nn.Module,
-            blocks: nn.ModuleList,
-            emitted: nn.ModuleList,
-            join: nn.Module,
-        ) -> None:
-            super().__init__()
-            self.current, self.previous = current, previous
-            self.blocks, self.emitted, self.join = blocks, emitted, join
-
-        def forward(self, current: Tensor, previous: Tensor) -> Tensor:
-            states = [self.current(current), self.previous(previous)]
-            for block in self.blocks:
-                states.append(block(states))
-            first, second = (match(state) for match, state in zip(self.emitted, states))
-            return self.join([first, second, *states[2:]])
-''')
+@source_template()
 class Cell(nn.Module):
     """Two inputs brought to one shape, blocks that each add a state, and the states that leave joined.
 

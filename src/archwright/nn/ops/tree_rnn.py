@@ -14,13 +14,7 @@ from archwright.nn.sizes import Size, current
 from archwright.nn.source import source_template
 
 
-@source_template('''
-    class Add(nn.Module):
-        """The sum of two tensors."""
-
-        def forward(self, a: Tensor, b: Tensor) -> Tensor:
-            return a + b
-''')
+@source_template()
 class Add(nn.Module):
     """The sum of two tensors."""
 
@@ -28,13 +22,7 @@ class Add(nn.Module):
         return a + b
 
 
-@source_template('''
-    class Multiply(nn.Module):
-        """The product of two tensors, number by number."""
-
-        def forward(self, a: Tensor, b: Tensor) -> Tensor:
-            return a * b
-''')
+@source_template()
 class Multiply(nn.Module):
     """The product of two tensors, number by number."""
 
@@ -42,13 +30,7 @@ class Multiply(nn.Module):
         return a * b
 
 
-@source_template('''
-    class Maximum(nn.Module):
-        """The larger of two tensors, number by number."""
-
-        def forward(self, a: Tensor, b: Tensor) -> Tensor:
-            return torch.maximum(a, b)
-''')
+@source_template()
 class Maximum(nn.Module):
     """The larger of two tensors, number by number."""
 
@@ -56,13 +38,7 @@ class Maximum(nn.Module):
         return torch.maximum(a, b)
 
 
-@source_template('''
-    class Sine(nn.Module):
-        """The sine of every number."""
-
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.sin(x)
-''')
+@source_template()
 class Sine(nn.Module):
     """The sine of every number."""
 
@@ -70,18 +46,7 @@ class Sine(nn.Module):
         return torch.sin(x)
 
 
-@source_template('''
-    class TreeStep(nn.Module):
-        """Two tensors combined, before and after an activation."""
-
-        def __init__(self, combine: nn.Module, activation: nn.Module) -> None:
-            super().__init__()
-            self.combine, self.activation = combine, activation
-
-        def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-            combined = self.combine(a, b)
-            return combined, self.activation(combined)
-''')
+@source_template()
 class TreeStep(nn.Module):
     """Two tensors combined, before and after an activation.
 

@@ -10,23 +10,7 @@ from torch import Tensor, nn
 from archwright.nn.source import source_template
 
 
-@source_template('''
-    class TwoInputCell(nn.Module):
-        """Nodes that read earlier states, the two inputs being the first; those in `concat` are joined."""
-
-        def __init__(
-            self, preprocess0: nn.Module, preprocess1: nn.Module, nodes: Sequence[nn.Module], concat: Sequence[int]
-        ) -> None:
-            super().__init__()
-            self.preprocess0, self.preprocess1 = preprocess0, preprocess1
-            self.nodes, self.concat = nn.ModuleList(nodes), list(concat)
-
-        def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
-            states = [self.preprocess0(before_last), self.preprocess1(last)]
-            for node in self.nodes:
-                states.append(node(states))
-            return torch.cat([states[i] for i in self.concat], dim=1)
-''')
+@source_template()
 class TwoInputCell(nn.Module):
     """A cell: two inputs, brought to its width, then nodes that each read any earlier states; some are joined.
 

@@ -38,7 +38,7 @@ MAX_BANKS = 10
 
 MAX_OPS, MAX_GROUPS = 100, 8
 SMALLEST_SHARE = 0.3
-"""Of the budget, that SMASH draws."""
+"""The smallest budget SMASH draws for a network, as a share of the largest."""
 
 STEM_KERNEL = 7
 

@@ -64,6 +64,7 @@ class SposBits(Space):
 
     input_shape = (3, 224, 224)
     n_classes = 1000
+    binned_cost = "bit-ops"
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A trial as one database row, and back, to the bit."""
+"""A trial as one database row and back, without losing a bit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = (
     "failure",
     "checksum",
 )
-"""Names of a row's values, in order."""
+"""Column names, in the order of a row's values."""
 
 Row = tuple[Any, ...]
 
@@ -75,7 +75,7 @@ def to_row(trial: Trial, study: str) -> Row:
 
 
 def from_row(row: Sequence[Any]) -> Trial:
-    """The trial whose `to_row` is this row.
+    """The trial that `to_row` turned into this row.
 
     Raises:
         ValueError: If the row is not what `to_row` wrote.
@@ -99,12 +99,12 @@ def from_row(row: Sequence[Any]) -> Trial:
 
 
 def checksum(values: tuple[Any, ...]) -> int:
-    """A number that changes with any bit of the values; a database's own pages carry none."""
+    """A checksum of the values, which changes with any bit of them; SQLite keeps no checksums of its own."""
     return zlib.crc32(repr(values).encode("utf-8", "backslashreplace"))
 
 
 def text_to_column(text: str) -> str:
-    """Text any database takes: NUL and half surrogate pairs, as file names may hold them, go in as JSON."""
+    """The text in a form that any database accepts: with NUL or lone surrogates, as file names may have, as JSON."""
     if not isinstance(text, str):
         raise TypeError(f"a text is expected, not {text!r}")
     if _is_plain(text) and not text.startswith(_AS_JSON):

@@ -1,4 +1,4 @@
-"""A SQLite file: made at once, looked at before it is used, copied before it is migrated."""
+"""A SQLite file: created in one step, checked before it is used, copied before it is migrated."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from archwright.core.errors import RunFolderError
 from archwright.stores.schema import VERSION, Migration, bring_up_to_date
 
 COMPANIONS = ("-wal", "-journal")
-"""What SQLite keeps beside a file while it is open, and after its process was killed: the newest changes."""
+"""Endings of the files in which SQLite keeps the newest changes, while a database is open and after a crash."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def make_or_refuse(path: Path, migrations: Sequence[Migration] | None = None) -> None:
-    """Make an empty database where there is none; an existing file stays as it is.
+    """Make an empty database if the file does not exist; an existing file stays as it is.
 
-    The file appears with its tables inside or not at all, so a file without tables is none of ours, and of several
-    processes that make it at once all use the one that came first.
+    The file appears together with its tables or not at all, so a file without tables is not ours. If several processes
+    make it at the same time, all use the file that came first.
 
     Raises:
-        RunFolderError: If something else is there, or only what SQLite keeps beside a file.
+        RunFolderError: If the path is no file or an empty one, or only SQLite's companion files exist.
     """
     # In this order: another process makes the file first and its companions afterwards.
     left = [name for name in (f"{path.name}{end}" for end in COMPANIONS) if _size(path.with_name(name))]
@@ -49,10 +49,10 @@ def make_or_refuse(path: Path, migrations: Sequence[Migration] | None = None) ->
 
 
 def refuse_damaged_or_foreign(connection: Connection, name: str) -> None:
-    """Look through the whole file.
+    """Check the whole file for damage, and for the tables of archwright.
 
     Raises:
-        RunFolderError: If it is damaged or not ours.
+        RunFolderError: If it is damaged or belongs to other software.
     """
     found = inspect(connection).get_table_names()
     if VERSION.name not in found:
@@ -65,7 +65,7 @@ def refuse_damaged_or_foreign(connection: Connection, name: str) -> None:
 
 
 def set_up(connection: Connection, power_loss_safe: bool) -> None:
-    """Choose the write-ahead log and how often the disk is waited for."""
+    """Turn on the write-ahead log; with `power_loss_safe` every commit waits until the disk has it."""
     connection.exec_driver_sql("PRAGMA journal_mode = WAL")
     connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if power_loss_safe else 'NORMAL'}")
     # Flushing 16 MB at a time instead of 4 adds a third to the rate of single trials.
@@ -74,15 +74,20 @@ def set_up(connection: Connection, power_loss_safe: bool) -> None:
 
 
 def copy_of_version(path: Path, version: int) -> Path:
-    """Where the copy of a file lies that was of an older schema version."""
+    """Path of the copy that is kept of a file with an older schema version: `NAME.version-N`."""
     return path.with_name(f"{path.name}.version-{version}")
 
 
 def keep_copy(connection: Connection, path: Path, version: int) -> None:
     """Write the database as it is now to `copy_of_version`, atomically.
 
+    Args:
+        connection: Open connection to the database.
+        path: The database's file.
+        version: Schema version of the file before its migration.
+
     Raises:
-        RunFolderError: If there is no room for it, for example.
+        RunFolderError: If the copy cannot be written, for example because the disk is full.
     """
     try:
         with _new_file(path, _content(connection)) as temporary:

@@ -22,16 +22,16 @@ def rank(
         Path, typer.Argument(metavar="DIR", help="The folder of a run that trained a supernet.", parser=parse_path)
     ],
     truth: Annotated[
-        str, typer.Option("--truth", metavar="PATH|train", help="A CSV table, or training each from scratch.")
+        str, typer.Option("--truth", metavar="PATH|train", help="True scores: a CSV table, or by training.")
     ] = TRAIN,
-    n: Annotated[int, typer.Option("--n", metavar="N", help="Random architectures.")] = 20,
+    n: Annotated[int, typer.Option("--n", metavar="N", help="How many random architectures.")] = 20,
     column: Annotated[
-        str | None, typer.Option("--column", metavar="C", help="Column of the table; a usual one by default.")
+        str | None, typer.Option("--column", metavar="C", help="Table column; a known name by default.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws the architectures.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the random architectures.")] = 0,
     json: Json = False,
 ) -> None:
-    """Compare a supernet's ranking with the truth."""
+    """Measure how well a supernet ranks architectures."""
     if n < 2:
         raise InvalidValueError(f"--n is {n}; a ranking needs at least 2 architectures")
     if not 0 <= seed < 2**63:

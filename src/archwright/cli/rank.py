@@ -24,24 +24,16 @@ def rank(
         Path, typer.Argument(metavar="DIR", help="The folder of a run that trained a supernet.", parser=parse_path)
     ],
     truth: Annotated[
-        str,
-        typer.Option(
-            "--truth", metavar="PATH|train", help="True scores: a CSV table, or train each architecture from scratch."
-        ),
+        str, typer.Option("--truth", metavar="PATH|train", help="True scores: a CSV table, or by training.")
     ] = TRAIN,
-    n: Annotated[int, typer.Option("--n", metavar="N", help="Number of random architectures to compare.")] = 20,
+    n: Annotated[int, typer.Option("--n", metavar="N", help="How many random architectures.")] = 20,
     column: Annotated[
-        str | None,
-        typer.Option(
-            "--column",
-            metavar="C",
-            help="Column of the table; by default the first of test200_c10, mean_acc, accuracy, …",
-        ),
+        str | None, typer.Option("--column", metavar="C", help="Table column; a known name by default.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the random architectures.")] = 0,
     json: Json = False,
 ) -> None:
-    """Compare a supernet's ranking with the truth."""
+    """Measure how well a supernet ranks architectures."""
     if n < 2:
         raise InvalidValueError(f"--n is {n}; a ranking needs at least 2 architectures")
     if not 0 <= seed < 2**63:

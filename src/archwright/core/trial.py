@@ -44,7 +44,7 @@ class Trial:
         status: "complete", or "failed" with the reason in `failure`.
         metrics: Result of the evaluation; empty if it failed.
         costs: Value of each cost the search watches.
-        duration_s: Wall time of the evaluation; outside the same-seed promise.
+        duration_s: Wall time of the evaluation; the only value that differs between runs with the same seed.
         failure: Text of the failure, empty if there was none.
     """
 
@@ -57,14 +57,17 @@ class Trial:
 
     @property
     def number(self) -> int:
+        """The candidate's position in ask order."""
         return self.candidate.number
 
     @property
     def arch(self) -> Arch:
+        """The architecture that was evaluated."""
         return self.candidate.arch
 
     @property
     def is_complete(self) -> bool:
+        """Whether the evaluation gave a result; False if it failed."""
         return self.status == "complete"
 
 

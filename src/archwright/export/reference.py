@@ -1,4 +1,4 @@
-"""What an exported file is compared with: a network's own logits."""
+"""The reference for an exported file: the network's own logits, and measures of the difference."""
 
 from __future__ import annotations
 
@@ -24,14 +24,22 @@ def plain_copy(network: nn.Module) -> nn.Module:
 def random_inputs(
     network: nn.Module, input_shape: Sequence[int], batch: int, *, seed: int, purpose: str
 ) -> NDArray[Any]:
-    """Random normal numbers or tokens (batch, *input_shape), as the network takes; a function of the last arguments."""
+    """Random inputs (batch, *input_shape): normal numbers, or tokens if the network reads tokens.
+
+    Args:
+        network: The network that will read them.
+        input_shape: Shape of one input without the batch.
+        batch: Number of inputs.
+        seed: Seed of the numbers.
+        purpose: Part of the seed: another purpose gives other numbers.
+    """
     rng = np.random.default_rng(derive_seed(seed, purpose, batch))
     found: NDArray[Any] = example_inputs(network, input_shape, batch, rng=rng).numpy()
     return found
 
 
 def relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Largest difference, relative to max(1, max|expected|); infinite where the shapes differ."""
+    """Largest absolute difference, divided by max(1, max|expected|); infinite if the shapes differ."""
     if found.shape != expected.shape:
         return float("inf")
     with np.errstate(invalid="ignore"):  # infinite logits have no difference: not a number, which no limit accepts
@@ -39,10 +47,10 @@ def relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32
 
 
 def rounds_values(network: nn.Module) -> bool:
-    """Whether a module of the network says by an attribute `rounds` that it rounds what it is given.
+    """Whether a module of the network rounds its input, which it says by an attribute `rounds`.
 
-    Where two programs compute a value that lies between two steps, the last bit decides to which it goes: their logits
-    then differ by what one activation's step makes of them, though neither is wrong.
+    If a value lies half-way between two steps, its last bit decides to which it is rounded. Two correct programs may
+    then differ by a whole step of one activation, and their logits by the effect of that.
     """
     return any(bool(getattr(part, "rounds", False)) for part in network.modules())
 
@@ -50,7 +58,7 @@ def rounds_values(network: nn.Module) -> bool:
 def spread_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     """Root mean square of the differences, relative to that of the expected numbers about their mean.
 
-    About 0 for equal logits, 1 for constant and 1.4 for unrelated ones; infinite where the shapes differ.
+    It is 0 for equal logits, about 1 for constant and 1.4 for unrelated ones; infinite if the shapes differ.
     """
     if found.shape != expected.shape:
         return float("inf")

@@ -1,4 +1,4 @@
-"""Parts of a network that only its training needs."""
+"""Removing the parts of a network that only its training needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def is_training_only(module: nn.Module) -> bool:
 
 
 def drop_training_only(network: nn.Module) -> None:
-    """Take out of a network what only its training needs: the modules whose class says `is_training_only`."""
+    """Remove the parts that only training needs: the modules whose class sets `is_training_only`."""
     for part in network.modules():
         for name, child in list(part.named_children()):
             if is_training_only(child):

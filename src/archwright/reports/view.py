@@ -1,4 +1,4 @@
-"""A run's document → the texts, tables and charts its page shows. Whatever is absent is said to be absent."""
+"""Make the texts, tables and charts of a page from a run's document; what is missing is reported as missing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from archwright.runs.nondeterminism import withdrawal
 from archwright.runs.record import NONDETERMINISTIC, flattened
 
 MAX_FAILURES = 50
-"""Failed trials that are listed one by one; their number is always said."""
+"""Most failed trials that are listed one by one; their total number is always given."""
 
 
 def run_view(document: Document) -> dict[str, Any]:

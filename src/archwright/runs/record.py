@@ -28,6 +28,13 @@ def make_record(
 ) -> dict[str, Any]:
     """The record of a run that starts now on this machine.
 
+    Args:
+        config: The effective configuration.
+        recipe: Name of the recipe.
+        seed: Seed of everything random.
+        threads: Threads an evaluation uses.
+        command: The command line that started it; None if it was started from Python.
+
     Raises:
         InvalidValueError: If the config is no strict JSON.
     """
@@ -47,14 +54,14 @@ def make_record(
 
 
 DATA_OPTIONS: dict[str, type[int] | type[str]] = {"val_images": int, "tokens": int, "vocabulary": int, "level": str}
-"""Numbers and texts that data are opened with beside their name; `input_shape` is a list."""
+"""Options with which a data set is opened, and their types; `input_shape`, a list, comes in addition."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """The record in a run's folder.
 
     Raises:
-        RunFolderError: If run.json is damaged, of something else, or of a format this version does not know.
+        RunFolderError: If run.json is damaged, was not written by archwright, or has an unknown format.
     """
     path = folder / FILE_NAME
     record = files.read_sealed_json(path)
@@ -93,7 +100,12 @@ def _details(record: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def refuse_differences(folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Refuse to resume a run under another config, seed, thread count or recipe, which would mix two runs.
+    """Refuse to resume with another config, seed, thread count or recipe, since that would mix two runs.
+
+    Args:
+        folder: The run's folder, for the message.
+        stored: The record in the folder.
+        asked: The record of the run that wants to go on.
 
     Raises:
         RunFolderError: If they differ; the message lists each differing key with both values.
@@ -111,7 +123,7 @@ def changed_versions(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> lis
 
 
 def versions() -> dict[str, str]:
-    """Versions a result depends on."""
+    """Versions of Python and the libraries that a result depends on, by name."""
     found = {"python": platform.python_version()}
     for name in ("archwright", "torch", "numpy"):
         try:
@@ -122,7 +134,7 @@ def versions() -> dict[str, str]:
 
 
 def utc_now() -> str:
-    """The time, as in 2030-01-31T12:00:00Z."""
+    """The time in UTC, written like 2030-01-31T12:00:00Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -131,7 +143,7 @@ def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of nested mappings by dotted name; a list counts as one value, and so does an empty mapping."""
+    """The values of nested mappings by dotted name; lists and empty mappings stay whole."""
     flat: dict[str, Any] = {}
     for name, value in document.items():
         if isinstance(value, Mapping) and value:

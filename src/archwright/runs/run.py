@@ -33,7 +33,7 @@ FILES = (
     *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"),
 )
 FOLDERS = (CHECKPOINTS, "best")
-"""What a run's folder holds at its top."""
+"""Folders inside a run's folder."""
 
 
 class Run:
@@ -43,6 +43,13 @@ class Run:
         folder: The run's folder; None keeps everything in memory.
         seed: Seed of everything random in the run.
         record: What run.json holds.
+
+    Args:
+        folder: The run's folder; None keeps everything in memory.
+        started: The record of the run, see `make_record`.
+        progress: Where to show how far it is.
+        checkpoint_every_s: Seconds between the checkpoints of a long phase.
+        lock: The folder's lock, which `close` frees; None for a run in memory.
     """
 
     def __init__(
@@ -83,7 +90,7 @@ class Run:
 
         Args:
             name: Letters, digits, `.`, `_`, `-`; names its checkpoint file.
-            total: Units of work in it, for the time left.
+            total: Units of work in it, to estimate the time left.
 
         Raises:
             RunFolderError: If its checkpoint is damaged.
@@ -162,11 +169,11 @@ class Run:
             files.write_sealed_json(self.folder / record.FILE_NAME, self.record)
 
     def finish(self, result: Json, *, products: Sequence[str] = ()) -> None:
-        """Write result.json and mark the run finished; again replaces the result.
+        """Write result.json and mark the run finished; a second call replaces the result.
 
         Args:
             result: Strict JSON.
-            products: Names of files in the folder that are there for the user: harm to them will be noticed.
+            products: Names of the files in the folder that are made for the user; damage to them is noticed later.
 
         Raises:
             InvalidValueError: If the result is no strict JSON.
@@ -188,11 +195,11 @@ class Run:
     def result(self) -> Json:
         """The result given to `finish`, in this process or an earlier one; None if the run is not finished.
 
-        A run that has lost its result, a product or trials is not finished any more: going through it again makes
-        them again from its checkpoints.
+        A run whose result, product or trials were deleted is no longer finished: resuming it makes them again from
+        its checkpoints.
 
         Raises:
-            RunFolderError: If result.json or a product is not what was written.
+            RunFolderError: If result.json or a product was changed since it was written.
         """
         finished = self._status.finished
         if self._result is None and self.folder is not None and finished is not None:
@@ -204,7 +211,7 @@ class Run:
         return self._result
 
     def close(self) -> None:
-        """Close stores and progress, free the folder; twice is fine."""
+        """Close stores and progress, free the folder's lock; twice is fine."""
         if not self._around.is_open:
             return
         self._around.is_open = False
@@ -253,15 +260,15 @@ def open_run(
         out: The folder, created if missing; None keeps the run in memory and writes nothing.
         config: The effective configuration, strict JSON.
         seed: Seed of everything random, in [0, 2**63).
-        resume: Go on with what is in the folder; where nothing was begun, begin.
+        resume: Go on with the run in the folder; begin one if there is none.
         progress: Where to show how far the run is; None shows nothing.
         checkpoint_every_s: Seconds between the checkpoints of a long phase.
         recipe: Name for run.json; None takes `config["recipe"]` if there is one.
-        threads: Threads an evaluation uses; None takes torch's present number.
+        threads: Threads an evaluation uses; None takes torch's current number.
         command: The command line, for repeating the run; None takes this process's, if it is archwright's.
 
     Raises:
-        RunFolderError: If the folder is not empty (without `resume`), in use, of something else, damaged, of another
+        RunFolderError: If the folder is not empty (without `resume`), in use, not a run's, damaged, of another
             format, or holds a run with another config, seed, recipe or thread count. Nothing is changed then.
         InvalidValueError: If an argument is out of range.
     """
@@ -297,10 +304,10 @@ def open_run(
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder in which a run cannot begin or go on, before anything is spent on it; nothing is made.
+    """Refuse a folder in which a run cannot begin or go on, before any work is done; writes nothing.
 
     Raises:
-        RunFolderError: As `open_run`.
+        RunFolderError: In the same cases as `open_run`.
     """
     try:
         os.stat(folder)

@@ -34,31 +34,30 @@ _SELECT = select(*(TRIALS.c[name] for name in COLUMNS))
 
 
 class SqlStore(Store):
-    """Trials of one study in a database; one object a process, any number of threads and processes.
+    """Trials of one study in a database, for any number of threads and processes; each process has its own object.
 
-    SQLite runs in write-ahead mode: what `add` returned from survives the death of the process; with
-    `power_loss_safe` it survives the death of the machine too, at the price of one disk flush a call. (Without, the
-    machine's death may lose the last trials; never part of one, never an earlier one.) What PostgreSQL keeps is up to
-    its settings. If its server goes away, the call under way raises RunError, and its trials are all there or none;
+    SQLite runs in write-ahead mode: the trials of an `add` that returned survive the death of the process. With
+    `power_loss_safe` they survive a power loss too, at the cost of one disk flush for each call. (Without it a power
+    loss may lose the last trials, but never part of a trial and never an earlier one.) What PostgreSQL keeps depends
+    on its settings. If its server goes away, the current call raises RunError, and its trials are all stored or none;
     the next call connects again.
 
-    Damage is refused by name when the database is opened or the damaged trial is read; a trial that is read is one
-    that was added, to this study, under this number: each row has a checksum of all of that. Rows that are missing
-    altogether are not noticed where the database has no trace of them either: rows deleted with SQL, and the last
-    ones if the `-wal` file is damaged or removed. A search evaluates these again.
+    Damage is refused with a clear message when the database is opened or the damaged trial is read: each row has a
+    checksum over its study, number and values. Missing rows are not noticed if the database has no trace of them:
+    rows deleted with SQL, and the last ones if the `-wal` file is damaged or removed. A search evaluates these again.
 
     A database of another schema version is refused.
 
     Args:
         where: Path of a SQLite file, created with its folder if missing, or a URL: `sqlite:///PATH` or
-            `postgresql://USER:PASSWORD@HOST:PORT/NAME` (needs the extra `postgresql`). The password is in no message.
+            `postgresql://USER:PASSWORD@HOST:PORT/NAME` (needs the extra `postgresql`). No message has the password.
         study: Name of the study; others in the same database stay untouched.
         power_loss_safe: Flush to the disk at each `add` (SQLite only).
 
     Raises:
-        RunFolderError: If the database cannot be reached, is damaged, belongs to other software or to another
-            version of archwright.
-        InvalidValueError: If the URL cannot be understood or the study's name cannot be one.
+        RunFolderError: If the database cannot be reached, is damaged, belongs to other software or to a newer
+            archwright.
+        InvalidValueError: If the URL or the name of the study is not accepted.
         MissingExtraError: If the driver of PostgreSQL is not installed.
     """
 

@@ -1,4 +1,4 @@
-"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, toy tasks.
+"""Helpers for the tests of archwright and of plug-ins: contracts to inherit, toy spaces, toy tasks.
 
 Nothing in the package imports this part. It needs no pytest until a test runs.
 """

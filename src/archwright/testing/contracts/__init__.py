@@ -1,6 +1,6 @@
-"""What every member of a family promises, as test classes to inherit.
+"""Contracts: the tests that every member of a family has to pass, as classes to inherit.
 
-A test class names its member in `make` and gets the family's tests:
+A test class makes its member in `make` and inherits the family's tests:
 
     class TestMySpace(SpaceContract):
         def make(self) -> Space:

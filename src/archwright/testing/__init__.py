@@ -34,6 +34,7 @@ from archwright.testing.spaces import (
     conditional_decisions,
 )
 from archwright.testing.tasks import toy_task, toy_text
+from archwright.testing.weights import ToyHypernetwork
 
 __all__ = [
     "BranchSpace",
@@ -56,6 +57,7 @@ __all__ = [
     "StoreContract",
     "StrategyContract",
     "StrideSpace",
+    "ToyHypernetwork",
     "conditional_decisions",
     "toy_task",
     "toy_text",

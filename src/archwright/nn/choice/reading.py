@@ -22,7 +22,9 @@ from archwright.nn.sizes import Lazy
 MAX_HELD = 100_000
 """Objects a module may hold before it is given up to look for a Selection among them."""
 
-_PLAIN = frozenset([str, bytes, int, float, bool, type(None), torch.Tensor, nn.Parameter, torch.dtype, types.ModuleType])
+_PLAIN = frozenset(
+    [str, bytes, int, float, bool, type(None), torch.Tensor, nn.Parameter, torch.dtype, types.ModuleType]
+)
 
 
 def decisions_read(network: nn.Module) -> frozenset[str] | None:

@@ -20,6 +20,7 @@ from archwright.testing.contracts import (
     SpaceContract,
     StoreContract,
     StrategyContract,
+    WeightSharingContract,
 )
 from archwright.testing.evaluators import Scripted
 from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
@@ -58,6 +59,7 @@ __all__ = [
     "StrategyContract",
     "StrideSpace",
     "ToyHypernetwork",
+    "WeightSharingContract",
     "conditional_decisions",
     "toy_task",
     "toy_text",

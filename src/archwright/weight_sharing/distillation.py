@@ -109,5 +109,5 @@ def described(teacher: Teacher) -> Any:
         return Arch(teacher).to_json()
     digest = hashlib.sha256()
     for name, tensor in teacher.state_dict().items():
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return f"{type(teacher).__name__} {digest.hexdigest()[:12]}"

@@ -17,6 +17,7 @@ from archwright.testing.contracts.runner import RunnerContract
 from archwright.testing.contracts.space import SpaceContract
 from archwright.testing.contracts.store import StoreContract
 from archwright.testing.contracts.strategy import StrategyContract
+from archwright.testing.contracts.weight_sharing import WeightSharingContract
 
 __all__ = [
     "CostContract",
@@ -28,4 +29,5 @@ __all__ = [
     "SpaceContract",
     "StoreContract",
     "StrategyContract",
+    "WeightSharingContract",
 ]

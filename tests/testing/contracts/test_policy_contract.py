@@ -28,7 +28,7 @@ class Global(Categorical):
     """Draws from the global random state."""
 
     def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
-        return super().draw(n, np.random.default_rng(np.random.randint(1000)))  # noqa: NPY002
+        return super().draw(n, np.random.default_rng(np.random.randint(1000)))
 
 
 class Counting(Categorical):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,12 +21,13 @@ from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator
 from archwright.evaluators.chains import Chain, find_chains, running
 from archwright.nn.carrying import Stream
-from archwright.nn.choice.modules import ChoiceModule, active_modules
+from archwright.nn.choice.modules import ChoiceModule
 from archwright.nn.inputs import Inputs, call
 from archwright.spaces.base import Space
 from archwright.tasks.base import Batch, Part, Task
 from archwright.training.config import Precision
 from archwright.training.device import compute_dtype, mixed_precision, place_batch, use_layout
+from archwright.training.recalibrate import averaging_mode, start_averaging, stop_averaging
 from archwright.weight_sharing.shared import SharedWeights, Stage, SupernetWeights
 
 MAX_CACHED_BYTES = 2 * 1024**3
@@ -131,7 +131,7 @@ class SupernetEvaluator(Evaluator):
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
         results: dict[int, Metrics] = {}
         with (
-            _scoring_mode(self.supernet),
+            averaging_mode(self.supernet, _norms_of(self.supernet)),
             torch.inference_mode(),
             mixed_precision(self.device, self._dtype),
         ):
@@ -230,10 +230,10 @@ class SupernetEvaluator(Evaluator):
         stage = self._stages[k]
         chains = self._active_chains(k)
         with running(chains, calibrate=True):
-            _start_averaging(stage)
+            start_averaging(stage)
             calibration = [stage(batch) for batch in calibration]
         with running(chains, calibrate=False):
-            _stop_averaging(stage)
+            stop_averaging(stage)
             outputs = []
             for i, batch in enumerate(validation):
                 with self._streams[k].batch(goes_on=self._is_stream and i > 0):
@@ -247,10 +247,10 @@ class SupernetEvaluator(Evaluator):
             sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()
         }
         with running(chains, calibrate=True):
-            _start_averaging(self._running)
+            start_averaging(self._running)
             for inputs in self._calibration():
                 call(self._running, self._own(inputs))
-        _stop_averaging(self._running)
+        stop_averaging(self._running)
         with running(chains, calibrate=False):
             for i, batch in enumerate(self._validation()):
                 with self._stream.batch(goes_on=self._is_stream and i > 0):
@@ -354,37 +354,3 @@ def _n_common(one: Sequence[object], other: Sequence[object]) -> int:
             break
         n += 1
     return n
-
-
-@contextmanager
-def _scoring_mode(supernet: nn.Module) -> Iterator[None]:
-    """Evaluation mode; batch norms average cumulatively. Modes and momenta are restored."""
-    norms = _norms_of(supernet)
-    training = [module for module in supernet.modules() if module.training]
-    was_training = {id(module) for module in training}
-    momenta = [norm.momentum for norm in norms]
-    for module in training:
-        module.training = False
-    _average_cumulatively(norms)
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.training = id(norm) in was_training
-
-
-def _start_averaging(stage: nn.Module) -> None:
-    """Statistics of the active batch norms start afresh: the first batch enters a cumulative mean with factor 1."""
-    for _, module in active_modules(stage):
-        if isinstance(module, _BatchNorm):
-            module.reset_running_stats()
-            module.training = True
-
-
-def _stop_averaging(stage: nn.Module) -> None:
-    for _, module in active_modules(stage):
-        if isinstance(module, _BatchNorm):
-            module.training = False

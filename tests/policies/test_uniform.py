@@ -17,7 +17,7 @@ from archwright.costs.base import Cost
 from archwright.costs.counted import Macs
 from archwright.policies import Uniform, UniformInCostBins, check_edges, quantile_edges
 from archwright.spaces import Space, SposSpace
-from archwright.testing import BranchSpace
+from archwright.testing import BranchSpace, PolicyContract
 
 EDGES = [m * 1e6 for m in range(290, 361, 10)]
 
@@ -32,6 +32,16 @@ class RowSum(Cost):
 
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
         return rows.sum(axis=1).astype(np.float64)
+
+
+class TestUniform(PolicyContract):
+    def make(self, space: Space) -> Uniform:
+        return Uniform(space)
+
+
+class TestUniformInCostBins(PolicyContract):
+    def make(self, space: Space) -> UniformInCostBins:
+        return UniformInCostBins(space, RowSum(), [-9, 2, 20])
 
 
 @pytest.fixture(scope="module")

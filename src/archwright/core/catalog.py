@@ -16,7 +16,18 @@ from typing import Any, Literal, TypeVar, get_args
 
 from archwright.core.errors import UnknownNameError
 
-Kind = Literal["recipe", "space", "strategy", "evaluator", "cost", "architecture", "dataset", "benchmark"]
+Kind = Literal[
+    "recipe",
+    "space",
+    "strategy",
+    "policy",
+    "weight-sharing",
+    "evaluator",
+    "cost",
+    "architecture",
+    "dataset",
+    "benchmark",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 T = TypeVar("T")

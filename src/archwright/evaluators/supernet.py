@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -21,17 +21,14 @@ from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator, Work
 from archwright.evaluators.chains import Chain, find_chains, running
 from archwright.nn.carrying import Stream
-from archwright.nn.choice import selection_of
-from archwright.nn.choice.modules import ChoiceModule, active_modules
+from archwright.nn.choice.modules import ChoiceModule
 from archwright.nn.inputs import Inputs, call
-from archwright.nn.sizes import lazies_in
-from archwright.runs.files import read_tensors, write_tensors
 from archwright.spaces.base import Space
-from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Batch, Part, Task
-from archwright.training.checkpoint import load_network, network_tensors
 from archwright.training.config import Precision
 from archwright.training.device import compute_dtype, mixed_precision, place_batch, use_layout
+from archwright.training.recalibrate import averaging_mode, start_averaging, stop_averaging
+from archwright.weight_sharing.shared import SharedWeights, Stage, SupernetWeights
 
 MAX_CACHED_BYTES = 2 * 1024**3
 
@@ -69,12 +66,14 @@ class SupernetEvaluator(Evaluator):
     training batches (a cumulative mean; the released code takes an exponential one with momentum 0.1), then the
     validation part is scored. The same batches serve every candidate, so candidates compare on equal terms.
 
-    Where the network is one `nn.Sequential` of stages, candidates of a population that agree in their first
-    stages share that work; the figures are the same to the bit as without.
+    Where the network is one `nn.Sequential` of stages, candidates of a population that agree in the decisions that
+    the first stages read share that work; the figures are the same to the bit as without. A network some module of
+    which follows the Selection without saying which decisions it reads is run whole (see `nn.choice.reading`).
 
     Args:
-        space: The space the supernet was built from.
-        supernet: Trained weights; recalibration leaves statistics of the last candidate in it.
+        space: The space the weights belong to.
+        supernet: A trained supernet, or other shared weights; recalibration leaves statistics of the last candidate in
+            a supernet.
         task: Where images and metrics come from.
         calibration: How many training images.
         seed: Which training images, and their augmentation.
@@ -92,7 +91,7 @@ class SupernetEvaluator(Evaluator):
     def __init__(
         self,
         space: Space,
-        supernet: nn.Module,
+        supernet: nn.Module | SharedWeights,
         task: Task,
         calibration: CalibrationConfig | None = None,
         *,
@@ -103,24 +102,28 @@ class SupernetEvaluator(Evaluator):
         precision: Precision = "float32",
         max_cached_bytes: int = MAX_CACHED_BYTES,
     ) -> None:
-        self.space, self.supernet, self.task = space, supernet, task
+        self.shared = supernet if isinstance(supernet, SharedWeights) else SupernetWeights(space, supernet)
+        self.space, self.supernet, self.task = space, self.shared.network, task
         self.calibration = calibration or CalibrationConfig()
         self.seed, self.device, self.part, self.batch_size = seed, torch.device(device), part, batch_size
         self.max_cached_bytes = max_cached_bytes
         self.precision = precision
         self._dtype = compute_dtype(precision, self.device)
-        use_layout(supernet.to(self.device), True)
-        self._selection = selection_of(supernet)
-        self._stages: list[nn.Module] = list(supernet.children()) if type(supernet) is nn.Sequential else [supernet]
-        self._columns = [_columns(stage, space) for stage in self._stages]
-        self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
-        self._streams, self._stream = [Stream(stage) for stage in self._stages], Stream(supernet)
+        use_layout(self.supernet.to(self.device), True)
+        self._running: nn.Module | None = None  # what runs the active arch, and its stages; see _take
+        self._columns: list[list[int]] = []
         self._is_stream = False  # until the validation part was asked for
-        self._norms = [norm for norm in supernet.modules() if isinstance(norm, _BatchNorm)]
         self._shares: bool | None = None
         self._kept: tuple[list[Inputs], list[Batch]] | None = None
         self._batches: list[Batch] = []
         self._in_place: dict[tuple[int, tuple[int, ...]], bool] = {}
+        if isinstance(self.shared, SupernetWeights):  # which runs itself, whatever is active
+            self._take(self.supernet)
+
+    @classmethod
+    def of(cls, shared: SharedWeights, task: Task, *args: Any, **options: Any) -> SupernetEvaluator:
+        """An evaluator of shared weights of any kind; other arguments are those of the constructor."""
+        return cls(shared.space, shared, task, *args, **options)
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
         if not candidates:
@@ -128,7 +131,7 @@ class SupernetEvaluator(Evaluator):
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
         results: dict[int, Metrics] = {}
         with (
-            _scoring_mode(self.supernet, self._norms),
+            averaging_mode(self.supernet, _norms_of(self.supernet)),
             torch.inference_mode(),
             mixed_precision(self.device, self._dtype),
         ):
@@ -140,21 +143,22 @@ class SupernetEvaluator(Evaluator):
         return [results[i] for i in range(len(candidates))]
 
     def model(self, arch: Arch, seed: int = 0) -> nn.Module:
-        """The arch's stand-alone network with the supernet's weights and recalibrated statistics."""
+        """The arch's stand-alone network with the shared weights and recalibrated statistics."""
         self.evaluate([Candidate(0, arch, seed)])
-        return self.space.extract(self.supernet, arch).eval()
+        network = self.shared.model(arch).eval()
+        if self._running is not None and self._running is not self.supernet:
+            for own, scored in zip(network.buffers(), self._running.buffers(), strict=True):
+                own.copy_(scored)
+        return network
 
     def work(self, candidate: Candidate | None = None) -> Work:
         n_calibration = self.calibration.batches * self.calibration.batch_size
         return Work(n_scored=n_calibration + self.task.split(self.part).n)
 
     def blueprint(self, folder: Path) -> Blueprint:
-        weights = folder / "supernet.safetensors"
-        write_tensors(weights, network_tensors(self.supernet))
         arguments = {
-            "space": space_blueprint(self.space),
+            "shared": self.shared.blueprint(folder),
             "task": self.task.blueprint(folder),
-            "weights": str(weights),
             "calibration": to_json(self.calibration),
             "options": {
                 "seed": self.seed,
@@ -167,6 +171,29 @@ class SupernetEvaluator(Evaluator):
         }
         return Blueprint(f"{__name__}:rebuild", arguments)
 
+    # ── the active arch ───────────────────────────────────────────────────────────────────────────
+
+    def _activate(self, row: NDArray[Any]) -> None:
+        self.shared.activate(row)
+        if self.shared.executed is not self._running:
+            self._take(self.shared.executed)
+
+    def _take(self, network: nn.Module) -> None:
+        """Run this network from now on: look up its stages, and what of them has a fast form."""
+        stages = self.shared.stages()
+        if network is not self.supernet:  # nobody else has it
+            use_layout(network, True)
+            _average_cumulatively(_norms_of(network))
+        self._running = network
+        if stages is None:
+            stages = [Stage(network, frozenset(self.space.decisions.names))]
+        self._stages = [stage.module for stage in stages]
+        self._columns = [sorted(self.space.decisions.position(name) for name in stage.reads) for stage in stages]
+        self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
+        self._streams, self._stream = [Stream(stage) for stage in self._stages], Stream(network)
+        # of generated networks some may have batch norms and others none: they share their images
+        self._calibrates = network is not self.supernet or bool(_norms_of(network))
+
     # ── the population as a tree of stages ────────────────────────────────────────────────────────
 
     def _walk(
@@ -175,14 +202,14 @@ class SupernetEvaluator(Evaluator):
         """Each row's number with its validation outputs and batches; rows with equal first stages follow each other."""
         if not self._fits(rows):
             for i, row in enumerate(rows):
-                self._selection.activate_row(row)
+                self._activate(row)
                 yield i, self._streamed()
             return
         keys = [[tuple(row[columns].tolist()) for columns in self._columns] for row in rows]
         before: list[tuple[int, ...]] = []
         reached: list[tuple[list[State], list[State]]] = []  # outputs of each stage on the current path
         for i in sorted(range(len(rows)), key=keys.__getitem__):
-            self._selection.activate_row(rows[i])
+            self._activate(rows[i])
             n_shared = _n_common(before, keys[i])
             del reached[n_shared:]
             for k in range(n_shared, len(self._stages)):
@@ -207,10 +234,10 @@ class SupernetEvaluator(Evaluator):
         stage = self._stages[k]
         chains = self._active_chains(k)
         with running(chains, calibrate=True):
-            _start_averaging(stage)
+            start_averaging(stage)
             calibration = [stage(batch) for batch in calibration]
         with running(chains, calibrate=False):
-            _stop_averaging(stage)
+            stop_averaging(stage)
             outputs = []
             for i, batch in enumerate(validation):
                 with self._streams[k].batch(goes_on=self._is_stream and i > 0):
@@ -219,18 +246,19 @@ class SupernetEvaluator(Evaluator):
 
     def _streamed(self) -> Iterator[tuple[Tensor, Batch]]:
         """Validation outputs and batches of the active arch, with no output kept between batches."""
+        assert self._running is not None
         chains = {
             sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()
         }
         with running(chains, calibrate=True):
-            _start_averaging(self.supernet)
+            start_averaging(self._running)
             for inputs in self._calibration():
-                call(self.supernet, self._own(inputs))
-        _stop_averaging(self.supernet)
+                call(self._running, self._own(inputs))
+        stop_averaging(self._running)
         with running(chains, calibrate=False):
             for i, batch in enumerate(self._validation()):
                 with self._stream.batch(goes_on=self._is_stream and i > 0):
-                    outputs = call(self.supernet, self._own(batch.inputs))
+                    outputs = call(self._running, self._own(batch.inputs))
                 yield outputs, batch
 
     def _active_chains(self, k: int) -> dict[nn.Sequential, Chain]:
@@ -244,7 +272,7 @@ class SupernetEvaluator(Evaluator):
     # ── data ──────────────────────────────────────────────────────────────────────────────────────
 
     def _calibration(self) -> Iterable[Inputs]:
-        if not self._norms:
+        if not self._calibrates:
             return []
         if self._kept is not None:
             return self._kept[0]
@@ -278,7 +306,7 @@ class SupernetEvaluator(Evaluator):
         than the network.
         """
         if self._shares is None:
-            self._selection.activate_row(rows[0])
+            self._activate(rows[0])
             n_images = self.task.split(self.part).n + self.calibration.batches * self.calibration.batch_size
             inputs = next(iter(self._validation())).inputs
             state: State = inputs[:1] if isinstance(inputs, Tensor) else tuple(each[:1] for each in inputs)
@@ -293,22 +321,19 @@ class SupernetEvaluator(Evaluator):
 
 
 def rebuild(
-    space: Space, task: Task, weights: str, calibration: dict[str, Any], options: dict[str, Any]
+    shared: SharedWeights, task: Task, calibration: dict[str, Any], options: dict[str, Any]
 ) -> SupernetEvaluator:
     """What a `SupernetEvaluator.blueprint` builds."""
-    supernet = space.supernet()
-    load_network(supernet, read_tensors(weights)[0])
-    return SupernetEvaluator(space, supernet, task, from_json(CalibrationConfig, calibration), **options)
+    return SupernetEvaluator.of(shared, task, from_json(CalibrationConfig, calibration), **options)
 
 
-def _columns(stage: nn.Module, space: Space) -> list[int]:
-    """Columns of the decisions a stage reads."""
-    names: set[str] = set()
-    for module in stage.modules():
-        if isinstance(module, ChoiceModule):
-            names.add(module.decision)
-        names.update(*(lazy.decisions for lazy in lazies_in(module)))
-    return sorted(space.decisions.position(name) for name in names)
+def _norms_of(network: nn.Module) -> list[_BatchNorm]:
+    return [norm for norm in network.modules() if isinstance(norm, _BatchNorm)]
+
+
+def _average_cumulatively(norms: Sequence[_BatchNorm]) -> None:
+    for norm in norms:
+        norm.momentum = None
 
 
 def _alternatives(stage: nn.Module) -> list[nn.Module]:
@@ -333,37 +358,3 @@ def _n_common(one: Sequence[object], other: Sequence[object]) -> int:
             break
         n += 1
     return n
-
-
-@contextmanager
-def _scoring_mode(supernet: nn.Module, norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Evaluation mode; batch norms average cumulatively. Modes and momenta are restored."""
-    training = [module for module in supernet.modules() if module.training]
-    was_training = {id(module) for module in training}
-    momenta = [norm.momentum for norm in norms]
-    for module in training:
-        module.training = False
-    for norm in norms:
-        norm.momentum = None
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.training = id(norm) in was_training
-
-
-def _start_averaging(stage: nn.Module) -> None:
-    """Statistics of the active batch norms start afresh: the first batch enters a cumulative mean with factor 1."""
-    for _, module in active_modules(stage):
-        if isinstance(module, _BatchNorm):
-            module.reset_running_stats()
-            module.training = True
-
-
-def _stop_averaging(stage: nn.Module) -> None:
-    for _, module in active_modules(stage):
-        if isinstance(module, _BatchNorm):
-            module.training = False

@@ -7,26 +7,34 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.costs.base import Cost
-from archwright.policies.base import Policy
+from archwright.policies.base import Policy, Progress
 from archwright.spaces.base import Space
 
 N_DRAWN = 10_000
 """Random archs a look at a space's costs takes."""
 
 
+@listed("policy", "uniform", summary="every arch equally likely")
 class Uniform(Policy):
     """Every arch equally likely."""
 
     def __init__(self, space: Space) -> None:
         self.decisions = space.decisions
 
-    def draw(self, n: int, rng: np.random.Generator) -> Rows:
+    def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
         return self.decisions.sample(n, rng)
 
 
+@listed(
+    "policy",
+    "uniform-in-cost-bins",
+    summary="a bin of a cost uniformly, then an arch uniformly within the bin",
+    source="Guo et al., ECCV 2020, arXiv:1904.00420",
+)
 class UniformInCostBins(Policy):
     """A bin of a cost uniformly, then an arch uniformly within the bin.
 
@@ -46,7 +54,7 @@ class UniformInCostBins(Policy):
         if len(self.edges) < 2 or not (np.diff(self.edges) > 0).all():
             raise InvalidValueError(f"bin edges are {list(edges)}; give at least two, ascending")
 
-    def draw(self, n: int, rng: np.random.Generator) -> Rows:
+    def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
         wanted = rng.integers(len(self.edges) - 1, size=n)
         rows = self.decisions.sample(n, rng)
         missing = np.flatnonzero(self._bin(rows) != wanted)

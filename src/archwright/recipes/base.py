@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import torch
 
-from archwright.core.config import MAX_THREADS, check_range, to_json
+from archwright.core.config import MAX_THREADS, absent_settings, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Direction, Goal, Objective
 from archwright.costs.base import Cost
@@ -154,6 +154,7 @@ class Opened:
             progress=progress,
             threads=self.config.threads,
             recipe=recipe,
+            absent=absent_settings(self.config),
         )
 
     def n_members(self, objective: Objective) -> int:

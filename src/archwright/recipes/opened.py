@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from archwright.core.objective import Objective, labels_of
 from archwright.core.trial import Candidate, Trial, derive_seed
@@ -27,13 +26,11 @@ from archwright.runners.base import Runner
 from archwright.runners.serial import Serial
 from archwright.runs.run import Run
 from archwright.search import SearchResult, search
-from archwright.spaces.base import Space
 from archwright.strategies.base import Strategy
 from archwright.strategies.random import Random
-from archwright.tasks.base import Part
 from archwright.training.config import TrainingConfig
-from archwright.training.networks import build_seeded
 from archwright.weight_sharing.base import WeightSharing
+from archwright.weight_sharing.shared import SharedWeights, SupernetWeights
 
 
 class OpenSearch:
@@ -72,24 +69,21 @@ class OpenSearch:
 
     # ── one set of weights for many archs ─────────────────────────────────────────────────────────
 
-    def supernet(self) -> nn.Module:
+    def supernet(self) -> SharedWeights:
         """A supernet of the space's search form, with initial weights that follow the run's seed."""
-        return build_seeded(self.space.search_form(), None, self.seed)
+        return SupernetWeights.build(self.space, self.seed)
 
-    def train(self, phase: str, sharing: WeightSharing, supernet: nn.Module, policy: Callable[[], Policy]) -> None:
+    def train(self, phase: str, sharing: WeightSharing, shared: SharedWeights, policy: Callable[[], Policy]) -> None:
         """Train shared weights, as a phase of the run.
 
         Args:
             phase: Its name.
             sharing: How.
-            supernet: The weights, changed in place.
+            shared: The weights, changed in place.
             policy: Makes the distribution that archs are drawn from; called where they are really trained.
         """
-        n_steps = sharing.n_steps(self.task)
-        with self.run.phase(phase, total=n_steps) as entered:
-            log = sharing.fit(
-                supernet, policy(), self.task, seed=self.seed_of(phase), device=self.device, phase=entered
-            )
+        with self.run.phase(phase, total=sharing.n_steps(self.task)) as entered:
+            log = sharing.fit(shared, policy(), self.task, seed=self.seed_of(phase), device=self.device, phase=entered)
         self.n_steps += log.steps
         self.curves[phase] = log.curve
 
@@ -99,20 +93,14 @@ class OpenSearch:
         """Trains each candidate on its own."""
         return FromScratch(self.space, self.task, training, device=self.device)
 
-    def by_supernet(
-        self, supernet: nn.Module, calibration: CalibrationConfig, *, part: Part = "validation"
-    ) -> SupernetEvaluator:
+    def by_shared(self, shared: SharedWeights, calibration: CalibrationConfig) -> SupernetEvaluator:
         """Scores candidates by shared weights.
 
         Args:
-            supernet: The weights.
+            shared: The weights.
             calibration: Images that set batch-norm statistics of each candidate.
-            part: What is scored on.
         """
-        shared: Space = self.space.search_form()
-        return SupernetEvaluator(
-            shared, supernet, self.task, calibration, seed=self.seed, device=self.device, part=part
-        )
+        return SupernetEvaluator.of(shared, self.task, calibration, seed=self.seed, device=self.device)
 
     # ── what was found ────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,6 @@ from torch import nn
 from archwright.core.objective import Objective
 from archwright.evaluators.base import Evaluator, Work
 from archwright.finish import Found
-from archwright.nn.choice import selection_of
 from archwright.nn.inputs import call
 from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
@@ -28,6 +27,7 @@ from archwright.tasks.base import Task
 from archwright.training.device import place_batch, use_layout
 from archwright.training.networks import build_seeded
 from archwright.weight_sharing.base import WeightSharing
+from archwright.weight_sharing.shared import SharedWeights
 
 N_MEASURED = 4
 MAX_MEASURED_BATCH = 64
@@ -56,20 +56,20 @@ class Rehearsal(OpenSearch):
 
     Attributes:
         items: What was asked for, in order.
-        shared: The supernet that the body works with, if it made one.
+        shared: The shared weights that the body works with, if it made some.
     """
 
     def __init__(self, opened: Opened) -> None:
         config = opened.config
         super().__init__(open_run(None, {}, seed=config.seed, threads=config.threads), opened)
         self.items: list[Item] = []
-        self.shared: nn.Module | None = None
+        self.shared: SharedWeights | None = None
 
-    def supernet(self) -> nn.Module:
+    def supernet(self) -> SharedWeights:
         self.shared = super().supernet()
         return self.shared
 
-    def train(self, phase: str, sharing: WeightSharing, supernet: nn.Module, policy: Callable[[], Policy]) -> None:
+    def train(self, phase: str, sharing: WeightSharing, shared: SharedWeights, policy: Callable[[], Policy]) -> None:
         n_steps = sharing.n_steps(self.task)
         self.n_steps += n_steps
         self.items.append(
@@ -136,19 +136,19 @@ def measure(rehearsal: Rehearsal, batch_size: int) -> tuple[float, float]:
         batch_size: Images a step.
     """
     space, device, rng = rehearsal.space, rehearsal.device, np.random.default_rng(0)
-    supernet = rehearsal.shared
-    if supernet is None:
+    shared = rehearsal.shared
+    if shared is None:
         built = [build_seeded(space, arch, 0).to(device) for arch in space.sample(N_MEASURED, rng)]
         for network in built:
             use_layout(network, True)
         return image_seconds(lambda: iter(built), rehearsal.task, device, batch_size)
-    use_layout(supernet.to(device), True)
-    selection, rows = selection_of(supernet), space.decisions.sample(N_MEASURED, rng)
+    use_layout(shared.network.to(device), True)
+    rows = space.decisions.sample(N_MEASURED, rng)
 
     def paths() -> Iterator[nn.Module]:
         for row in rows:
-            selection.activate_row(row)
-            yield supernet
+            shared.activate(row)
+            yield shared.network
 
     return image_seconds(paths, rehearsal.task, device, batch_size)
 

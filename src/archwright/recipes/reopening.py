@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from archwright.core.config import from_json
 from archwright.core.errors import RunFolderError
@@ -32,6 +31,7 @@ from archwright.tasks import open_task
 from archwright.tasks.base import Part, Task
 from archwright.training.checkpoint import load_network
 from archwright.weight_sharing.base import WeightSharing
+from archwright.weight_sharing.shared import SharedWeights
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ class _Reopening(OpenSearch):
         self.folder, self.part = folder, part
         self.scored_by: Evaluator | None = None
 
-    def train(self, phase: str, sharing: WeightSharing, supernet: nn.Module, policy: Callable[[], Policy]) -> None:
+    def train(self, phase: str, sharing: WeightSharing, shared: SharedWeights, policy: Callable[[], Policy]) -> None:
         checkpoint = self.folder / CHECKPOINTS / f"{phase}.safetensors"
         if not is_there(checkpoint) and is_there(self.folder / RESULT):
             raise RunFolderError(f"{checkpoint} is gone, which holds the trained {phase}; restore it from a copy")
         tensors, state = read_tensors(checkpoint) if is_there(checkpoint) else ({}, {})
         if not isinstance(state, dict) or state.get("is_done") is not True:
             raise RunFolderError(f"the {phase} of {self.folder} is not trained yet; finish the run with --resume first")
-        load_network(supernet, tensors)
+        load_network(shared.network, tensors)
 
     def _search(self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator) -> SearchResult:
         if self.scored_by is None:

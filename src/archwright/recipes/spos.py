@@ -103,9 +103,9 @@ def spos(search: OpenSearch, config: SposConfig) -> Found:
         edges = config.bin_edges or quantile_edges(search.space, cost, search.rng("bins"), n_bins=config.n_bins)
         return UniformInCostBins(search.space, cost, edges)
 
-    supernet = search.supernet()
-    search.train("supernet", UniformPath(config.supernet), supernet, policy)
+    shared = search.supernet()
+    search.train("supernet", UniformPath(config.supernet), shared, policy)
     return search.find(
         lambda seed: Evolution(search.space, config.evolution, seed=seed),
-        search.by_supernet(supernet, config.calibration),
+        search.by_shared(shared, config.calibration),
     )

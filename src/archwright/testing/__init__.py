@@ -14,10 +14,13 @@ from archwright.testing.contracts import (
     CostContract,
     EvaluatorContract,
     FaultContract,
+    LearnedPolicyContract,
+    PolicyContract,
     RunnerContract,
     SpaceContract,
     StoreContract,
     StrategyContract,
+    WeightSharingContract,
 )
 from archwright.testing.evaluators import Scripted
 from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
@@ -32,6 +35,7 @@ from archwright.testing.spaces import (
     conditional_decisions,
 )
 from archwright.testing.tasks import toy_task, toy_text
+from archwright.testing.weights import ToyHypernetwork
 
 __all__ = [
     "BranchSpace",
@@ -39,9 +43,11 @@ __all__ = [
     "ElasticSpace",
     "EvaluatorContract",
     "FaultContract",
+    "LearnedPolicyContract",
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "PolicyContract",
     "RnnNodes",
     "RnnTied",
     "RnnTiny",
@@ -52,6 +58,8 @@ __all__ = [
     "StoreContract",
     "StrategyContract",
     "StrideSpace",
+    "ToyHypernetwork",
+    "WeightSharingContract",
     "conditional_decisions",
     "toy_task",
     "toy_text",

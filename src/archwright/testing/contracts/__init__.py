@@ -12,17 +12,22 @@ They are plain classes of `test_*` methods with plain asserts: pytest is needed 
 from archwright.testing.contracts.cost import CostContract
 from archwright.testing.contracts.evaluator import EvaluatorContract
 from archwright.testing.contracts.faults import FaultContract
+from archwright.testing.contracts.policy import LearnedPolicyContract, PolicyContract
 from archwright.testing.contracts.runner import RunnerContract
 from archwright.testing.contracts.space import SpaceContract
 from archwright.testing.contracts.store import StoreContract
 from archwright.testing.contracts.strategy import StrategyContract
+from archwright.testing.contracts.weight_sharing import WeightSharingContract
 
 __all__ = [
     "CostContract",
     "EvaluatorContract",
     "FaultContract",
+    "LearnedPolicyContract",
+    "PolicyContract",
     "RunnerContract",
     "SpaceContract",
     "StoreContract",
     "StrategyContract",
+    "WeightSharingContract",
 ]

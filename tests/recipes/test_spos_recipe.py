@@ -21,7 +21,6 @@ from archwright.export.onnx import onnx_metadata, onnx_session
 from archwright.export.preprocessing import preprocess
 from archwright.policies import UniformInCostBins
 from archwright.recipes import SposConfig, spos
-from archwright.recipes.spos import estimate
 from archwright.reports.building import build_report
 from archwright.spaces import SposSpace, open_architecture
 from archwright.stores import open_store
@@ -241,7 +240,7 @@ def test_a_latency_limit_needs_only_data(tmp_path: Path, smoke_config: Callable[
     assert latency["satisfied"] is memory["satisfied"] is True
     assert spos(config, digits(), out=tmp_path / "run", resume=True).record == record
     again = replace(config, latency_table=str(tmp_path / "run" / "latency_ms_torch.json"))
-    lines = [estimate(one, digits())[-1] for one in (config, again)]
+    lines = [spos.estimate(one, digits())[-1] for one in (config, again)]
     assert ["measuring a latency table first" in line for line in lines] == [True, False]
     repeated = spos(again, digits())
     assert "profile-torch" not in repeated.record["ledger"]
@@ -355,7 +354,7 @@ def test_nothing_starts_where_a_name_is_unknown(tmp_path: Any, smoke_config: Cal
 
 def test_estimate_counts_all_work(smoke_config: Callable[[int], SposConfig]) -> None:
     """Steps and evaluations of every phase, with a time; three networks: winner, baseline, one draw."""
-    lines = estimate(smoke_config(0), digits())
+    lines = spos.estimate(smoke_config(0), digits())
     assert lines[0].startswith("estimated time ")
     assert lines[0].endswith("on 1 thread of cpu")
     assert [line.split("  ")[-1] for line in lines[1:]] == [

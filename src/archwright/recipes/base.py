@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from archwright.core.config import MAX_THREADS, check_range, to_json
 from archwright.core.objective import Constraint, Goal, Objective
@@ -20,9 +17,9 @@ from archwright.costs.profiling.profile import ProfileConfig
 from archwright.costs.watch import MAX_LISTED, Watch
 from archwright.evaluators.base import Evaluator
 from archwright.finish.finishing import effective_config
-from archwright.nn.inputs import call
 from archwright.recipes.limited_costs import limited_costs, n_unmeasured, table_digest
-from archwright.recipes.presets import default_threads, duration, spos_training
+from archwright.recipes.presets import default_threads, spos_training
+from archwright.recipes.workload import Workload
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
@@ -32,7 +29,7 @@ from archwright.spaces.opening import open_space
 from archwright.strategies.base import Strategy
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
-from archwright.training.device import pick_device, place_batch, set_threads
+from archwright.training.device import pick_device, set_threads
 
 
 @dataclass(frozen=True)
@@ -168,41 +165,14 @@ def run_search(
     return found
 
 
-def known_to_commands(recipe: Any, config: type[Any], estimate: Callable[[Any, Task], list[str]]) -> None:
-    """Hang on a recipe what the command line reads of it: the class of its settings, and its estimate of time."""
-    recipe.config, recipe.estimate = config, estimate
+def known_to_commands(recipe: Any, config: type[Any], workload: Callable[[Any, Task], Workload]) -> None:
+    """Hang on a recipe what the command line reads of it: the class of its settings, what a run computes, how long."""
+    recipe.config, recipe.workload = config, workload
+    recipe.estimate = lambda config, task: workload(config, task).estimate()
 
 
-# ── the estimate ──────────────────────────────────────────────────────────────────────────────────
-
-
-def estimate_lines(opened: Opened, parts: Mapping[str, float]) -> list[str]:
-    """The estimated time in all, then that of each part, in seconds, by what it is."""
-    lines = [f"  {duration(seconds):>9}  {what}" for what, seconds in parts.items()]
+def unmeasured_notes(opened: Opened) -> list[str]:
+    """What the estimate of a search's time has to leave out."""
     if n_unmeasured(opened.costs):
-        lines.append(f"  {'unknown':>9}  measuring a latency table first, unless --set latency_table=FILE gives one")
-    total, threads = duration(sum(parts.values())), opened.config.threads
-    return [f"estimated time {total} on {threads} thread{'s' * (threads != 1)} of {opened.device.type}", *lines]
-
-
-def image_seconds(
-    networks: Callable[[], Iterator[nn.Module]], task: Task, device: torch.device, batch_size: int
-) -> tuple[float, float]:
-    """Seconds an image of a training step and of a forward pass, means over networks; a first round warms up.
-
-    Args:
-        networks: Gives them one after the other, on the device, in channels-last layout, each ready to run.
-        task: Whose inputs and loss.
-        device: Where.
-        batch_size: Images a step.
-    """
-    batch = place_batch(task.example(batch_size), device, True)
-    for _ in range(2):
-        steps, forwards = [], []
-        for network in networks():
-            started = time.perf_counter()
-            loss = task.loss(call(network, batch.inputs), batch)
-            forwards.append(time.perf_counter() - started)
-            torch.autograd.backward(loss)
-            steps.append(time.perf_counter() - started)
-    return float(np.mean(steps)) / batch_size, float(np.mean(forwards)) / batch_size
+        return ["measuring a latency table first, unless --set latency_table=FILE gives one"]
+    return []

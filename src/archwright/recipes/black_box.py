@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from torch import nn
 
 from archwright.core.catalog import listed
 from archwright.core.config import MAX_TRIALS, check_range
@@ -24,14 +25,14 @@ from archwright.finish.result import Result, reopen
 from archwright.recipes.base import (
     Opened,
     SearchConfig,
-    estimate_lines,
-    image_seconds,
     known_to_commands,
     open_search,
     run_search,
+    unmeasured_notes,
 )
 from archwright.recipes.limited_costs import with_tables
 from archwright.recipes.presets import small_training, suited
+from archwright.recipes.workload import MAX_MEASURED, Work, Workload, training_step
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
 from archwright.spaces.base import Space
@@ -291,14 +292,14 @@ def _n_evaluations(opened: Opened, strategy: Strategy) -> int:
     return strategy.n_trials if may_repeat else min(strategy.n_trials, opened.n_members())
 
 
-def _estimate(make: Make, config: TrialsConfig, task: Task) -> list[str]:
-    """Lines that say how long a run will take on this machine, from a few steps measured now."""
+def _workload(make: Make, config: TrialsConfig, task: Task) -> Workload:
+    """What a run computes; its step is one of random architectures."""
     opened = open_search(config, task)
     strategy = make(config, opened.space, 0)
-    step_s, forward_s = _measure(opened, min(config.training.batch_size, 64))
+    batch_size = min(config.training.batch_size, MAX_MEASURED)
     n_steps = config.training.n_steps(task.split("train").n)
     n_retrain = config.retrain.n_steps(task.split("train+validation").n)
-    each_s = n_steps * config.training.batch_size * step_s + task.split("validation").n * forward_s
+    n_trained, n_passed = n_steps * config.training.batch_size, task.split("validation").n
     n_evaluations = _n_evaluations(opened, strategy)
     if isinstance(strategy, Random):
         n_networks, n_searches, what = 1, 1, f"search, {n_evaluations:,} evaluations"
@@ -306,24 +307,26 @@ def _estimate(make: Make, config: TrialsConfig, task: Task) -> list[str]:
         n_networks, n_searches, what = 2, 2, f"search and baseline, {n_evaluations:,} evaluations each"
     n_networks += config.n_draws
     parts = {
-        f"{what}, {n_steps:,} steps of {config.training.batch_size}": n_searches * n_evaluations * each_s,
+        f"{what}, {n_steps:,} steps of {config.training.batch_size}": (
+            Work(n_searches * n_evaluations * n_trained, n_searches * n_evaluations * n_passed)
+        ),
         f"retraining, {n_networks} networks of {n_retrain:,} steps": (
-            n_networks * n_retrain * config.retrain.batch_size * step_s
+            Work(n_networks * n_retrain * config.retrain.batch_size)
         ),
     }
-    return estimate_lines(opened, parts)
+    step = training_step(_networks(opened), task, opened.device, batch_size)
+    return Workload(step, batch_size, N_MEASURED, parts, config.threads, opened.device, unmeasured_notes(opened))
 
 
-def _measure(opened: Opened, batch_size: int) -> tuple[float, float]:
-    """Seconds an image of a training step and of a forward pass, for random architectures."""
-    space = opened.space
-    archs = space.sample(N_MEASURED, np.random.default_rng(0))
-    networks = [build_seeded(space, arch, 0).to(opened.device) for arch in archs]
+def _networks(opened: Opened) -> Callable[[int], nn.Module]:
+    """The i-th of some random architectures."""
+    archs = opened.space.sample(N_MEASURED, np.random.default_rng(0))
+    networks = [build_seeded(opened.space, arch, 0).to(opened.device) for arch in archs]
     for network in networks:
         use_layout(network, True)
-    return image_seconds(lambda: iter(networks), opened.task, opened.device, batch_size)
+    return lambda i: networks[i % N_MEASURED]
 
 
-known_to_commands(random_search, RandomSearchConfig, partial(_estimate, _random))
-known_to_commands(grid_search, GridSearchConfig, partial(_estimate, _grid))
-known_to_commands(regularized_evolution, EvolutionSearchConfig, partial(_estimate, _evolution))
+known_to_commands(random_search, RandomSearchConfig, partial(_workload, _random))
+known_to_commands(grid_search, GridSearchConfig, partial(_workload, _grid))
+known_to_commands(regularized_evolution, EvolutionSearchConfig, partial(_workload, _evolution))

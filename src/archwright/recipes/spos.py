@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -26,14 +26,14 @@ from archwright.nn.choice import selection_of
 from archwright.policies.uniform import UniformInCostBins, quantile_edges
 from archwright.recipes.base import (
     SearchConfig,
-    estimate_lines,
-    image_seconds,
     known_to_commands,
     open_search,
     run_search,
+    unmeasured_notes,
 )
 from archwright.recipes.limited_costs import with_tables
 from archwright.recipes.presets import small_training, spos_training, suited
+from archwright.recipes.workload import MAX_MEASURED, Work, Workload, training_step
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run
@@ -184,10 +184,10 @@ def _train_supernet(
     return SupernetEvaluator(shared, supernet, task, config.calibration, seed=run.seed, device=device), log.curve
 
 
-def estimate(config: SposConfig, task: Task) -> list[str]:
-    """Lines that say how long a run will take on this machine, from a few steps measured now."""
+def workload(config: SposConfig, task: Task) -> Workload:
+    """What a run computes; its step is one of random paths."""
     opened = open_search(config, task)
-    step_s, forward_s = _measure(opened.space.search_form(), task, opened.device, min(config.supernet.batch_size, 64))
+    batch_size = min(config.supernet.batch_size, MAX_MEASURED)
     n_supernet = config.supernet.n_steps(task.split("train").n)
     n_retrain = config.retrain.n_steps(task.split("train+validation").n)
     n_networks = 2 + config.n_draws
@@ -195,28 +195,28 @@ def estimate(config: SposConfig, task: Task) -> list[str]:
     n_evaluations = config.evolution.n_evaluations
     parts = {
         f"supernet, {n_supernet:,} steps of {config.supernet.batch_size}": (
-            n_supernet * config.supernet.batch_size * step_s
+            Work(n_supernet * config.supernet.batch_size)
         ),
-        f"search and baseline, {n_evaluations:,} evaluations each": 2 * n_evaluations * n_images * forward_s,
+        f"search and baseline, {n_evaluations:,} evaluations each": Work(0, 2 * n_evaluations * n_images),
         f"retraining, {n_networks} networks of {n_retrain:,} steps": (
-            n_networks * n_retrain * config.retrain.batch_size * step_s
+            Work(n_networks * n_retrain * config.retrain.batch_size)
         ),
     }
-    return estimate_lines(opened, parts)
+    step = training_step(_paths(opened.space.search_form(), opened.device), task, opened.device, batch_size)
+    return Workload(step, batch_size, N_MEASURED, parts, config.threads, opened.device, unmeasured_notes(opened))
 
 
-def _measure(space: Space, task: Task, device: torch.device, batch_size: int) -> tuple[float, float]:
-    """Seconds an image of a training step and of a forward pass, for random paths."""
+def _paths(space: Space, device: torch.device) -> Callable[[int], nn.Module]:
+    """A supernet that takes the i-th of some random paths."""
     supernet = build_seeded(space, None, 0).to(device)
     use_layout(supernet, True)
-    selection = selection_of(supernet)
+    selection, rows = selection_of(supernet), space.decisions.sample(N_MEASURED, np.random.default_rng(0))
 
-    def paths() -> Iterator[nn.Module]:
-        for row in space.decisions.sample(N_MEASURED, np.random.default_rng(0)):
-            selection.activate_row(row)
-            yield supernet
+    def path(i: int) -> nn.Module:
+        selection.activate_row(rows[i % N_MEASURED])
+        return supernet
 
-    return image_seconds(paths, task, device, batch_size)
+    return path
 
 
-known_to_commands(spos, SposConfig, estimate)
+known_to_commands(spos, SposConfig, workload)

@@ -17,6 +17,9 @@ from archwright.training.device import place_batch
 from archwright.training.threads import Pace, Step
 
 GLANCE_S = 1.0
+LONG_S = 5.0
+"""Beside so long a warm-up, what only a first step has to do does not matter."""
+
 MAX_MEASURED = 64
 """Images of a measured step at most."""
 
@@ -51,10 +54,12 @@ class Workload:
     notes: Sequence[str] = ()
 
     def glance(self) -> Pace:
-        """The pace of a step of each network, after one that warms up; fewer where steps are slow."""
-        warmup, pace = Pace(), Pace()
-        for each in (warmup, pace):
-            each.run(self.step, seconds=GLANCE_S, most=self.n_networks)
+        """The pace of a step of each network, after as many that warm up; fewer where steps are slow."""
+        pace = Pace()
+        pace.run(self.step, seconds=GLANCE_S, most=self.n_networks)
+        if pace.total_s < LONG_S:
+            pace = Pace()
+            pace.run(self.step, seconds=GLANCE_S, most=self.n_networks)
         return pace
 
     def estimate(self) -> list[str]:

@@ -123,7 +123,12 @@ Out = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start it there.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="Threads of one evaluation; part of the result.")
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        help="Threads of one evaluation; part of the result.  [default: the faster of one and all]",
+    ),
 ]
 Device = Annotated[
     str | None,

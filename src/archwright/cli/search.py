@@ -37,6 +37,7 @@ from archwright.cli.options import (
     split_settings,
 )
 from archwright.cli.text import print_lines
+from archwright.cli.threads import choose_threads, is_given
 from archwright.core import catalog
 from archwright.core.config import MAX_THREADS, check_range, from_json, to_json, with_settings
 from archwright.core.errors import InvalidValueError, UsageError
@@ -214,7 +215,9 @@ def execute(
         config = effective_config(request, run_recipe.config, stored, task.input_shape)
         make_deterministic(pick_device(config.device))
         if dry_run or not (resume and (out / "result.json").exists()):
-            print_lines(run_recipe.estimate(config, task))
+            given = is_given(request.fields, request.settings, stored)
+            config, lines = choose_threads(run_recipe, config, task, given=given)
+            print_lines(lines)
         if not dry_run:
             runner = {} if workers is None else {"runner": workers.runner(config.threads)}
             result = run_recipe(config, task, out=out, resume=resume, progress=make_progress(sys.stderr), **runner)

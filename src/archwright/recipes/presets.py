@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+def told_threads() -> int | None:
+    """OMP_NUM_THREADS where it is set to a number of threads."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) > 0 else None
+
+
 def default_threads() -> int:
     """OMP_NUM_THREADS where it is set, else the cores this process may use."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    told = told_threads()
+    if told is not None:
+        return told
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

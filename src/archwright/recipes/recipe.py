@@ -11,7 +11,8 @@ from archwright.finish import Found, Result, finish, reopen
 from archwright.recipes.base import SearchConfig, open_search
 from archwright.recipes.limited_costs import with_tables
 from archwright.recipes.opened import OpenSearch
-from archwright.recipes.rehearsal import Rehearsal, estimate_lines
+from archwright.recipes.rehearsal import Rehearsal, workload
+from archwright.recipes.workload import Workload
 from archwright.runners.base import Runner
 from archwright.runs.progress import Progress
 from archwright.tasks.base import Task
@@ -77,10 +78,14 @@ class Recipe(Generic[C]):
                 device=opened.device,
             )
 
+    def workload(self, config: C, task: Task) -> Workload:
+        """What a run computes, and the step by which its time is estimated."""
+        rehearsal = Rehearsal(open_search(config, task))
+        return workload(rehearsal, self.body(rehearsal, config))
+
     def estimate(self, config: C, task: Task) -> list[str]:
         """Lines that say how long a run will take on this machine, from a few steps measured now."""
-        rehearsal = Rehearsal(open_search(config, task))
-        return estimate_lines(rehearsal, self.body(rehearsal, config))
+        return self.workload(config, task).estimate()
 
 
 def recipe(name: str, config: type[C], *, summary: str, source: str = "") -> Callable[[Body[C]], Recipe[C]]:

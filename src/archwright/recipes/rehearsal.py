@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from archwright.core.objective import Objective
 from archwright.evaluators.base import Evaluator, Work
 from archwright.finish import Found
-from archwright.nn.inputs import call
 from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
 from archwright.recipes.limited_costs import n_unmeasured
 from archwright.recipes.opened import OpenSearch, n_trials
-from archwright.recipes.presets import duration
+from archwright.recipes.workload import MAX_MEASURED, Load, Workload, training_step
 from archwright.runs.run import open_run
 from archwright.search import SearchResult
 from archwright.strategies.base import Strategy
 from archwright.strategies.random import Random
-from archwright.tasks.base import Task
-from archwright.training.device import place_batch, use_layout
+from archwright.training.device import use_layout
 from archwright.training.networks import build_seeded
 from archwright.weight_sharing.base import WeightSharing
 from archwright.weight_sharing.shared import SharedWeights
 
 N_MEASURED = 4
-MAX_MEASURED_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -86,91 +81,48 @@ class Rehearsal(OpenSearch):
         return self.unscored(objective, evaluator)
 
 
-def rehearse(rehearsal: Rehearsal, found: Found) -> list[Item]:
-    """All that a run will do: what the body asked for, and what follows it.
+def workload(rehearsal: Rehearsal, found: Found) -> Workload:
+    """What a run computes in all: what its body asked for, and what follows it.
 
     Args:
         rehearsal: Went through the body.
         found: What the body came to in it.
     """
-    config, task = rehearsal.opened.config, rehearsal.task
-    items, retrain = list(rehearsal.items), config.retrain
-    n_retrain = retrain.n_steps(task.split("train+validation").n)
-    unscored = sum(not search.is_scored for search in found.searches)
-    if unscored:
-        n_steps = retrain.n_steps(task.split("train").n)
+    opened, task = rehearsal.opened, rehearsal.task
+    config, retrain = opened.config, opened.config.retrain
+    items = list(rehearsal.items)
+    if unscored := sum(not search.is_scored for search in found.searches):
+        n_steps = retrain.n_steps(task.split("train"))
         n = max(1, found.n_steps // n_steps)
         work = Work(n_steps, retrain.batch_size, task.split("validation").n)
         items.append(Item(f"baseline, {n:,} networks of {n_steps:,} steps", work, unscored * n))
     if config.final != "inherited":
+        n_retrain = retrain.n_steps(task.split("train+validation"))
         n_networks = len(found.searches) * (config.n_draws + (1 if found.is_random else 2))
         what = f"retraining, {n_networks} networks of {n_retrain:,} steps"
         items.append(Item(what, Work(n_retrain, retrain.batch_size), n_networks))
-    return items
+    parts = {item.what: Load(item.times * item.work.n_trained, item.times * item.work.n_scored) for item in items}
+    batch_size = min(max(item.work.batch_size for item in items) or 1, MAX_MEASURED)
+    step = training_step(_networks(rehearsal), task, opened.device, batch_size)
+    unknown = ["measuring a latency table first, unless --set latency_table=FILE gives one"]
+    notes = unknown if n_unmeasured(opened.costs) else []
+    return Workload(step, batch_size, N_MEASURED, parts, config.threads, opened.device, notes)
 
 
-def estimate_lines(rehearsal: Rehearsal, found: Found) -> list[str]:
-    """The estimated time in all, then that of each part.
-
-    Args:
-        rehearsal: Went through the body.
-        found: What the body came to in it.
-    """
-    items, opened = rehearse(rehearsal, found), rehearsal.opened
-    step_s, forward_s = measure(rehearsal, min(max(item.work.batch_size for item in items) or 1, MAX_MEASURED_BATCH))
-    seconds = [item.times * (item.work.n_trained * step_s + item.work.n_scored * forward_s) for item in items]
-    lines = [f"  {duration(each):>9}  {item.what}" for each, item in zip(seconds, items, strict=True)]
-    if n_unmeasured(opened.costs):
-        lines.append(f"  {'unknown':>9}  measuring a latency table first, unless --set latency_table=FILE gives one")
-    total, threads = duration(sum(seconds)), opened.config.threads
-    return [f"estimated time {total} on {threads} thread{'s' * (threads != 1)} of {opened.device.type}", *lines]
-
-
-def measure(rehearsal: Rehearsal, batch_size: int) -> tuple[float, float]:
-    """Seconds an image of a training step and of a forward pass, for random architectures.
-
-    Paths of the supernet where the body made one, else stand-alone networks.
-
-    Args:
-        rehearsal: Went through the body.
-        batch_size: Images a step.
-    """
+def _networks(rehearsal: Rehearsal) -> Callable[[int], nn.Module]:
+    """The i-th of some random archs: paths of the shared weights that the body made, else stand-alone networks."""
     space, device, rng = rehearsal.space, rehearsal.device, np.random.default_rng(0)
     shared = rehearsal.shared
     if shared is None:
         built = [build_seeded(space, arch, 0).to(device) for arch in space.sample(N_MEASURED, rng)]
         for network in built:
             use_layout(network, True)
-        return image_seconds(lambda: iter(built), rehearsal.task, device, batch_size)
+        return lambda i: built[i % N_MEASURED]
     use_layout(shared.network.to(device), True)
     rows = space.decisions.sample(N_MEASURED, rng)
 
-    def paths() -> Iterator[nn.Module]:
-        for row in rows:
-            shared.activate(row)
-            yield shared.network
+    def path(i: int) -> nn.Module:
+        shared.activate(rows[i % N_MEASURED])
+        return shared.network
 
-    return image_seconds(paths, rehearsal.task, device, batch_size)
-
-
-def image_seconds(
-    networks: Callable[[], Iterator[nn.Module]], task: Task, device: torch.device, batch_size: int
-) -> tuple[float, float]:
-    """Seconds an image of a training step and of a forward pass, means over networks; a first round warms up.
-
-    Args:
-        networks: Gives them one after the other, on the device, in channels-last layout, each ready to run.
-        task: Whose inputs and loss.
-        device: Where.
-        batch_size: Images a step.
-    """
-    batch = place_batch(task.example(batch_size), device, True)
-    for _ in range(2):
-        steps, forwards = [], []
-        for network in networks():
-            started = time.perf_counter()
-            loss = task.loss(call(network, batch.inputs), batch)
-            forwards.append(time.perf_counter() - started)
-            torch.autograd.backward(loss)
-            steps.append(time.perf_counter() - started)
-    return float(np.mean(steps)) / batch_size, float(np.mean(forwards)) / batch_size
+    return path

@@ -83,11 +83,11 @@ def finish(
     winner = networks["winner"]
     tested = _test_once(run, networks, task, device)
     figures, missing = export_and_measure(run, space, choice.trial.arch, winner, task, choice.latency_ms)
-    values = limit_values(found.objective, found.costs, winner, space.input_shape, figures["latency_ms"])
+    values = limit_values(found.objective, found.costs, winner, space.signature, figures["latency_ms"])
     selected = {
         "arch": choice.trial.arch.to_json(),
         "test": tested["winner"],
-        "validation": float(choice.trial.metrics[task.metric]),
+        "validation": float(choice.trial.metrics[task.search_metric]),
         **figures,
         "constraints": satisfaction(found.objective, choice.trial, values),
         "passed_over": choice.passed_over,
@@ -98,7 +98,7 @@ def finish(
         "code": space.code(choice.trial.arch),
         "n_evaluated": len(found.trials),
         "random_baseline": {
-            **_comparison(space, rival, finalists, tested, task.metric),
+            **_comparison(space, rival, finalists, tested, task.search_metric),
             "n_evaluated": len(baseline.trials),
             "is_search": is_random,
         },
@@ -241,7 +241,10 @@ def effective_config(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """What run.json keeps of a recipe's call: the config, the data's name and options, and what identifies the data."""
     options = {"data_options": dict(task.options)} if task.options else {}
     # a page of an unfinished run has nowhere else to read which way is better
-    goal = {"metric": task.metric, "direction": task.direction} if task.direction == "min" else {}
-    said = {"data": task.name, **options, "data_sha256": task.fingerprint, **goal, **config}
+    metric, direction = task.search_metric, task.search_direction
+    goal = {"metric": metric, "direction": direction} if direction == "min" or metric != task.metric else {}
+    # runs from before spaces had settings say nothing of them
+    stated = {name: value for name, value in config.items() if name != "space_args" or value}
+    said = {"data": task.name, **options, "data_sha256": task.fingerprint, **goal, **stated}
     document: dict[str, Any] = json.loads(json.dumps(said))
     return document

@@ -15,6 +15,7 @@ from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.base import Cost
 from archwright.costs.latency import BACKENDS, MeasuredLatency, measure_latency, time_onnx
+from archwright.nn.inputs import Form
 from archwright.runs.run import Run
 from archwright.spaces.base import Space
 
@@ -88,7 +89,7 @@ def _measured(run: Run, space: Space, trial: Trial, limits: Limits) -> Latencies
         torch.manual_seed(derive_seed(run.seed, "measured weights"))
         network = space.build(trial.arch)
     backends = dict.fromkeys(cost.backend for _, cost in limits)
-    return {b: measure_latency(network, space.input_shape, backend=b).to_json() for b in backends}
+    return {b: measure_latency(network, space.signature, backend=b, use=space.use).to_json() for b in backends}
 
 
 def _ratios(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> Iterator[tuple[Constraint, float, float]]:
@@ -116,26 +117,25 @@ def _misses(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> lis
     ]
 
 
-def measure_winner(
-    run: Run, network: nn.Module, input_shape: Sequence[int], known: Latencies, onnx_file: Path | None
-) -> Latencies:
+def measure_winner(run: Run, network: nn.Module, space: Space, known: Latencies, onnx_file: Path | None) -> Latencies:
     """Latency of the winner by every backend, each measured once in a run.
 
     Args:
         run: Where it happens.
         network: The winner.
-        input_shape: Shape of one input without the batch.
+        space: Its space.
         known: What was measured already.
-        onnx_file: Its export; where there is none, ONNX Runtime is left out unless known.
+        onnx_file: Its export; where there is none, ONNX Runtime is left out unless known. So it is where one pass of
+            the file is not one use of the network.
     """
     with run.phase("latency", total=len(BACKENDS)) as phase:
         if not phase.is_done:
             found = dict(known)
-            if "onnxruntime" not in found and onnx_file is not None:
-                found["onnxruntime"] = time_onnx(onnx_file, input_shape).to_json()
+            if "onnxruntime" not in found and onnx_file is not None and space.runs_once:
+                found["onnxruntime"] = time_onnx(onnx_file, space.signature).to_json()
             phase.advance(1)
             if "torch" not in found:
-                found["torch"] = measure_latency(network, input_shape, backend="torch").to_json()
+                found["torch"] = measure_latency(network, space.signature, backend="torch", use=space.use).to_json()
             phase.advance(2)
             phase.finish(state={"latency_ms": {backend: found[backend] for backend in BACKENDS if backend in found}})
         result: Latencies = phase.result["latency_ms"]
@@ -146,7 +146,7 @@ def measure_winner(
 
 
 def limit_values(
-    objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Sequence[int], latency_ms: Latencies
+    objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Form, latency_ms: Latencies
 ) -> dict[str, float]:
     """Each limited cost of a finished network: latency as it was measured, anything else counted on the network."""
     by_name = {cost.name: cost for cost in costs}

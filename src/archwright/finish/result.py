@@ -114,7 +114,7 @@ def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
     metadata = load_weights(network, weights)
     if metadata.keys() >= {"class_names", "preprocessing"}:
         try:
-            read_metadata(metadata, found.space.n_classes)
+            read_metadata(metadata, found.space.args().get("n_classes"))
         except InvalidValueError as error:
             raise RunFolderError(f"{weights} is damaged: {error}") from None
     return found, network.eval(), metadata
@@ -136,7 +136,7 @@ def export_run(folder: Path, format: str, output: Path | None) -> Path:
     check_format(format)
     found, network, metadata = open_winner(folder)
     path = output or folder / "best" / EXPORT_FORMATS[format]
-    write_export(network, format, path, input_shape=found.space.input_shape, metadata=metadata)
+    write_export(network, format, path, input_shape=found.space.signature, metadata=metadata)
     return path
 
 

@@ -28,7 +28,7 @@ from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
-from archwright.spaces.opening import open_space
+from archwright.spaces.opening import open_space_for
 from archwright.strategies.base import Strategy
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
@@ -41,6 +41,7 @@ class SearchConfig:
 
     Attributes:
         space: Search space, as `--space`.
+        space_args: Its settings, as `--space-set`; arguments of its constructor beside those that the data decide.
         limits: (cost, upper limit) pairs.
         retrain: Training of the winner and of what it is compared with.
         n_draws: Random feasible architectures retrained beside the winner.
@@ -52,6 +53,7 @@ class SearchConfig:
     """
 
     space: str = "spos"
+    space_args: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[tuple[str, float], ...] = ()
     retrain: TrainingConfig = field(default_factory=lambda: spos_training(300_000))
     n_draws: int = 0
@@ -67,7 +69,7 @@ class SearchConfig:
         self.objective("top1_accuracy", "max")
 
     def objective(self, metric: str, direction: Any) -> Objective:
-        """What the search is after: the task's metric within the limits."""
+        """What the search is after: the task's search metric within the limits."""
         return Objective((Goal(metric, direction),), tuple(Constraint(cost, limit) for cost, limit in self.limits))
 
 
@@ -126,8 +128,9 @@ def open_search(config: SearchConfig, task: Task) -> Opened:
     """
     set_threads(config.threads)
     device = pick_device(config.device)
-    space = open_space(config.space, input_shape=task.input_shape, n_classes=task.n_classes)
-    objective = config.objective(task.metric, task.direction)
+    space = open_space_for(task.name, task.space_args(), config.space, config.space_args)
+    task.check_taken_by(space)
+    objective = config.objective(task.search_metric, task.search_direction)
     return Opened(config, task, space, objective, limited_costs(space, objective, config.latency_table), device)
 
 

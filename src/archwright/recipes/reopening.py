@@ -18,7 +18,7 @@ from archwright.runs.record import FILE_NAME as RUN_FILE
 from archwright.runs.record import read_record
 from archwright.runs.status import RESULT
 from archwright.spaces.base import Space
-from archwright.spaces.opening import open_space
+from archwright.spaces.opening import open_space_for
 from archwright.tasks import open_task
 from archwright.tasks.base import Part, Task
 from archwright.training.checkpoint import load_network
@@ -74,7 +74,7 @@ def open_supernet(folder: Path | str, *, part: Part = "validation") -> TrainedSu
     task = open_task(str(stored.get("data")), seed=config.seed, **stored.get("data_options", {}))
     if task.fingerprint != stored.get("data_sha256"):
         raise RunFolderError(f"the data {task.name} are not those {folder} was trained on; restore them from a copy")
-    space = open_space(config.space, input_shape=task.input_shape, n_classes=task.n_classes)
+    space = open_space_for(task.name, task.space_args(), config.space, config.space_args)
     shared = space.search_form()
     supernet = build_seeded(shared, None, config.seed)
     load_network(supernet, tensors)

@@ -149,6 +149,7 @@ class LanguageTask(Task):
 
     metric = "perplexity"
     direction: Direction = "min"
+    n_classes: int
 
     def __init__(
         self,

@@ -18,9 +18,12 @@ from archwright.testing.contracts import (
     SpaceContract,
     StoreContract,
     StrategyContract,
+    TaskContract,
 )
 from archwright.testing.evaluators import Scripted
 from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
+from archwright.testing.pictures import PictureSpace, PictureTask
+from archwright.testing.sequences import ReversalTask, SequenceSpace
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -42,16 +45,21 @@ __all__ = [
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "PictureSpace",
+    "PictureTask",
+    "ReversalTask",
     "RnnNodes",
     "RnnTied",
     "RnnTiny",
     "RunnerContract",
     "Scripted",
+    "SequenceSpace",
     "SpaceContract",
     "StagesSpace",
     "StoreContract",
     "StrategyContract",
     "StrideSpace",
+    "TaskContract",
     "conditional_decisions",
     "toy_task",
     "toy_text",

@@ -16,6 +16,7 @@ from archwright.testing.contracts.runner import RunnerContract
 from archwright.testing.contracts.space import SpaceContract
 from archwright.testing.contracts.store import StoreContract
 from archwright.testing.contracts.strategy import StrategyContract
+from archwright.testing.contracts.task import TaskContract
 
 __all__ = [
     "CostContract",
@@ -25,4 +26,5 @@ __all__ = [
     "SpaceContract",
     "StoreContract",
     "StrategyContract",
+    "TaskContract",
 ]

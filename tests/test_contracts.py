@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from archwright.core import catalog
-from archwright.testing import CostContract, EvaluatorContract, FaultContract, SpaceContract, StrategyContract
+from archwright.testing import (
+    CostContract,
+    EvaluatorContract,
+    FaultContract,
+    SpaceContract,
+    StrategyContract,
+    TaskContract,
+)
 from archwright.testing.contracts.base import Contract
 
 CONTRACTS: dict[catalog.Kind, type[Contract]] = {
@@ -22,6 +29,7 @@ CONTRACTS: dict[catalog.Kind, type[Contract]] = {
     "evaluator": EvaluatorContract,
     "cost": CostContract,
     "recipe": FaultContract,
+    "dataset": TaskContract,
 }
 
 RESUMABLE = (*(entry.name for entry in catalog.entries("recipe")), "train", "rank")
@@ -121,8 +129,10 @@ class TestForgetful(TestWeights):
 
 
 def _made(contract: type[Contract]) -> object:
-    """The class, or for a recipe the function, of the member that a contract's inheritor tests."""
+    """The class, or for a recipe or a dataset the function, of the member that a contract's inheritor tests."""
     test: Any = contract()
+    if isinstance(test, TaskContract):
+        return catalog.load("dataset", test.dataset) if test.dataset else None
     if isinstance(test, FaultContract):
         return catalog.load("recipe", test.name) if test.name in catalog_names("recipe") else None
     if isinstance(test, StrategyContract):

@@ -230,7 +230,15 @@ def _heading(run: Run, space: Space, task: Task, recipe: str) -> dict[str, Any]:
         "seed": run.seed,
         "metric": task.metric,
         "direction": task.direction,
+        **_search_goal(task),
     }
+
+
+def _search_goal(task: Task) -> dict[str, Any]:
+    """What candidates were scored by, where it is not what networks are tested by."""
+    if task.search_metric == task.metric:
+        return {}
+    return {"search_metric": task.search_metric, "search_direction": task.search_direction}
 
 
 def _macs(space: Space, arch: Arch) -> int:

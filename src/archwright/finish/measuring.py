@@ -184,7 +184,8 @@ def limit_line(limit: Mapping[str, Any]) -> str:
 def latency_lines(record: Mapping[str, Any]) -> list[str]:
     """What the winner of a result's record takes, and who missed a limit on it; nothing where that is not known."""
     taken = [f"{latency['median']:.4g} ms in {backend}" for backend, latency in record.get("latency_ms", {}).items()]
-    one = "one text" if record.get("metric") == "perplexity" else "one image"
+    kinds = {"perplexity": "one text", "top1_accuracy": "one image"}
+    one = kinds.get(str(record.get("metric", "top1_accuracy")), "one input")
     lines = [f"latency    {', '.join(taken)} ({one}, one thread, median)"] if taken else []
     n = len({json.dumps(one["arch"]) for one in record.get("passed_over", ())})
     if n:

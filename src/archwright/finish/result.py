@@ -142,7 +142,8 @@ def export_run(folder: Path, format: str, output: Path | None) -> Path:
 
 def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     """What a finished run's record says, in a dozen lines of at most 80 columns or so."""
-    searched = f", {record['validation']:.4f} in the search" if "validation" in record else ""
+    metric = f"{record['search_metric']} " if "search_metric" in record else ""
+    searched = f", {metric}{record['validation']:.4f} in the search" if "validation" in record else ""
     lines = [
         f"{'winner' if searched else 'network':<11}{record['metric']} {record['test']:.4f} on the test part "
         f"(seen once){searched}",

@@ -100,7 +100,8 @@ class PictureTask(Task):
     def loss(self, outputs: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean absolute difference, weighted by one more than the input's own distance from grey."""
         assert isinstance(batch.inputs, Tensor)
-        return ((outputs - batch.targets).abs() * (1 + batch.inputs.abs())).mean()
+        errors: Tensor = (outputs - batch.targets).abs() * (1 + batch.inputs.abs())
+        return errors.mean()
 
     def meter(self) -> DistanceMeter:
         return DistanceMeter()

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archwright.core.errors import InvalidValueError
-from archwright.training.config import TrainingConfig
+from archwright.training.config import OptimizerConfig
 from archwright.training.optimizers import Updater
 
 CONFIGS = [
@@ -18,6 +17,10 @@ CONFIGS = [
     {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
     {"optimizer": "adam", "weight_decay": 0.01, "betas": (0.8, 0.99)},
     {"optimizer": "adamw", "weight_decay": 0.1},
+    {"optimizer": "adam", "eps": 0.1, "amsgrad": True},
+    {"optimizer": "sgd", "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01},
+    {"optimizer": "rmsprop", "momentum": 0.0, "squares_decay": 0.9, "eps": 0.01},
+    {"optimizer": "rmsprop", "momentum": 0.8, "centered": True, "weight_decay": 0.01},
 ]
 
 
@@ -52,8 +55,20 @@ def _reference(network: Branches, settings: dict[str, Any]) -> torch.optim.Optim
     decayed = [p for p in network.parameters() if p.dim() > 1]
     spared = [p for p in network.parameters() if p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": decay}, {"params": spared, "weight_decay": 0.0}]
-    cls = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    if "squares_decay" in settings:
+        settings["alpha"] = settings.pop("squares_decay")
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    cls: Any = (kinds | {"rmsprop": torch.optim.RMSprop})[name]
     return cls(groups, lr=0.1, foreach=False, **settings)
+
+
+def _updater(network: nn.Module, config: OptimizerConfig, dtype: torch.dtype = torch.float32) -> Updater:
+    return Updater(dict(network.named_parameters()), config, dtype)
+
+
+def _step(updater: Updater, loss: Tensor, rate: float) -> None:
+    updater.scaled(loss).backward()
+    updater.update(rate)
 
 
 def _parameters(network: nn.Module) -> Tensor:
@@ -65,11 +80,11 @@ def _parameters(network: nn.Module) -> Tensor:
 def test_steps_equal_plain_torch(settings: dict[str, Any], clip_norm: float | None) -> None:
     """Eight steps over alternating branches with a falling rate."""
     ours, theirs = _network(), _network(torch.contiguous_format)
-    config = TrainingConfig(steps=8, learning_rate=0.1, clip_norm=clip_norm, **settings)
-    updater, optimizer = Updater(ours, config, torch.float32), _reference(theirs, settings)
+    config = OptimizerConfig(learning_rate=0.1, clip_norm=clip_norm, **settings)
+    updater, optimizer = _updater(ours, config), _reference(theirs, settings)
     for step in range(8):
         rate = 0.1 / (step + 1)
-        updater.step(_loss(ours, step), rate)
+        _step(updater, _loss(ours, step), rate)
         optimizer.zero_grad(set_to_none=True)
         _loss(theirs, step).backward()
         if clip_norm is not None:
@@ -84,11 +99,11 @@ def test_steps_equal_plain_torch(settings: dict[str, Any], clip_norm: float | No
 def test_branch_without_gradient_is_not_touched(settings: dict[str, Any]) -> None:
     """After both branches ran, a step of one leaves every bit of the other, for all its momentum and decay."""
     network = _network()
-    updater = Updater(network, TrainingConfig(steps=8, learning_rate=0.1, **settings), torch.float32)
+    updater = _updater(network, OptimizerConfig(learning_rate=0.1, **settings))
     for step in range(4):
-        updater.step(_loss(network, step), 0.1)
+        _step(updater, _loss(network, step), 0.1)
     idle, busy = (_parameters(network.convs[i]).clone() for i in (1, 0))
-    updater.step(_loss(network, 4), 0.1)
+    _step(updater, _loss(network, 4), 0.1)
     assert torch.equal(_parameters(network.convs[1]), idle)
     assert not torch.equal(_parameters(network.convs[0]), busy)
 
@@ -96,7 +111,7 @@ def test_branch_without_gradient_is_not_touched(settings: dict[str, Any]) -> Non
 def test_no_gradient_is_left_behind() -> None:
     """None, not zero: zero would let momentum move idle parameters."""
     network = _network()
-    Updater(network, TrainingConfig(steps=1), torch.float32).step(_loss(network, 0), 0.1)
+    _step(_updater(network, OptimizerConfig()), _loss(network, 0), 0.1)
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
@@ -107,8 +122,8 @@ def test_decay_spares_biases(everything: bool) -> None:
     with torch.no_grad():
         network.weight.fill_(1.0)
         network.bias.fill_(1.0)
-    config = TrainingConfig(steps=1, weight_decay=0.5, decay_norm_and_bias=everything)
-    Updater(network, config, torch.float32).step(network(torch.zeros(1, 3)).sum() * 0, 0.1)
+    config = OptimizerConfig(weight_decay=0.5, decay_norm_and_bias=everything)
+    _step(_updater(network, config), network(torch.zeros(1, 3)).sum() * 0, 0.1)
     assert network.weight.detach().unique().tolist() == pytest.approx([0.95])
     assert network.bias.detach().unique().tolist() == pytest.approx([0.95 if everything else 1.0])
 
@@ -123,8 +138,8 @@ def test_gradient_in_another_layout(optimizer: str) -> None:
         weight.register_post_accumulate_grad_hook(
             lambda p, layout=layout: setattr(p, "grad", p.grad.clone(memory_format=layout))
         )
-        config = TrainingConfig(steps=1, optimizer=optimizer)  # type: ignore[arg-type]
-        Updater(network, config, torch.float32).step(_loss(network, 0), 0.1)
+        config = OptimizerConfig(optimizer=optimizer)  # type: ignore[arg-type]
+        _step(_updater(network, config), _loss(network, 0), 0.1)
         results.append(weight.detach().clone())
     assert torch.equal(*results)
 
@@ -134,7 +149,7 @@ def test_parameters_that_are_views_with_gaps() -> None:
     network = nn.Linear(3, 2)
     network.weight = nn.Parameter(torch.arange(12.0).view(2, 6)[:, ::2])
     before = network.weight.detach().clone()
-    Updater(network, TrainingConfig(steps=1), torch.float32).step(network.weight.square().sum(), 0.1)
+    _step(_updater(network, OptimizerConfig()), network.weight.square().sum(), 0.1)
     torch.testing.assert_close(network.weight.detach(), before * 0.8)
 
 
@@ -142,8 +157,8 @@ def test_float16_skips_a_step_whose_gradients_overflow() -> None:
     """The loss scale 65,536 makes this gradient infinite: no step, and half the scale."""
     network = nn.Linear(1, 1, bias=False)
     before = network.weight.detach().clone()
-    updater = Updater(network, TrainingConfig(steps=2, clip_norm=1.0), torch.float16)
-    updater.step(network.weight.sum() * 1e37, 0.1)
+    updater = _updater(network, OptimizerConfig(clip_norm=1.0), torch.float16)
+    _step(updater, network.weight.sum() * 1e37, 0.1)
     assert torch.equal(network.weight.detach(), before)
     assert updater.state()["scale"] == 2.0**15
 
@@ -151,13 +166,7 @@ def test_float16_skips_a_step_whose_gradients_overflow() -> None:
 def test_float16_scale_survives_a_checkpoint() -> None:
     """State goes out as JSON and in again."""
     network = nn.Linear(1, 1)
-    first, second = (Updater(network, TrainingConfig(steps=2), torch.float16) for _ in range(2))
-    first.step(network.weight.sum() * 1e37, 0.1)
+    first, second = (_updater(network, OptimizerConfig(), torch.float16) for _ in range(2))
+    _step(first, network.weight.sum() * 1e37, 0.1)
     second.load_state(first.state())
     assert second.state() == first.state() == {"scale": 2.0**15, "_growth_tracker": 0}
-
-
-def test_network_without_parameters_is_refused() -> None:
-    """Nothing to train."""
-    with pytest.raises(InvalidValueError, match="no parameters"):
-        Updater(nn.ReLU(), TrainingConfig(steps=1), torch.float32)

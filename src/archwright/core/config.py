@@ -33,6 +33,7 @@ MAX_TRIALS = 100_000_000
 MAX_THREADS = 1024
 """Of one evaluation; the libraries underneath end the process where the system refuses them more."""
 
+_ABSENT = "absent"  # in a field's metadata
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NONE = ("none", "null")
@@ -75,8 +76,32 @@ def to_json(config: Any) -> Any:
     return config
 
 
+def added_field(default: Any, *, absent: Any) -> Any:
+    """A field of a config that was added after configs had been stored: what a document that lacks it meant.
+
+    Args:
+        default: Of a new config.
+        absent: The value that does what was done before there was the field.
+    """
+    return dataclasses.field(default=default, metadata={_ABSENT: absent})
+
+
+def absent_settings(config: Any) -> dict[str, Any]:
+    """The values, as JSON and by dotted name, that a stored form of this config has where it lacks them."""
+    found: dict[str, Any] = {}
+    for field in _fields(type(config)):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= {f"{field.name}.{name}": inner for name, inner in absent_settings(value).items()}
+        elif _ABSENT in field.metadata:
+            found[field.name] = to_json(field.metadata[_ABSENT])
+    return found
+
+
 def from_json(cls: type[C], document: Any) -> C:
     """The config a JSON object describes; fields that it leaves out take their defaults.
+
+    A field that was added later (`added_field`) takes the value it declares for documents that lack it.
 
     Raises:
         UnknownNameError: For a key that the config has no field for; the nearest are offered.
@@ -189,7 +214,8 @@ def _config_from_json(cls: Any, document: Any, prefix: str) -> Any:
     for name, field in fields.items():
         if name not in document and field.default is field.default_factory is dataclasses.MISSING:
             raise InvalidValueError(f"{prefix}{name} is missing; give {_accepted(_hints(cls)[name])}")
-    values = {name: _value_from_json(_hints(cls)[name], document[name], f"{prefix}{name}") for name in document}
+    values = {name: field.metadata[_ABSENT] for name, field in fields.items() if _ABSENT in field.metadata}
+    values |= {name: _value_from_json(_hints(cls)[name], document[name], f"{prefix}{name}") for name in document}
     return _built(cls, values, prefix)
 
 

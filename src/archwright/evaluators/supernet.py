@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +21,7 @@ from archwright.evaluators.base import Evaluator
 from archwright.evaluators.chains import Chain, find_chains, running
 from archwright.nn.carrying import Stream
 from archwright.nn.choice import selection_of
-from archwright.nn.choice.modules import ChoiceModule, active_modules
+from archwright.nn.choice.modules import ChoiceModule
 from archwright.nn.inputs import Inputs, call
 from archwright.nn.sizes import lazies_in
 from archwright.runs.files import read_tensors, write_tensors
@@ -32,6 +31,7 @@ from archwright.tasks.base import Batch, Part, Task
 from archwright.training.checkpoint import load_network, network_tensors
 from archwright.training.config import Precision
 from archwright.training.device import compute_dtype, mixed_precision, place_batch, use_layout
+from archwright.training.recalibrate import averaging_mode, start_averaging, stop_averaging
 
 MAX_CACHED_BYTES = 2 * 1024**3
 
@@ -131,7 +131,7 @@ class SupernetEvaluator(Evaluator):
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
         results: dict[int, Metrics] = {}
         with (
-            _scoring_mode(self.supernet, self._norms),
+            averaging_mode(self.supernet, self._norms),
             torch.inference_mode(),
             mixed_precision(self.device, self._dtype),
         ):
@@ -209,10 +209,10 @@ class SupernetEvaluator(Evaluator):
         stage = self._stages[k]
         chains = self._active_chains(k)
         with running(chains, calibrate=True):
-            _start_averaging(stage)
+            start_averaging(stage)
             calibration = [stage(batch) for batch in calibration]
         with running(chains, calibrate=False):
-            _stop_averaging(stage)
+            stop_averaging(stage)
             outputs = []
             for i, batch in enumerate(validation):
                 with self._streams[k].batch(goes_on=self._is_stream and i > 0):
@@ -225,10 +225,10 @@ class SupernetEvaluator(Evaluator):
             sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()
         }
         with running(chains, calibrate=True):
-            _start_averaging(self.supernet)
+            start_averaging(self.supernet)
             for inputs in self._calibration():
                 call(self.supernet, self._own(inputs))
-        _stop_averaging(self.supernet)
+        stop_averaging(self.supernet)
         with running(chains, calibrate=False):
             for i, batch in enumerate(self._validation()):
                 with self._stream.batch(goes_on=self._is_stream and i > 0):
@@ -346,37 +346,3 @@ def _n_common(one: Sequence[object], other: Sequence[object]) -> int:
             break
         n += 1
     return n
-
-
-@contextmanager
-def _scoring_mode(supernet: nn.Module, norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Evaluation mode; batch norms average cumulatively. Modes and momenta are restored."""
-    training = [module for module in supernet.modules() if module.training]
-    was_training = {id(module) for module in training}
-    momenta = [norm.momentum for norm in norms]
-    for module in training:
-        module.training = False
-    for norm in norms:
-        norm.momentum = None
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.training = id(norm) in was_training
-
-
-def _start_averaging(stage: nn.Module) -> None:
-    """Statistics of the active batch norms start afresh: the first batch enters a cumulative mean with factor 1."""
-    for _, module in active_modules(stage):
-        if isinstance(module, _BatchNorm):
-            module.reset_running_stats()
-            module.training = True
-
-
-def _stop_averaging(stage: nn.Module) -> None:
-    for _, module in active_modules(stage):
-        if isinstance(module, _BatchNorm):
-            module.training = False

@@ -55,7 +55,13 @@ class Stream:
 
     def __init__(self, network: nn.Module) -> None:
         self._carriers = {name: part for name, part in network.named_modules() if isinstance(part, Carrier)}
+        self._before: dict[str, State] = {}
         self._states: dict[str, State] = {}
+
+    @property
+    def has_carriers(self) -> bool:
+        """Whether anything in the network carries state."""
+        return bool(self._carriers)
 
     @contextmanager
     def batch(self, *, goes_on: bool) -> Iterator[None]:
@@ -66,9 +72,23 @@ class Stream:
         Args:
             goes_on: Whether the batch goes on where the one before ended; otherwise everything begins anew.
         """
-        states, self._states = self._states if goes_on else {}, {}
+        self.move_on(goes_on=goes_on)
+        with self.passing():
+            yield
+
+    def move_on(self, *, goes_on: bool) -> None:
+        """Go to the next batch, on which the network then runs in `passing`; see `batch`."""
+        self._before, self._states = self._states if goes_on else {}, {}
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Inside, the network runs on the present batch, once.
+
+        As often as it does (an unrolled step runs it at other weights, a step of several archs once for each), it
+        begins with the state the batch before has left; the next batch begins with what the last of the passes leaves.
+        """
         for name, carrier in self._carriers.items():
-            carrier.is_carrying, carrier.before, carrier.after = True, states.get(name), None
+            carrier.is_carrying, carrier.before, carrier.after = True, self._before.get(name), None
         try:
             yield
             self._states = {name: c.after for name, c in self._carriers.items() if c.after is not None}

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from archwright.core.config import MAX_THREADS, check_range, to_json
+from archwright.core.config import MAX_THREADS, absent_settings, check_range, to_json
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.costs.base import Cost
 from archwright.costs.counted import Macs, Params
@@ -109,6 +109,7 @@ class Opened:
             progress=progress,
             threads=self.config.threads,
             recipe=recipe,
+            absent=absent_settings(self.config),
         )
 
     def n_members(self) -> int:

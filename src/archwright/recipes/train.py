@@ -8,7 +8,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
-from archwright.core.config import MAX_THREADS, check_range, to_json
+from archwright.core.config import MAX_THREADS, absent_settings, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.finish.finishing import effective_config, finish_fixed
@@ -127,7 +127,14 @@ def train(
     architecture = arch_document(found.space, found.arch)
     effective = effective_config({"recipe": "train", **to_json(config), "architecture": architecture}, task)
     with open_run(
-        out, effective, seed=config.seed, resume=resume, progress=progress, threads=config.threads, recipe="train"
+        out,
+        effective,
+        seed=config.seed,
+        resume=resume,
+        progress=progress,
+        threads=config.threads,
+        recipe="train",
+        absent=absent_settings(config),
     ) as run:
         if run.result is not None:
             return reopen(run, found.space, phase="train")

@@ -88,13 +88,21 @@ def _details(record: Mapping[str, Any]) -> dict[str, bool]:
     }
 
 
-def refuse_differences(folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def refuse_differences(
+    folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], absent: Mapping[str, Any] | None = None
+) -> None:
     """Resuming under another config, seed, thread count or recipe would mix two runs.
+
+    Args:
+        folder: The run's, for the message.
+        stored: The record the run began with.
+        asked: The record it is to go on with.
+        absent: What settings, by dotted name, meant in records that lack them.
 
     Raises:
         RunFolderError: If they differ; the message lists each differing key with both values.
     """
-    differing = list(_differences(_identity(stored), _identity(asked)))
+    differing = list(_differences({**(absent or {}), **_identity(stored)}, _identity(asked)))
     if differing:
         listed = "; ".join(f"{name} was {_short(old)} and is now {_short(new)}" for name, old, new in differing)
         raise RunFolderError(f"{folder} is another run: {listed}; resume with its values or choose another --out")

@@ -221,6 +221,7 @@ def open_run(
     recipe: str | None = None,
     threads: int | None = None,
     command: Sequence[str] | None = None,
+    absent: Mapping[str, Any] | None = None,
 ) -> Run:
     """Begin a run in a new or empty folder, or go on with the one in it.
 
@@ -234,6 +235,7 @@ def open_run(
         recipe: Name for run.json; None takes `config["recipe"]` if there is one.
         threads: Threads an evaluation uses; None takes torch's present number.
         command: The command line, for repeating the run; None takes this process's, if it is archwright's.
+        absent: What settings of the config, by dotted name, meant in runs that lack them (`absent_settings`).
 
     Raises:
         RunFolderError: If the folder is not empty (without `resume`), in use, of something else, damaged, of another
@@ -258,7 +260,7 @@ def open_run(
     folder = Path(out)
     lock = _claim(folder, resume=resume)
     try:
-        started, notes = _begin_or_go_on(folder, asked)
+        started, notes = _begin_or_go_on(folder, asked, absent or {})
         run = Run(folder, started, progress=shown, checkpoint_every_s=checkpoint_every_s, lock=lock)
         for note in notes:
             run.log(note)
@@ -342,7 +344,9 @@ def _refuse_misplaced(folder: Path) -> None:
                 raise RunFolderError(f"{path} is no {kind}, as a run has there; remove it or restore it from a copy")
 
 
-def _begin_or_go_on(folder: Path, asked: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+def _begin_or_go_on(
+    folder: Path, asked: Mapping[str, Any], absent: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], list[str]]:
     """The record to work by, and lines for the log."""
     _refuse_links(folder)
     if not (folder / record.FILE_NAME).exists():
@@ -350,7 +354,7 @@ def _begin_or_go_on(folder: Path, asked: Mapping[str, Any]) -> tuple[Mapping[str
         files.write_sealed_json(folder / record.FILE_NAME, asked)
         return asked, [f"started {asked['recipe'] or 'a run'} with seed {asked['seed']}"]
     stored = record.read_record(folder)
-    record.refuse_differences(folder, stored, asked)
+    record.refuse_differences(folder, stored, asked, absent)
     files.remove_leftovers(folder)
     changed = record.changed_versions(stored, asked)
     notes = [f"versions changed since the start, results may differ: {', '.join(changed)}"] if changed else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
@@ -167,11 +167,35 @@ class Task(ABC):
         Raises:
             InvalidValueError: If there is no such part.
         """
+        self._ask_for(part)
+        return self._split(part)
+
+    def shares(self, part: Part, fractions: Sequence[float], *, seed: int) -> list[Split]:
+        """Disjoint shares of a part, e.g. halves of the training part for weights and for arch parameters.
+
+        Where examples have classes, each share holds them in proportion; a text's shares are stretches of it, in order.
+
+        Args:
+            part: What is divided; asking for the test part is counted.
+            fractions: How much of it each share gets; what is missing to 1 is left out.
+            seed: Draws which examples; a text's shares do not depend on it.
+
+        Raises:
+            InvalidValueError: If the fractions are not positive, sum to more than 1, or leave a share without examples.
+            UsageError: If the task's data cannot be divided.
+        """
+        self._ask_for(part)
+        return self._shares(part, fractions, seed)
+
+    def _ask_for(self, part: Part) -> None:
         if part not in PARTS:
             raise InvalidValueError(f"unknown part {part!r} of the data; choose one of {', '.join(PARTS)}")
         if part == "test":
             self.n_test_reads += 1
-        return self._split(part)
+
+    def _shares(self, part: Part, fractions: Sequence[float], seed: int) -> list[Split]:
+        """Shares of a known part."""
+        raise UsageError(f"task {self.name!r} does not say how its data divide into shares; train on whole parts")
 
     @abstractmethod
     def _split(self, part: Part) -> Split:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from archwright.training.config import TrainingConfig
+from archwright.training.config import OptimizerConfig
 
 
 class Ema:
     """Exponential moving average of parameters and floating-point buffers (running statistics).
 
-    After step k (from 0) the average moves by 1 - min(decay, (1 + k) / (10 + k)) towards the network: the smaller
-    decay of the first steps makes it forget the random start.
+    With update k (from 0) the average moves by 1 - min(decay, (1 + k) / (10 + k)) towards the network: the smaller
+    decay of the first updates makes it forget the random start.
+
+    Attributes:
+        n: How often the network has entered.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -24,16 +28,29 @@ class Ema:
         self._live = {name: tensor.detach() for name, tensor in every if tensor.is_floating_point()}
         self._average = {name: tensor.clone() for name, tensor in self._live.items()}
         self._decay = decay
-
-    def _decay_at(self, step: int) -> float:
-        """What stays of the average when the network of that step enters."""
-        return min(self._decay, (1 + step) / (10 + step))
+        self.n = 0
 
     def update(self, step: int) -> None:
         """Move the average towards the network as it is after that step."""
-        decay = self._decay_at(step)
-        move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        move = get_ema_multi_avg_fn(self._enter(step))  # type: ignore[no-untyped-call]
         move(list(self._average.values()), list(self._live.values()), step)
+
+    def _enter(self, step: int) -> float:
+        """Count the network of that step; what stays of the average when it enters."""
+        self.n += 1
+        return min(self._decay, self.n / (self.n + 9))
+
+    @contextmanager
+    def in_network(self) -> Iterator[None]:
+        """Inside, the network has the averaged values; afterwards its own, to the bit."""
+        own = {name: tensor.clone() for name, tensor in self._live.items()}
+        self.copy_to_network()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, tensor in self._live.items():
+                    tensor.copy_(own[name])
 
     @torch.no_grad()
     def copy_to_network(self) -> None:
@@ -62,14 +79,16 @@ class Mean(Ema):
 
     def __init__(self, network: nn.Module, first_step: int) -> None:
         super().__init__(network, decay=0.0)
-        self._first_step = first_step
+        self.first_step = first_step
 
-    def _decay_at(self, step: int) -> float:
-        n_before = max(0, step - self._first_step)
+    def _enter(self, step: int) -> float:
+        n_before = self.n
+        if step >= self.first_step:
+            self.n += 1
         return n_before / (n_before + 1)
 
 
-def average_of(network: nn.Module, config: TrainingConfig, n_steps: int) -> Ema | None:
+def average_of(network: nn.Module, config: OptimizerConfig, n_steps: int) -> Ema | None:
     """The average a training keeps, if any."""
     if config.average_from is not None:
         return Mean(network, min(n_steps - 1, math.floor(config.average_from * n_steps)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,33 +16,71 @@ N_POINTS = 100
 """Points of a loss curve, at most."""
 
 
+Curve = tuple[tuple[int, float], ...]
+"""Pairs (steps done, mean training loss since the pair before)."""
+
+Scores = tuple[tuple[int, Mapping[str, float]], ...]
+"""Pairs (steps done, figures by name)."""
+
+
 @dataclass(frozen=True)
 class TrainingLog:
     """Record of one training.
 
     Attributes:
-        steps: Optimizer steps done.
-        curve: Pairs (steps done, mean training loss since the pair before).
-        final_loss: Mean training loss of the last interval.
+        steps: Steps done.
+        curve: Of the loss; of the first one, where a step gives several.
+        final_loss: Mean of that loss in the last interval; not a number where no step gave any.
         seconds: Wall time over all processes that took part; outside the same-seed promise.
+        curves: All of them by name, where a step gives several losses; else empty.
+        scores: What a `Scoring` found on the way.
     """
 
     steps: int
-    curve: tuple[tuple[int, float], ...]
+    curve: Curve
     final_loss: float
     seconds: float
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    scores: Scores = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"steps": self.steps, "curve": [list(point) for point in self.curve], "seconds": self.seconds}
+        document: dict[str, Any] = {"steps": self.steps, "curve": _points(self.curve), "seconds": self.seconds}
+        if self.curves:
+            document["curves"] = {name: _points(curve) for name, curve in self.curves.items()}
+        return document | ({"scores": [[step, dict(found)] for step, found in self.scores]} if self.scores else {})
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> TrainingLog:
-        curve = tuple((int(step), float(loss)) for step, loss in document["curve"])
-        return cls(int(document["steps"]), curve, curve[-1][1], float(document["seconds"]))
+        curve = _curve(document["curve"])
+        curves = {name: _curve(points) for name, points in document.get("curves", {}).items()}
+        final_loss = curve[-1][1] if curve else math.nan
+        scores = scores_from_json(document.get("scores", []))
+        return cls(int(document["steps"]), curve, final_loss, float(document["seconds"]), curves, scores)
+
+
+def scores_from_json(document: Iterable[Any]) -> Scores:
+    """Scores as a log or a checkpoint keeps them."""
+    return tuple((int(step), {name: float(value) for name, value in found.items()}) for step, found in document)
+
+
+def _points(curve: Curve) -> list[list[float]]:
+    return [list(point) for point in curve]
+
+
+def _curve(points: Iterable[Any]) -> Curve:
+    return tuple((int(step), float(loss)) for step, loss in points)
+
+
+def broken_loss(loss: float, step: int, n_steps: int) -> RunError:
+    """The error for a loss that is infinite or not a number."""
+    return RunError(
+        f"the training loss is {loss} at step {step} of {n_steps}; "
+        "lower learning_rate, add warmup_steps or set clip_norm"
+    )
 
 
 class LossRecorder:
-    """Gathers the loss of each step into a curve, and stops a training whose loss is no number.
+    """Gathers a loss of the steps into a curve, and stops a training whose loss is no number.
 
     Args:
         n_steps: Steps of the training.
@@ -52,44 +90,53 @@ class LossRecorder:
     def __init__(self, n_steps: int, read_every: int = 1) -> None:
         self._n_steps, self._read_every = n_steps, read_every
         self._interval = max(1, math.ceil(n_steps / N_POINTS))
-        self._pending: list[Tensor] = []
+        self._pending: list[tuple[int, Tensor]] = []
         self._done, self._sum, self._count = 0, 0.0, 0
         self.curve: list[tuple[int, float]] = []
         self.last = math.nan
 
-    def add(self, loss: Tensor) -> None:
-        """Take in the loss of the next step.
+    def add(self, loss: Tensor, step: int) -> None:
+        """Take in the loss of a step, from 0; a step may give none.
 
         Raises:
             RunError: If it, or one that was not looked at yet, is infinite or not a number; names the step.
         """
-        self._pending.append(loss.detach())
+        self._pending.append((step, loss.detach()))
         if len(self._pending) >= self._read_every:
             self.read()
 
     def read(self) -> None:
         """Look at the losses that were not looked at yet."""
         if self._pending:
-            losses = torch.stack(self._pending).tolist() if len(self._pending) > 1 else [self._pending[0].item()]
-            self._pending.clear()
-            for loss in losses:
-                self._take(loss)
+            pending, self._pending = self._pending, []
+            losses = [loss for _, loss in pending]
+            values = torch.stack(losses).tolist() if len(losses) > 1 else [losses[0].item()]
+            for (step, _), value in zip(pending, values, strict=True):
+                self._take(step, value)
 
-    def _take(self, loss: float) -> None:
+    def _take(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise RunError(
-                f"the training loss is {loss} at step {self._done} of {self._n_steps}; "
-                "lower learning_rate, add warmup_steps or set clip_norm"
-            )
-        self._done, self._sum, self._count, self.last = self._done + 1, self._sum + loss, self._count + 1, loss
+            raise broken_loss(loss, step, self._n_steps)
+        if self._count and step >= (end := self._end_of(self._done - 1)):  # the interval's last steps gave no loss
+            self._close(end)
+        self._done, self._sum, self._count, self.last = step + 1, self._sum + loss, self._count + 1, loss
         if self._done % self._interval == 0 or self._done == self._n_steps:
-            self.curve.append((self._done, self._sum / self._count))
-            self._sum, self._count = 0.0, 0
+            self._close(self._done)
 
-    def log(self, seconds: float) -> TrainingLog:
-        """The record of a training that is complete."""
+    def _end_of(self, step: int) -> int:
+        """Steps done at the end of the interval a step belongs to."""
+        return min((step // self._interval + 1) * self._interval, self._n_steps)
+
+    def _close(self, end: int) -> None:
+        self.curve.append((end, self._sum / self._count))
+        self._sum, self._count = 0.0, 0
+
+    def finished(self) -> Curve:
+        """The curve of a training that is complete."""
         self.read()
-        return TrainingLog(self._done, tuple(self.curve), self.curve[-1][1], seconds)
+        if self._count:
+            self._close(self._end_of(self._done - 1))
+        return tuple(self.curve)
 
     def state(self) -> dict[str, Any]:
         """Everything so far, as JSON."""

@@ -8,41 +8,45 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archwright.core.errors import InvalidValueError
-from archwright.training.config import TrainingConfig
+from archwright.training.config import OptimizerConfig
 
 _SCALER_STATE = ("scale", "_growth_tracker")
 
 
 class Updater:
-    """Owns the optimizer of a network and, for float16, the scaler of its loss.
+    """Owns the optimizer of some parameters and, for float16, the scaler of their loss.
 
     Parameters without a gradient in a step (paths that did not run) are not touched in it, neither by momentum nor by
     decay, and cost next to nothing: one look at their `grad`.
 
     Args:
-        network: The network, on its device and in its final layout.
+        parameters: By name, on their device and in their final layout.
         config: Optimizer, decay and clipping.
         dtype: Type of the forward pass.
-
-    Raises:
-        InvalidValueError: If the network has no parameters.
     """
 
-    def __init__(self, network: nn.Module, config: TrainingConfig, dtype: torch.dtype) -> None:
-        self._named = dict(network.named_parameters())
-        if not self._named:
-            raise InvalidValueError("the network has no parameters; there is nothing to train")
+    def __init__(self, parameters: Mapping[str, nn.Parameter], config: OptimizerConfig, dtype: torch.dtype) -> None:
+        self._named = dict(parameters)
         self._groups = _decay_groups(list(self._named.values()), config)
         self._clip_norm = config.clip_norm
         self._optimizer = _optimizer(self._groups, config)
         device = next(iter(self._named.values())).device
         self._scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
 
-    def step(self, loss: Tensor, rate: float) -> None:
-        """Change the parameters along the gradients of a scalar loss; leaves no gradients behind."""
-        torch.autograd.backward(self._scaler.scale(loss))
+    @property
+    def is_scaled(self) -> bool:
+        """Whether losses are scaled for float16, each learner's by a factor of its own."""
+        return self._scaler.is_enabled()
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """The loss whose gradients `update` expects."""
+        return self._scaler.scale(loss)
+
+    def update(self, rate: float) -> None:
+        """Change the parameters along their gradients; leaves no gradients behind."""
         active = self._narrow(rate)
+        if not active:
+            return  # a scaler would refuse to have seen no gradient
         if self._clip_norm is not None:
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(active, self._clip_norm)
@@ -50,6 +54,12 @@ class Updater:
         self._scaler.update()
         for parameter in active:
             parameter.grad = None
+
+    def momentum(self, name: str) -> Tensor | None:
+        """What the optimizer remembers of a parameter's gradients; None as long as it remembers nothing."""
+        state = self._optimizer.state.get(self._named[name], {})
+        found: Tensor | None = state.get("momentum_buffer", state.get("exp_avg"))
+        return found
 
     def _narrow(self, rate: float) -> list[nn.Parameter]:
         """Show the optimizer only parameters that have a gradient; returns them."""
@@ -95,26 +105,44 @@ class Updater:
             self._scaler.load_state_dict(self._scaler.state_dict() | dict(state))
 
 
-def _decay_groups(parameters: list[nn.Parameter], config: TrainingConfig) -> list[tuple[list[nn.Parameter], float]]:
+def _decay_groups(parameters: list[nn.Parameter], config: OptimizerConfig) -> list[tuple[list[nn.Parameter], float]]:
     """Parameters with their weight decay; those of one axis or none are spared unless the config says otherwise."""
     decayed = [parameter for parameter in parameters if config.decay_norm_and_bias or parameter.dim() > 1]
     spared = [parameter for parameter in parameters if not config.decay_norm_and_bias and parameter.dim() <= 1]
     return [(group, decay) for group, decay in ((decayed, config.weight_decay), (spared, 0.0)) if group]
 
 
-def _optimizer(groups: list[tuple[list[nn.Parameter], float]], config: TrainingConfig) -> torch.optim.Optimizer:
+def _optimizer(groups: list[tuple[list[nn.Parameter], float]], config: OptimizerConfig) -> torch.optim.Optimizer:
     every = [parameter for parameters, _ in groups for parameter in parameters]
     options = [{"params": list(parameters), "weight_decay": decay} for parameters, decay in groups]
-    # Fused steps were 2 to 8 times as fast as others on a CPU, where foreach is a loop.
-    fused = all(_is_dense(parameter) for parameter in every)
+    # Fused steps were 2 to 8 times as fast as others on a CPU, where foreach is a loop. They know no RMSprop, and no
+    # first step of a momentum with dampening, whose first gradient enters as a whole.
+    fused = config.optimizer != "rmsprop" and not config.dampening and all(_is_dense(parameter) for parameter in every)
     kernel: dict[str, Any] = {"fused": True} if fused else {"foreach": True}
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(
+            options,
+            lr=config.learning_rate,
+            alpha=config.squares_decay,
+            eps=config.eps,
+            centered=config.centered,
+            momentum=config.momentum,
+            **kernel,
+        )
     if config.optimizer != "sgd":
         cls = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-        return cls(options, lr=config.learning_rate, betas=config.betas, **kernel)
+        return cls(
+            options, lr=config.learning_rate, betas=config.betas, eps=config.eps, amsgrad=config.amsgrad, **kernel
+        )
     sgd = torch.optim.SGD(
-        options, lr=config.learning_rate, momentum=config.momentum, nesterov=config.nesterov, **kernel
+        options,
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        dampening=config.dampening,
+        nesterov=config.nesterov,
+        **kernel,
     )
-    if config.momentum:
+    if config.momentum and not config.dampening:
         # From zeros momentum begins as without a buffer. Fused SGD cannot tell new parameters (a path that runs for
         # the first time) from old ones in the same step, so all have theirs from the start.
         for parameter in every:

@@ -1,19 +1,20 @@
-"""Batch-norm statistics for weights that were trained under other ones."""
+"""Batch-norm statistics for weights that were trained under other ones: the one definition of recalibration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from archwright.core.errors import InvalidValueError
-from archwright.nn.modes import eval_mode
+from archwright.nn.choice.modules import active_modules
+from archwright.nn.inputs import Inputs, call
 
 
-def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def recalibrate(network: nn.Module, batches: Iterable[Inputs]) -> None:
     """Set running statistics of batch norms to the plain mean over the given batches.
 
     One forward-only pass: no loss, no optimizer, no learnable parameter changes (SPOS, Guo et al., 2019: the
@@ -32,59 +33,58 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
         InvalidValueError: If there is no batch.
     """
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    kept = [[buffer.clone() for buffer in norm.buffers()] for norm in norms]
     n_batches = 0
-    with eval_mode(network.modules()), torch.inference_mode(), _averaging(norms):
-        for inputs in batches:
-            network(inputs)
-            n_batches += 1
+    with averaging_mode(network, norms), torch.inference_mode():
+        start_averaging(network)
+        try:
+            for inputs in batches:
+                call(network, inputs)
+                n_batches += 1
+        finally:
+            for norm, before in zip(norms, kept, strict=True):
+                if not norm.num_batches_tracked:  # did not run
+                    for buffer, old in zip(norm.buffers(), before, strict=True):
+                        buffer.copy_(old)
     if not n_batches:
         raise InvalidValueError("no batch to recalibrate batch norms with; give at least one")
 
 
 @contextmanager
-def _averaging(norms: list[_BatchNorm]) -> Iterator[None]:
-    """Batch norms in training mode and averaging from scratch; afterwards mode and momentum are as before."""
-    momenta, counts = [norm.momentum for norm in norms], [_count(norm) for norm in norms]
-    before = _numbers(counts)
-    # The first batch enters with factor 1 and what was there with factor 0, so nothing needs a reset but
-    # statistics that are infinite or not a number.
-    kept = [] if _are_finite(norms) else [[tensor.clone() for tensor in _statistics(norm)] for norm in norms]
-    for norm, count in zip(norms, counts, strict=True):
-        _set(norm, training=True, momentum=None)
-        norm.reset_running_stats() if kept else count.zero_()
+def averaging_mode(network: nn.Module, norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Evaluation mode, in which its batch norms average cumulatively once started; modes and momenta are restored.
+
+    Args:
+        network: The network.
+        norms: All its batch norms.
+    """
+    training = [module for module in network.modules() if module.training]
+    was_training = {id(module) for module in training}
+    momenta = [norm.momentum for norm in norms]
+    for module in training:
+        module.training = False
+    for norm in norms:
+        norm.momentum = None
     try:
         yield
     finally:
-        after = _numbers(counts)
-        for i, norm in enumerate(norms):
-            _set(norm, training=False, momentum=momenta[i])
-            if not after[i]:  # did not run
-                counts[i].fill_(before[i])
-                for tensor, old in zip(_statistics(norm), kept[i] if kept else (), strict=bool(kept)):
-                    tensor.copy_(old)
+        for module in training:
+            module.training = True
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.training = id(norm) in was_training
 
 
-def _set(norm: _BatchNorm, *, training: bool, momentum: float | None) -> None:
-    # Past Module.__setattr__, which looks for modules and parameters first: with hundreds of norms a candidate, and
-    # hundreds of candidates, that is felt.
-    vars(norm).update(training=training, momentum=momentum)
+def start_averaging(stage: nn.Module) -> None:
+    """Statistics of the active batch norms start afresh: the first batch enters a cumulative mean with factor 1."""
+    for _, module in active_modules(stage):
+        if isinstance(module, _BatchNorm):
+            module.reset_running_stats()
+            module.training = True
 
 
-def _count(norm: _BatchNorm) -> Tensor:
-    assert norm.num_batches_tracked is not None  # kept wherever running_mean is
-    return norm.num_batches_tracked
-
-
-def _numbers(counts: list[Tensor]) -> list[int]:
-    return [int(number) for number in torch.stack(counts).tolist()] if counts else []
-
-
-def _statistics(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return norm.running_mean, norm.running_var
-
-
-def _are_finite(norms: list[_BatchNorm]) -> bool:
-    tensors = [tensor for norm in norms for tensor in _statistics(norm)]
-    return not tensors or bool(torch.cat(tensors).isfinite().all())
+def stop_averaging(stage: nn.Module) -> None:
+    """From now on the active batch norms use the statistics they have."""
+    for _, module in active_modules(stage):
+        if isinstance(module, _BatchNorm):
+            module.training = False

@@ -1,0 +1,476 @@
+"""The one training loop: every training of every method is a step that `run_steps` repeats."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archwright.core.config import absent_settings
+from archwright.core.errors import InvalidValueError, RunError
+from archwright.core.trial import derive_seed
+from archwright.nn.carrying import Stream
+from archwright.nn.modes import eval_mode
+from archwright.nn.training_only import drop_training_only
+from archwright.runs.phase import Phase
+from archwright.tasks.base import Batch, Split
+from archwright.training.checkpoint import below, check_same_training, load_networks, networks_tensors, under
+from archwright.training.config import Precision
+from archwright.training.device import compute_dtype, mixed_precision, place_batch, seeder
+from archwright.training.learners import Clock, Learner, check_apart, joined
+from archwright.training.log import LossRecorder, Scores, TrainingLog, scores_from_json
+
+ONLY = ""
+"""Name of a learner, and of a source, that is the only one: its tensors stand in checkpoints without a prefix."""
+
+_GPU_READ_EVERY = 10  # steps between looks at the loss, each of which waits for the device
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_RESERVED = ("carried", "stateful")  # beside the learners' names in a checkpoint
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a step takes batches from.
+
+    Attributes:
+        split: The examples.
+        batch_size: Examples a batch.
+        seed: Of their order and augmentation.
+    """
+
+    split: Split
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Figures that are measured during a training.
+
+    Attributes:
+        every: Steps between them; the last step is always scored.
+        score: Gives them by name. It finds the learners' modules in evaluation mode and with the averaged values they
+            would end with, and has to leave parameters and buffers as they are.
+    """
+
+    every: int
+    score: Callable[[], Mapping[str, float]]
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise InvalidValueError(f"a scoring every {self.every} steps cannot be; give at least 1")
+
+
+class Stateful(Protocol):
+    """What has a state beside the parameters: a baseline of rewards, a memory of archs."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Its tensors by name, for a checkpoint."""
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what `tensors` gave."""
+
+    def state(self) -> Any:
+        """The rest of it, as JSON."""
+
+    def load_state(self, state: Any) -> None:
+        """Take up what `state` gave."""
+
+
+class Now(Clock):
+    """What a step is given: its number, its batches, its random numbers; made by `run_steps`.
+
+    Args:
+        readers: The sources, being read.
+        n_steps: Steps of the training.
+        seed: Of the training.
+        precision: Makes the context for forward passes.
+    """
+
+    def __init__(
+        self,
+        readers: Mapping[str, _Reader],
+        n_steps: int,
+        seed: int,
+        precision: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        super().__init__(n_steps)
+        self._readers, self._seed, self.forward = readers, seed, precision
+
+    forward: Callable[[], AbstractContextManager[object]]
+    """Context for forward passes and losses: mixed precision, where the training has it."""
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps that is over, in [0, 1)."""
+        return self.number / self.n_steps
+
+    def batch(self, source: str = ONLY) -> Batch:
+        """This step's batch of a source, on the device. A source that a step does not ask for does not move on."""
+        return self._begun(source).batch  # type: ignore[return-value]
+
+    def next_batch(self, source: str = ONLY) -> Batch:
+        """One more batch of a source, this step's from now on: to accumulate gradients of several."""
+        reader = self._reader(source)
+        reader.read()
+        return reader.batch  # type: ignore[return-value]
+
+    def stream(self, source: str = ONLY) -> AbstractContextManager[None]:
+        """Inside, networks run once on this step's batch, and carry state along the source (`nn.carrying.Stream`)."""
+        stream = self._begun(source).stream
+        return stream.passing() if stream is not None else nullcontext()
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A generator that follows the training's seed, the step and the purpose."""
+        return np.random.default_rng(derive_seed(self._seed, purpose, self.number))
+
+    def _begun(self, source: str) -> _Reader:
+        """The source, with its batch of this step."""
+        reader = self._reader(source)
+        if reader.batch is None:
+            reader.read()
+        return reader
+
+    def _reader(self, source: str) -> _Reader:
+        try:
+            return self._readers[source]
+        except KeyError:
+            known = ", ".join(map(repr, self._readers)) or "none"
+            raise InvalidValueError(f"this training has no source {source!r}; its sources are {known}") from None
+
+
+Step = Callable[[Now], Tensor | Mapping[str, Tensor] | None]
+"""Moves learners, and gives the loss to record, or several by name, or none."""
+
+
+def run_steps(
+    step: Step,
+    learners: Mapping[str, Learner],
+    *,
+    sources: Mapping[str, Source],
+    n_steps: int,
+    seed: int,
+    identity: Mapping[str, Any],
+    device: str | torch.device = "cpu",
+    precision: Precision = "auto",
+    channels_last: bool = True,
+    stateful: Mapping[str, Stateful] | None = None,
+    scoring: Scoring | None = None,
+    phase: Phase | None = None,
+) -> TrainingLog:
+    """Train by repeating a step.
+
+    Batches, dropout and what else a step draws from torch or from `Now.rng` are functions of (seed, step). Whatever has
+    a state enters the checkpoints by name: modules, optimizers, averages and gradients of learners, how far each source
+    was read and what is carried along it, losses, scores, `stateful` objects. So a training that was killed and goes on
+    from its checkpoint ends with the same bits as one that was not, if the step itself keeps nothing else. Torch's
+    global random state is the same afterwards as before.
+
+    Args:
+        step: See `Step`; modules are in training mode.
+        learners: What it moves, by name; checkpoints hold the tensors of a learner below its name. Afterwards their
+            modules have their averages, are rid of what only training needs, and in evaluation mode.
+        sources: Where its batches come from, by name.
+        n_steps: How many steps.
+        seed: Determines everything random in the step.
+        identity: What else has to be the same for two processes to share this training, as JSON: the data.
+        device: Where to train; learners' modules go there, others (a teacher) have to be there.
+        precision: Of what runs in `Now.forward`.
+        channels_last: Layout of images and convolution weights.
+        stateful: What else has a state, by name.
+        scoring: Figures to measure on the way.
+        phase: Where checkpoints go; an unfinished one is continued, a finished one only loaded.
+
+    Returns:
+        The record of the training, of all processes that took part in it.
+
+    Raises:
+        RunError: If a loss becomes infinite or not a number; names the step.
+        RunFolderError: If the checkpoint belongs to another training.
+        InvalidValueError: If two learners share a parameter without saying so, or a warm-up leaves no step.
+    """
+    surroundings = _Surroundings(torch.device(device), precision, channels_last)
+    training = _Training(learners, sources, n_steps, seed, identity, surroundings, stateful or {})
+    stored = phase.restore() if phase is not None else None
+    if stored is not None:
+        training.resume(*stored)
+    if phase is None or not phase.is_done:
+        training.run(step, scoring, phase)
+        if phase is not None:
+            phase.finish(*training.outcome())
+    for learner in learners.values():
+        learner.module.eval()
+    return training.log
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    device: torch.device
+    precision: Precision
+    channels_last: bool
+
+
+class _Reader:
+    """A source being read."""
+
+    def __init__(self, source: Source, network: nn.Module, n_ahead: int, surroundings: _Surroundings) -> None:
+        self._source, self._n_ahead, self._around = source, n_ahead, surroundings
+        self._per_pass = source.split.steps_per_epoch(source.batch_size)
+        stream = Stream(network)
+        self.stream = stream if stream.has_carriers else None
+        self._batches: Iterator[Batch] = iter(())
+        self.n_read = 0
+        self.batch: Batch | None = None
+
+    def read(self) -> None:
+        """Go to the next batch."""
+        try:
+            batch = next(self._batches)
+        except StopIteration:
+            self._batches = self._from_here()
+            batch = next(self._batches)
+        if self.stream is not None:
+            self.stream.move_on(goes_on=self._source.split.is_stream and self.n_read % self._per_pass != 0)
+        self.n_read += 1
+        self.batch = place_batch(batch, self._around.device, self._around.channels_last)
+
+    def _from_here(self) -> Iterator[Batch]:
+        # as many as there are steps left where each takes one; a step that takes more begins anew where these end
+        source, n = self._source, max(1, self._n_ahead - self.n_read)
+        return source.split.batches(source.batch_size, seed=source.seed, first_step=self.n_read, n_steps=n)
+
+    def close(self) -> None:
+        """Let go of what reads ahead."""
+        if hasattr(self._batches, "close"):
+            self._batches.close()
+
+
+class _Training:
+    """One training between two steps: all that has to go into a checkpoint."""
+
+    log: TrainingLog
+
+    def __init__(
+        self,
+        learners: Mapping[str, Learner],
+        sources: Mapping[str, Source],
+        n_steps: int,
+        seed: int,
+        identity: Mapping[str, Any],
+        surroundings: _Surroundings,
+        stateful: Mapping[str, Stateful],
+    ) -> None:
+        _check(learners, sources, n_steps)
+        self._learners, self._seed, self._around, self._stateful = learners, seed, surroundings, stateful
+        self._modules = {name: learner.module for name, learner in learners.items()}
+        self._identity, self._absent = _identities(identity, learners, sources, seed, n_steps)
+        device = surroundings.device
+        dtype = compute_dtype(surroundings.precision, device)
+        whole = self._modules[ONLY] if ONLY in learners else joined(self._modules)
+        self._whole = whole
+        self._readers = {name: _Reader(source, whole, n_steps, surroundings) for name, source in sources.items()}
+        self._now = Now(self._readers, n_steps, seed, lambda: mixed_precision(device, dtype))
+        for learner in learners.values():
+            learner.begin(
+                self._now,
+                device=device,
+                dtype=dtype,
+                channels_last=surroundings.channels_last,
+                is_alone=len(learners) == 1,
+            )
+        self._losses: dict[str, LossRecorder] = {}
+        self._scores: Scores = ()
+        self._done, self._seconds = 0, 0.0
+
+    def run(self, step: Step, scoring: Scoring | None, phase: Phase | None) -> None:
+        """All steps that are left, then the end of the training."""
+        device, now, readers = self._around.device, self._now, tuple(self._readers.values())
+        started = time.perf_counter() - self._seconds
+        with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []), ExitStack() as stack:
+            for reader in readers:
+                stack.callback(reader.close)
+            seed_all = seeder(device)
+            self._whole.train()
+            for number in range(self._done, now.n_steps):
+                now.number = number
+                for reader in readers:
+                    reader.batch = None
+                seed_all(derive_seed(self._seed, "step", number))
+                self._record(step(now), number)
+                self._done = number + 1
+                if scoring is not None and (self._done % scoring.every == 0 or self._done == now.n_steps):
+                    self._score(scoring)
+                self._seconds = time.perf_counter() - started
+                if phase is not None:
+                    self._report(phase)
+        for learner in self._learners.values():
+            learner.end()
+        self._strip()
+        self.log = self._log()
+
+    def _record(self, losses: Tensor | Mapping[str, Tensor] | None, number: int) -> None:
+        if losses is None:
+            return
+        for name, loss in ((ONLY, losses),) if isinstance(losses, Tensor) else losses.items():
+            self._recorder(name).add(loss, number)
+
+    def _recorder(self, name: str) -> LossRecorder:
+        found = self._losses.get(name)
+        if found is None:
+            read_every = 1 if self._around.device.type == "cpu" else _GPU_READ_EVERY
+            found = self._losses[name] = LossRecorder(self._now.n_steps, read_every)
+        return found
+
+    def _score(self, scoring: Scoring) -> None:
+        with ExitStack() as stack:
+            for learner in self._learners.values():
+                stack.enter_context(learner.averaged())
+            stack.enter_context(eval_mode(self._whole.modules()))
+            found = scoring.score()
+        try:
+            figures = {str(name): float(value) for name, value in found.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise RunError(f"the scoring of a training gave {found!r}; give numbers by name") from None
+        self._scores += ((self._done, figures),)
+
+    def _strip(self) -> None:
+        for module in self._modules.values():
+            drop_training_only(module)
+
+    def _log(self) -> TrainingLog:
+        curves = {name: recorder.finished() for name, recorder in self._losses.items()}
+        curve = next(iter(curves.values()), ())
+        final_loss = curve[-1][1] if curve else float("nan")
+        by_name = {} if curves.keys() <= {ONLY} else curves
+        return TrainingLog(self._now.n_steps, curve, final_loss, self._seconds, by_name, self._scores)
+
+    def _report(self, phase: Phase) -> None:
+        losses = {f"{name} loss" if name else "loss": recorder.last for name, recorder in self._losses.items()}
+        # a recorder that was read from a checkpoint has no last loss before its next
+        phase.advance(self._done, **{name: loss for name, loss in losses.items() if loss == loss})
+        if phase.is_due and self._done < self._now.n_steps:
+            phase.checkpoint(*self._checkpoint())
+
+    # ── checkpoints ───────────────────────────────────────────────────────────────────────────────
+
+    def _checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors = networks_tensors(self._modules) | self._stateful_tensors()
+        for name, learner in self._learners.items():
+            tensors |= below(name, learner.tensors())
+        for name, reader in self._readers.items():
+            if reader.stream is not None:
+                tensors |= below("carried", below(name, reader.stream.tensors()))
+        return tensors, {
+            "training": self._identity,
+            "step": self._done,
+            "seconds": self._seconds,
+            "losses": {name: recorder.state() for name, recorder in self._losses.items()},
+            "learners": {name: learner.state() for name, learner in self._learners.items()},
+            "sources": {name: reader.n_read for name, reader in self._readers.items()},
+            "scores": [[step, figures] for step, figures in self._scores],
+            "stateful": self._stateful_states(),
+        }
+
+    def outcome(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a finished training leaves: tensors of modules and stateful objects, copied, and the log."""
+        tensors = networks_tensors(self._modules) | self._stateful_tensors()
+        state = {"training": self._identity, "log": self.log.to_json()}
+        states = {"stateful": self._stateful_states()} if self._stateful else {}
+        return {path: tensor.clone() for path, tensor in tensors.items()}, state | states
+
+    def _stateful_tensors(self) -> dict[str, Tensor]:
+        return {
+            path: tensor
+            for name, each in self._stateful.items()
+            for path, tensor in below(f"stateful/{name}", each.tensors()).items()
+        }
+
+    def _stateful_states(self) -> dict[str, Any]:
+        return {name: each.state() for name, each in self._stateful.items()}
+
+    def resume(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Take up a checkpoint, or the outcome of a finished training."""
+        check_same_training(state["training"], self._identity, self._absent)
+        is_finished = "log" in state
+        if is_finished:
+            self._strip()
+        load_networks(self._modules, tensors)
+        for name, each in self._stateful.items():
+            each.load(under(f"stateful/{name}", tensors))
+            each.load_state(state["stateful"][name])
+        if is_finished:
+            self.log = TrainingLog.from_json(state["log"])
+            return
+        state = _of_this_build(state, self._learners)
+        for name, learner in self._learners.items():
+            learner.load(under(name, tensors))
+            learner.load_state(state["learners"][name])
+        for name, reader in self._readers.items():
+            reader.n_read = int(state["sources"][name])
+            if reader.stream is not None:
+                carried = under(name, under("carried", tensors))
+                reader.stream.load({path: tensor.to(self._around.device) for path, tensor in carried.items()})
+        for name, losses in state["losses"].items():
+            self._recorder(name).load_state(losses)
+        self._scores = scores_from_json(state["scores"])
+        self._done, self._seconds = int(state["step"]), float(state["seconds"])
+
+
+def _check(learners: Mapping[str, Learner], sources: Mapping[str, Source], n_steps: int) -> None:
+    if not learners:
+        raise InvalidValueError("a training has no learner; give at least one")
+    if n_steps < 1:
+        raise InvalidValueError(f"a training of {n_steps} steps cannot be; give at least 1")
+    for kind, names in (("learner", learners), ("source", sources)):
+        for name in names:
+            is_alone = name == ONLY and len(names) == 1
+            if not is_alone and (not _NAME.fullmatch(name) or name in _RESERVED):
+                accepted = f"use letters, digits, '_' and '-', a letter first, and not {' or '.join(_RESERVED)}"
+                raise InvalidValueError(f"{name!r} cannot name a {kind}; {accepted}")
+    check_apart(learners)
+
+
+def _identities(
+    identity: Mapping[str, Any], learners: Mapping[str, Learner], sources: Mapping[str, Source], seed: int, n_steps: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What has to be the same for two processes to share a training, and what keys meant where they are not there."""
+    flat: dict[str, Any] = {**identity, "seed": seed, "steps": n_steps}
+    absent: dict[str, Any] = {}
+    for name, learner in learners.items():
+        prefix = f"learners.{name}" if name else "config"
+        flat |= {f"{prefix}.{field}": value for field, value in asdict(learner.config).items()}
+        flat |= {f"{prefix}.n_updates": learner.n_updates} if name else {}
+        absent |= {f"{prefix}.{field}": value for field, value in absent_settings(learner.config).items()}
+    for name, source in sources.items():
+        if name:
+            flat |= {f"sources.{name}.{field}": getattr(source, field) for field in ("batch_size", "seed")}
+            flat[f"sources.{name}.examples"] = source.split.n
+    if set(learners) != {ONLY}:
+        flat["learners"] = list(learners)
+    document: dict[str, Any] = json.loads(json.dumps(flat))  # tuples as they come back from a file
+    return document, absent
+
+
+def _of_this_build(state: Mapping[str, Any], learners: Mapping[str, Learner]) -> Mapping[str, Any]:
+    """The state of a checkpoint, also of builds that knew one learner, one source and one loss."""
+    if "learners" in state:
+        return state
+    step = int(state["step"])
+    average = learners[ONLY]._average
+    first = getattr(average, "first_step", 0)
+    learner = {"scaler": state["scaler"], "updates": step, "pending": 0, "averaged": max(0, step - first)}
+    return {
+        **state,
+        "losses": {ONLY: state["losses"]},
+        "learners": {ONLY: learner},
+        "sources": {ONLY: step},
+        "scores": [],
+    }

@@ -82,7 +82,7 @@ def rank_run(
     opened = open_supernet(folder, part=part)
     if deterministic:
         make_deterministic(opened.device)
-    space, metric = opened.space, opened.task.metric
+    space, metric = opened.space, opened.task.search_metric
     candidates = _random(space, n, seed).ask(n)
     table: dict[Arch, float] = {}
     if truth != TRAIN:
@@ -103,7 +103,7 @@ def rank_run(
         {"arch": space.code(arch), "score": score, "truth": right, "macs": int(cost)}
         for arch, score, right, cost in zip(archs, scores, true, macs, strict=True)
     ]
-    better = true if opened.task.direction == "max" else [-value for value in true]
+    better = true if opened.task.search_direction == "max" else [-value for value in true]
     described = {"metric": metric, "part": part, "truth": str(truth), "column": column, "seed": seed}
     document = {**found, "baselines": {"macs": kendall(macs, better)}, **described, "archs": lines}
     if run.nondeterministic:
@@ -200,14 +200,14 @@ def _trained(run: Run, opened: TrainedSupernet, folder: Path, n: int, seed: int)
     """The metric of each architecture trained from scratch; those that fail are left out."""
     task, space = opened.task, opened.space
     evaluator = FromScratch(space, task, opened.config.retrain, device=opened.device)
-    objective = Objective((Goal(task.metric, task.direction),))
+    objective = Objective((Goal(task.search_metric, task.search_direction),))
     with (
         run.phase("truth", total=n) as phase,
         open_store(folder / STORE, study=f"truth-{seed}") as store,
     ):
         found = search(space, _random(space, n, seed), evaluator, objective, store=store, phase=phase)
         phase.finish()
-    return {trial.arch: trial.metrics[task.metric] for trial in found.trials if trial.is_complete}
+    return {trial.arch: trial.metrics[task.search_metric] for trial in found.trials if trial.is_complete}
 
 
 def _scores(run: Run, opened: TrainedSupernet, candidates: Sequence[Candidate]) -> list[float]:
@@ -216,7 +216,7 @@ def _scores(run: Run, opened: TrainedSupernet, candidates: Sequence[Candidate]) 
     with run.phase("scores", total=len(candidates)) as phase:
         for first in range(0, len(candidates), opened.evaluator.chunk):
             chunk = candidates[first : first + opened.evaluator.chunk]
-            scores += [metrics[opened.task.metric] for metrics in opened.evaluator.evaluate(chunk)]
+            scores += [metrics[opened.task.search_metric] for metrics in opened.evaluator.evaluate(chunk)]
             phase.advance(len(scores))
         phase.finish()
     return scores

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from archwright.cli.threads import choose_threads, is_given
-from archwright.recipes.workload import Work, Workload
+from archwright.recipes.workload import Load, Workload
 from archwright.training import threads as probing
 from archwright.training.threads import Pace
 
@@ -70,7 +70,7 @@ def test_the_faster_number_is_taken_and_estimated() -> None:
 
     def workload(config: Config, task: Any) -> Workload:
         torch.set_num_threads(config.threads)
-        return Workload(step, 8, 2, {"5,000 steps": Work(40_000)}, config.threads, torch.device("cpu"))
+        return Workload(step, 8, 2, {"5,000 steps": Load(40_000)}, config.threads, torch.device("cpu"))
 
     config, lines = choose_threads(SimpleNamespace(workload=workload), Config(), None, given=False)
     assert config == Config(1)

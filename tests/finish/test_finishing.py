@@ -475,8 +475,8 @@ def test_the_score_of_the_search_need_not_be_the_task_s_metric() -> None:
     record = _run_finish(Found((found,)), FinalTraining(RETRAIN)).record
     best = min(found.trials, key=lambda trial: trial.metrics["loss"])
     assert Arch.from_json(record["arch"]) == best.arch
-    assert record["score"] == {"name": "loss", "direction": "min", "value": best.metrics["loss"]}
-    assert (record["metric"], record["validation"]) == ("top1_accuracy", best.metrics["top1_accuracy"])
+    assert (record["search_metric"], record["search_direction"]) == ("loss", "min")
+    assert (record["metric"], record["validation"]) == ("top1_accuracy", best.metrics["loss"])
 
 
 def test_the_front_of_goals_stands_in_the_record() -> None:

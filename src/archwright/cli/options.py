@@ -148,6 +148,35 @@ Settings = Annotated[
 ]
 
 
+SpaceSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--space-set",
+        metavar="KEY=VALUE",
+        help="A setting of the space, like cells=1; repeatable, or several with commas between them.",
+    ),
+]
+
+
+def parse_space_set(texts: Iterable[str]) -> dict[str, str]:
+    """Settings of a space by name, from texts like `channels=8,cells=1`; a piece without `=` goes on with the value.
+
+    >>> parse_space_set(["channels=8,cells=1", "widths=16,24"])
+    {'channels': '8', 'cells': '1', 'widths': '16,24'}
+
+    Raises:
+        InvalidValueError: If a text does not begin with a name and `=`, or a name comes twice.
+    """
+    parts: list[str] = []
+    for text in texts:
+        for i, piece in enumerate(text.split(",")):
+            if i and "=" not in piece:
+                parts[-1] += f",{piece}"
+            else:
+                parts.append(piece)
+    return parse_assignments("--space-set", parts)
+
+
 def parse_shape(text: str) -> tuple[int, ...]:
     """An input's shape without the batch, written like 3x224x224.
 

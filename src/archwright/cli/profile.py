@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli import completion
-from archwright.cli.options import Classes, SpaceSpec, parse_output, parse_shape
+from archwright.cli.options import Classes, SpaceSettings, SpaceSpec, parse_output, parse_shape, parse_space_set
 from archwright.cli.text import print_lines
 
 
@@ -32,6 +32,7 @@ def profile(
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the space's own by default.")
     ] = None,
     classes: Classes = None,
+    space_set: SpaceSettings = None,
     threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of one forward pass.")] = 1,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", help="Timed passes of each part.")] = 50,
 ) -> None:
@@ -41,11 +42,12 @@ def profile(
     from archwright.costs import profile as measure
     from archwright.runs.progress import make_progress
     from archwright.runs.run import open_run
-    from archwright.spaces import open_space
+    from archwright.spaces.opening import open_space, parse_settings
 
     config = ProfileConfig(backend, threads, repeats=repeats)  # type: ignore[arg-type]  # it checks the name
     sizes = {"input_shape": shape, "n_classes": classes}
-    opened = open_space(space, **{name: value for name, value in sizes.items() if value is not None})
+    given = {name: value for name, value in sizes.items() if value is not None}
+    opened = open_space(space, **parse_settings(space, parse_space_set(space_set or ())), **given)
     with open_run(None, {}, seed=0, progress=make_progress(sys.stderr)) as run, run.phase("profile") as phase:
 
         def advance(done: int, total: int) -> None:
@@ -59,7 +61,12 @@ def profile(
 
 
 def _lines(document: Mapping[str, Any]) -> list[str]:
-    shape = "x".join(map(str, document["space_args"]["input_shape"]))
+    made = document["space_args"]
+    shape = (
+        "x".join(map(str, made["input_shape"]))
+        if "input_shape" in made
+        else ", ".join(f"{k} {v}" for k, v in made.items())
+    )
     threads = document["threads"]
     lines = [
         f"{document['space']} at {shape} in {document['backend']}, {threads} thread{'s' if threads > 1 else ''}: "

@@ -28,12 +28,14 @@ from archwright.cli.options import (
     Resume,
     Seed,
     Settings,
+    SpaceSettings,
     Threads,
     ValImages,
     parse_assignments,
     parse_data_options,
     parse_goals,
     parse_limits,
+    parse_space_set,
     split_settings,
 )
 from archwright.cli.text import print_lines
@@ -63,6 +65,7 @@ class Request:
     fields: Mapping[str, Any]
     settings: Mapping[str, str]
     data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    space_set: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +147,7 @@ def search(
     threads: Threads = None,
     device: Device = None,
     dry_run: DryRun = False,
+    space_set: SpaceSettings = None,
     set_: Settings = None,
 ) -> None:
     """Find, retrain, test and export a network."""
@@ -160,7 +164,7 @@ def search(
     given = {name: value for name, value in fields.items() if value is not None}
     settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
     data_options |= parse_data_options(val_images, input_)
-    request = Request(recipe, data, preset, given, settings, data_options)
+    request = Request(recipe, data, preset, given, settings, data_options, parse_space_set(space_set or ()))
     check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
     check_range("--workers", workers, 1, MAX_WORKERS)
     if trial_timeout is not None and not 0 < trial_timeout < math.inf:
@@ -248,7 +252,18 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     for name in request.fields:
         if name not in names:
             raise InvalidValueError(f"recipe {request.recipe!r} has no {name}; leave that option out")
-    return with_settings(dataclasses.replace(config, **request.fields), request.settings)
+    config = dataclasses.replace(config, **request.fields)
+    if request.space_set:
+        config = dataclasses.replace(config, space_args=_space_args(config, request))
+    return with_settings(config, request.settings)
+
+
+def _space_args(config: Any, request: Request) -> dict[str, Any]:
+    """Settings of the space that was named, those of the command line in the place of stored ones."""
+    from archwright.spaces.opening import parse_settings, space_of
+
+    spec = config.space if hasattr(config, "space") else space_of(config.arch)
+    return {**config.space_args, **to_json(parse_settings(spec, request.space_set))}
 
 
 def _stored_config(out: Path) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import dataclasses
 import functools
 import json
 import math
+import operator
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -132,6 +133,40 @@ def with_settings(config: C, settings: Mapping[str, str]) -> C:
             _refuse_unknown(name, known)
     changed: C = _replaced(config, dict(settings), "")
     return changed
+
+
+def parse_value(kind: Any, text: str, name: str) -> Any:
+    """A text as a value of a type, read as `with_settings` reads it.
+
+    Args:
+        kind: Of the types a config may have; a `Sequence` is a tuple of any length.
+        text: What was written.
+        name: What it is, for the message.
+
+    Raises:
+        InvalidValueError: If the text is no such value.
+    """
+    return _parse(_as_tuples(kind), text, name)
+
+
+def is_readable(kind: Any) -> bool:
+    """Whether texts can be read as values of a type."""
+    kind = _as_tuples(kind)
+    if get_origin(kind) in (Union, types.UnionType) or _is_tuple(kind):
+        return all(is_readable(inner) for inner in get_args(kind) if inner is not Ellipsis)
+    return _is_plain(kind) or kind is types.NoneType or get_origin(kind) is Literal or _is_mapping(kind)
+
+
+def _as_tuples(kind: Any) -> Any:
+    """The type with tuples for sequences."""
+    if get_origin(kind) is Literal:
+        return kind
+    arguments = tuple(_as_tuples(inner) for inner in get_args(kind))
+    if get_origin(kind) in (Sequence, list):
+        return types.GenericAlias(tuple, (*arguments, ...)) if arguments else tuple
+    if get_origin(kind) in (Union, types.UnionType):
+        return functools.reduce(operator.or_, arguments)
+    return kind
 
 
 def settings_of(config: Any) -> dict[str, Any]:

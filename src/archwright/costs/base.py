@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.costs.tables.scopes import Probabilities
+from archwright.nn.inputs import Form
 from archwright.spaces.base import Space
 
 
@@ -28,8 +28,8 @@ class Cost(ABC):
     unit: ClassVar[str] = ""
 
     @abstractmethod
-    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
-        """The cost of one network for one input of that shape (without the batch)."""
+    def cost_module(self, module: nn.Module, input_shape: Form) -> float:
+        """The cost of one network for one input of that shape (without the batch), or for a signature."""
 
     @abstractmethod
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:

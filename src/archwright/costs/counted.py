@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from archwright.costs.base import Cost
 from archwright.costs.counting.count import count
 from archwright.costs.tables.counted import ACTIVATION_PEAK, COLUMNS, MEMORY_ACCESS, RowCounts, tables_of
 from archwright.costs.tables.scopes import Probabilities
+from archwright.nn.inputs import Form
 from archwright.spaces.base import Space
 
 
@@ -26,7 +26,7 @@ class _Counted(Cost):
     group: ClassVar[tuple[str, ...]] = COLUMNS
     factor: ClassVar[int] = 1
 
-    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+    def cost_module(self, module: nn.Module, input_shape: Form) -> float:
         return float(self.factor * getattr(count(module, input_shape), self.column))
 
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
@@ -80,7 +80,7 @@ class BitOps(_Counted):
     column = "bit_ops"
     group = ("bit_ops",)
 
-    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+    def cost_module(self, module: nn.Module, input_shape: Form) -> float:
         found = super().cost_module(module, input_shape)
         if not found:
             raise InvalidValueError(_NO_BITS.format(f"the {type(module).__name__}"))
@@ -130,7 +130,7 @@ class ActivationPeak(Cost):
     name = ACTIVATION_PEAK
     unit = "bytes"
 
-    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+    def cost_module(self, module: nn.Module, input_shape: Form) -> float:
         return float(count(module, input_shape).activation_peak_bytes)
 
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.errors import InfeasibleError
 from archwright.core.objective import Constraint, Objective
 from archwright.costs.base import Cost
+from archwright.nn.inputs import shape_text
 from archwright.spaces.base import Space
 
 RowValues = Callable[[Rows], NDArray[np.float64]]
@@ -72,7 +73,7 @@ class Watch:
                 continue
             smallest = self.smallest(constraint.cost)
             if smallest > constraint.limit:
-                shape = "x".join(map(str, self.space.input_shape))
+                shape = shape_text(self.space.signature)
                 raise InfeasibleError(
                     f"no architecture of space {self.space.name!r} at input {shape} "
                     f"has {constraint.cost} <= {constraint.limit:,.10g}; "

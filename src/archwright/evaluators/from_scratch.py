@@ -70,7 +70,14 @@ class FromScratch(Evaluator):
         network, _ = train_network(
             self.space, candidate.arch, self.task, training, part="train", seed=candidate.seed, device=self.device
         )
-        return evaluate(network, self.task, "validation", device=self.device, channels_last=training.channels_last)
+        return evaluate(
+            network,
+            self.task,
+            "validation",
+            device=self.device,
+            channels_last=training.channels_last,
+            meter=self.task.search_meter(),
+        )
 
     def _training(self, budget: int | None) -> TrainingConfig:
         return self.training if budget is None else replace(self.training, steps=budget, epochs=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
@@ -11,6 +11,7 @@ from archwright.core.errors import ExportError, InvalidValueError
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.source import write_source
 from archwright.export.weights import save_weights
+from archwright.nn.inputs import Form
 
 EXPORT_FORMATS = {"onnx": "model.onnx", "python": "model.py", "safetensors": "model.safetensors"}
 """File name of each format."""
@@ -32,7 +33,7 @@ def check_format(format: str) -> None:
 
 
 def write_export(
-    network: nn.Module, format: str, path: Path, *, input_shape: Sequence[int], metadata: Mapping[str, str]
+    network: nn.Module, format: str, path: Path, *, input_shape: Form, metadata: Mapping[str, str]
 ) -> None:
     """Write a network in one format, atomically; ONNX and Python source are run and compared with torch.
 
@@ -40,7 +41,7 @@ def write_export(
         network: A plain network.
         format: One of `EXPORT_FORMATS`.
         path: File to write; its folder exists.
-        input_shape: Shape of one input without the batch axis.
+        input_shape: Shape of its one input without the batch axis, or its signature.
         metadata: The texts of `input_metadata`.
 
     Raises:
@@ -63,7 +64,7 @@ def write_export(
 
 
 def attempt_export(
-    network: nn.Module, format: str, path: Path, *, input_shape: Sequence[int], metadata: Mapping[str, str]
+    network: nn.Module, format: str, path: Path, *, input_shape: Form, metadata: Mapping[str, str]
 ) -> str | None:
     """Write a network as `write_export` does, but return the reason if the format cannot hold it.
 

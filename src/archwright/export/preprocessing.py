@@ -26,8 +26,14 @@ def input_metadata(class_names: Sequence[str], preprocessing: Mapping[str, Any])
     }
 
 
-def read_metadata(metadata: Mapping[str, str], n_classes: int) -> tuple[list[str], dict[str, Any]]:
+def read_metadata(metadata: Mapping[str, str], n_classes: int | None) -> tuple[list[str], dict[str, Any]]:
     """Class names and preprocessing, read from the texts that `input_metadata` wrote, and checked.
+
+    Both are empty where a network has no classes and its inputs are no images.
+
+    Args:
+        metadata: The texts.
+        n_classes: Of the network; None where it has none.
 
     Raises:
         InvalidValueError: If a text is missing, no JSON, or not for a network of `n_classes` classes.
@@ -39,6 +45,8 @@ def read_metadata(metadata: Mapping[str, str], n_classes: int) -> tuple[list[str
         names, document = (json.loads(metadata[key]) for key in ("class_names", "preprocessing"))
     except (ValueError, RecursionError) as error:
         raise InvalidValueError(f"class_names or preprocessing is no JSON ({error}); export a finished run") from None
+    if names == [] and document == {}:
+        return [], {}
     if not isinstance(names, list) or len(names) != n_classes or not all(isinstance(name, str) for name in names):
         raise InvalidValueError(f"class_names are not {n_classes} texts; export a finished run")
     if not isinstance(document, dict) or not all(_is_plain(key, value) for key, value in document.items()):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from archwright.core.trial import derive_seed
-from archwright.nn.inputs import example_inputs
+from archwright.nn.inputs import Form, Inputs, call, example_inputs, tensors_of
+
+Compare = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
 
 
 def plain_copy(network: nn.Module) -> nn.Module:
@@ -21,21 +23,32 @@ def plain_copy(network: nn.Module) -> nn.Module:
     return plain.to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
 
 
-def random_inputs(
-    network: nn.Module, input_shape: Sequence[int], batch: int, *, seed: int, purpose: str
-) -> NDArray[Any]:
-    """Random inputs (batch, *input_shape): normal numbers, or tokens if the network reads tokens.
+def random_inputs(network: nn.Module, input_shape: Form, batch: int, *, seed: int, purpose: str) -> Inputs:
+    """A batch of random inputs, as the network takes them; a function of the last arguments.
 
     Args:
-        network: The network that will read them.
-        input_shape: Shape of one input without the batch.
-        batch: Number of inputs.
-        seed: Seed of the numbers.
-        purpose: Part of the seed: another purpose gives other numbers.
+        network: What is to run on them.
+        input_shape: Shape of its one input without the batch, or its signature.
+        batch: How many.
+        seed: Draws them, with the next two.
+        purpose: What for.
     """
     rng = np.random.default_rng(derive_seed(seed, purpose, batch))
-    found: NDArray[Any] = example_inputs(network, input_shape, batch, rng=rng).numpy()
-    return found
+    return example_inputs(network, input_shape, batch, rng=rng)
+
+
+def outputs_of(network: nn.Module, inputs: Inputs) -> list[NDArray[np.float32]]:
+    """What a network gives, without gradients: each of its output tensors."""
+    with torch.inference_mode():
+        return [tensor.numpy() for tensor in tensors_of(call(network, inputs))]
+
+
+def worst(compare: Compare, found: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]]) -> float:
+    """The largest difference of any output; infinite where there are more or fewer outputs."""
+    if len(found) != len(expected):
+        return float("inf")
+    differences = [compare(one, other) for one, other in zip(found, expected, strict=True)]
+    return float("nan") if any(math.isnan(one) for one in differences) else max(differences)
 
 
 def relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

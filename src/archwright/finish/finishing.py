@@ -206,7 +206,7 @@ def _selected(
     """The record of one winner, exported and measured, with what it is compared with."""
     search, trial, label = contest.search, contest.choice.trial, contest.label
     figures, missing = export_and_measure(run, space, trial.arch, network, task, contest.choice.latency_ms, label=label)
-    values = limit_values(search.objective, search.costs, network, space.input_shape, figures["latency_ms"])
+    values = limit_values(search.objective, search.costs, network, space.signature, figures["latency_ms"])
     return {
         "arch": trial.arch.to_json(),
         "test": tested[f"winner{label}"],
@@ -228,15 +228,13 @@ def _selected(
 
 
 def _score(search: SearchResult, trial: Trial, task: Task) -> dict[str, Any]:
-    """How a trial did in its search: the task's metric where it was measured, and the goal it was ranked by."""
+    """What a trial was ranked by in its search, if it was scored; and by what, if not by the metric of the task."""
     goal = search.objective.goals[0]
-    ranked_by = trial.metrics.get(goal.name, trial.costs.get(goal.name))
-    said: dict[str, Any] = {}
-    if task.metric in trial.metrics:
-        said["validation"] = float(trial.metrics[task.metric])
-    if goal.name != task.metric and ranked_by is not None:
-        said["score"] = {"name": goal.name, "direction": goal.direction, "value": float(ranked_by)}
-    return said
+    value = trial.metrics.get(goal.name, trial.costs.get(goal.name))
+    if value is None:
+        return {}
+    own = {"search_metric": goal.name, "search_direction": goal.direction} if goal.name != task.metric else {}
+    return {"validation": float(value), **own}
 
 
 def _comparison(space: Space, contest: _Contest, tested: Mapping[str, float], task: Task) -> dict[str, Any]:
@@ -297,7 +295,15 @@ def _heading(run: Run, space: Space, task: Task, recipe: str) -> dict[str, Any]:
         "seed": run.seed,
         "metric": task.metric,
         "direction": task.direction,
+        **_search_goal(task),
     }
+
+
+def _search_goal(task: Task) -> dict[str, Any]:
+    """What candidates were scored by, where it is not what networks are tested by."""
+    if task.search_metric == task.metric:
+        return {}
+    return {"search_metric": task.search_metric, "search_direction": task.search_direction}
 
 
 def _macs(space: Space, arch: Arch) -> int:
@@ -311,7 +317,10 @@ def effective_config(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """What run.json keeps of a recipe's call: the config, the data's name and options, and what identifies the data."""
     options = {"data_options": dict(task.options)} if task.options else {}
     # a page of an unfinished run has nowhere else to read which way is better
-    goal = {"metric": task.metric, "direction": task.direction} if task.direction == "min" else {}
-    said = {"data": task.name, **options, "data_sha256": task.fingerprint, **goal, **config}
+    metric, direction = task.search_metric, task.search_direction
+    goal = {"metric": metric, "direction": direction} if direction == "min" or metric != task.metric else {}
+    # runs from before spaces had settings say nothing of them
+    stated = {name: value for name, value in config.items() if name != "space_args" or value}
+    said = {"data": task.name, **options, "data_sha256": task.fingerprint, **goal, **stated}
     document: dict[str, Any] = json.loads(json.dumps(said))
     return document

@@ -51,12 +51,12 @@ def export_and_measure(
     missing = {} if run.folder is None else _export(run, space, arch, network, task, label)
     onnx = EXPORT_FORMATS["onnx"]
     exported = None if run.folder is None or onnx in missing else run.path(f"{_place(label)}/{onnx}")
-    counted = count(network, space.input_shape)
+    counted = count(network, space.signature)
     figures = {
         "params": counted.params,
         "macs": counted.macs,
         "memory_access_bytes": counted.memory_access_bytes,
-        "latency_ms": measure_winner(run, network, space.input_shape, known, exported, label=label),
+        "latency_ms": measure_winner(run, network, space, known, exported, label=label),
     }
     return figures, missing
 
@@ -86,7 +86,7 @@ def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task, 
             missing = {}
             for done, format in enumerate(("onnx", "python"), start=3):
                 path = run.path(f"{place}/{EXPORT_FORMATS[format]}")
-                reason = attempt_export(network, format, path, input_shape=space.input_shape, metadata=metadata)
+                reason = attempt_export(network, format, path, input_shape=space.signature, metadata=metadata)
                 if reason is not None:
                     missing[path.name] = reason
                     run.log(f"{path.name} is not written: {reason}")
@@ -106,7 +106,7 @@ def write_run_page(
     curves: Mapping[str, Any],
 ) -> None:
     """What only the page shows, and the page, from the folder alone: `archwright report` makes the same one again."""
-    extras = {"format": 1, "layers": layer_rows(network, space.input_shape), "training": curves}
+    extras = {"format": 1, "layers": layer_rows(network, space.signature), "training": curves}
     try:
         extras["drawing"] = draw_svg(space, Arch.from_json(record["arch"]), title="")
     except UsageError as error:  # a user's own space may have no picture, or a broken one

@@ -15,6 +15,7 @@ from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.base import Cost
 from archwright.costs.latency import BACKENDS, MeasuredLatency, measure_latency, time_onnx
+from archwright.nn.inputs import Form
 from archwright.runs.run import Run
 from archwright.spaces.base import Space
 
@@ -95,7 +96,7 @@ def _measured(run: Run, space: Space, trial: Trial, limits: Limits) -> Latencies
         torch.manual_seed(derive_seed(run.seed, "measured weights"))
         network = space.build(trial.arch)
     backends = dict.fromkeys(cost.backend for _, cost in limits)
-    return {b: measure_latency(network, space.input_shape, backend=b).to_json() for b in backends}
+    return {b: measure_latency(network, space.signature, backend=b, use=space.use).to_json() for b in backends}
 
 
 def _ratios(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> Iterator[tuple[Constraint, float, float]]:
@@ -126,7 +127,7 @@ def _misses(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> lis
 def measure_winner(
     run: Run,
     network: nn.Module,
-    input_shape: Sequence[int],
+    space: Space,
     known: Latencies,
     onnx_file: Path | None,
     *,
@@ -137,19 +138,20 @@ def measure_winner(
     Args:
         run: Where it happens.
         network: The winner.
-        input_shape: Shape of one input without the batch.
+        space: Its space.
         known: What was measured already.
-        onnx_file: Its export; where there is none, ONNX Runtime is left out unless known.
+        onnx_file: Its export; where there is none, ONNX Runtime is left out unless known. So it is where one pass of
+            the file is not one use of the network.
         label: Of the winner, in a run that has several.
     """
     with run.phase(f"latency{label}", total=len(BACKENDS)) as phase:
         if not phase.is_done:
             found = dict(known)
-            if "onnxruntime" not in found and onnx_file is not None:
-                found["onnxruntime"] = time_onnx(onnx_file, input_shape).to_json()
+            if "onnxruntime" not in found and onnx_file is not None and space.runs_once:
+                found["onnxruntime"] = time_onnx(onnx_file, space.signature).to_json()
             phase.advance(1)
             if "torch" not in found:
-                found["torch"] = measure_latency(network, input_shape, backend="torch").to_json()
+                found["torch"] = measure_latency(network, space.signature, backend="torch", use=space.use).to_json()
             phase.advance(2)
             phase.finish(state={"latency_ms": {backend: found[backend] for backend in BACKENDS if backend in found}})
         result: Latencies = phase.result["latency_ms"]
@@ -160,7 +162,7 @@ def measure_winner(
 
 
 def limit_values(
-    objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Sequence[int], latency_ms: Latencies
+    objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Form, latency_ms: Latencies
 ) -> dict[str, float]:
     """Each limited cost of a finished network: latency as it was measured, anything else counted on the network."""
     by_name = {cost.name: cost for cost in costs}
@@ -198,7 +200,8 @@ def limit_line(limit: Mapping[str, Any]) -> str:
 def latency_lines(record: Mapping[str, Any]) -> list[str]:
     """What the winner of a result's record takes, and who missed a limit on it; nothing where that is not known."""
     taken = [f"{latency['median']:.4g} ms in {backend}" for backend, latency in record.get("latency_ms", {}).items()]
-    one = "one text" if record.get("metric") == "perplexity" else "one image"
+    kinds = {"perplexity": "one text", "top1_accuracy": "one image"}
+    one = kinds.get(str(record.get("metric", "top1_accuracy")), "one input")
     lines = [f"latency    {', '.join(taken)} ({one}, one thread, median)"] if taken else []
     n = len({json.dumps(one["arch"]) for one in record.get("passed_over", ())})
     if n:

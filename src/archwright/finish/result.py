@@ -123,7 +123,7 @@ def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
     metadata = load_weights(network, weights)
     if metadata.keys() >= {"class_names", "preprocessing"}:
         try:
-            read_metadata(metadata, found.space.n_classes)
+            read_metadata(metadata, found.space.args().get("n_classes"))
         except InvalidValueError as error:
             raise RunFolderError(f"{weights} is damaged: {error}") from None
     return found, network.eval(), metadata
@@ -145,7 +145,7 @@ def export_run(folder: Path, format: str, output: Path | None) -> Path:
     check_format(format)
     found, network, metadata = open_winner(folder)
     path = output or folder / "best" / EXPORT_FORMATS[format]
-    write_export(network, format, path, input_shape=found.space.input_shape, metadata=metadata)
+    write_export(network, format, path, input_shape=found.space.signature, metadata=metadata)
     return path
 
 
@@ -171,10 +171,8 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
 
 def _network_lines(record: Mapping[str, Any]) -> list[str]:
     """What is said of one network: its figures, limits and latency, and what it is compared with."""
-    score = record.get("score")
-    searched = f", {record['validation']:.4f} in the search" if "validation" in record else ""
-    if score is not None:
-        searched += f", {score['name']} {score['value']:.4f} in the search"
+    name = f"{record['search_metric']} " if "search_metric" in record else ""
+    searched = f", {name}{record['validation']:.4f} in the search" if "validation" in record else ""
     was_searched = "random_baseline" in record
     lines = [
         f"{'winner' if was_searched else 'network':<11}{record['metric']} {record['test']:.4f} on the test part "

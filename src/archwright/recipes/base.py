@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +21,7 @@ from archwright.recipes.presets import default_threads, spos_training
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.spaces.base import Space
-from archwright.spaces.opening import open_space
+from archwright.spaces.opening import open_space_for
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads
@@ -33,6 +33,7 @@ class SearchConfig:
 
     Attributes:
         space: Search space, as `--space`.
+        space_args: Its settings, as `--space-set`; arguments of its constructor beside those that the data decide.
         limits: (cost, upper limit) pairs; one cost may have several limits, and each gives a winner of its own.
         goals: Costs to minimise behind the task's metric; the metric picks the winner.
         retrain: Training of the winner and of what it is compared with.
@@ -47,6 +48,7 @@ class SearchConfig:
     """
 
     space: str = "spos"
+    space_args: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[tuple[str, float], ...] = ()
     goals: tuple[str, ...] = ()
     retrain: TrainingConfig = field(default_factory=lambda: spos_training(300_000))
@@ -178,7 +180,8 @@ def open_search(config: SearchConfig, task: Task) -> Opened:
     """
     set_threads(config.threads)
     device = pick_device(config.device)
-    space = open_space(config.space, input_shape=task.input_shape, n_classes=task.n_classes)
-    objectives = tuple(config.objectives(task.metric, task.direction))
+    space = open_space_for(task.name, task.space_args(), config.space, config.space_args)
+    task.check_taken_by(space)
+    objectives = tuple(config.objectives(task.search_metric, task.search_direction))
     costs = limited_costs(space, objectives, config.goals, config.latency_table)
     return Opened(config, task, space, objectives, costs, device)

@@ -34,6 +34,9 @@ def limited_costs(
         UsageError: If a cost does not exist, a limit is out of reach, or the table does not fit.
     """
     costs = open_costs([*(cost for objective in objectives for cost in objective.costs), *goals])
+    for cost in costs:
+        if isinstance(cost, MeasuredLatency):
+            cost.check_fits(space)
     if latency_table is not None:
         table = open_space_table(latency_table, space)
         costs = [type(c)(table) if isinstance(c, MeasuredLatency) and c.backend == table.backend else c for c in costs]

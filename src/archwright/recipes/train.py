@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from archwright.core.config import MAX_THREADS, absent_settings, check_range, to_json
 from archwright.core.errors import InvalidValueError
@@ -22,7 +22,7 @@ from archwright.recipes.presets import (
 from archwright.recipes.workload import MAX_MEASURED, Load, Workload, training_step
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
-from archwright.spaces.opening import Architecture, arch_document, open_architecture
+from archwright.spaces.opening import Architecture, arch_document, open_architecture, with_settings
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
@@ -38,6 +38,7 @@ class TrainConfig:
 
     Attributes:
         arch: A published name, the path of an arch.json, or SPACE:CODE.
+        space_args: Settings of its space, as `--space-set`; they replace stored ones.
         training: Length, optimizer, schedule.
         seed: Of everything random.
         threads: Threads of the training.
@@ -45,6 +46,7 @@ class TrainConfig:
     """
 
     arch: str = ""
+    space_args: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=lambda: _paper_training(PHOTO_SIDE))
     seed: int = 0
     threads: int = field(default_factory=default_threads)
@@ -165,7 +167,9 @@ def workload(config: TrainConfig, task: Task) -> Workload:
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:
-    return open_architecture(config.arch, input_shape=task.input_shape, n_classes=task.n_classes)
+    found = open_architecture(config.arch, **with_settings(task.space_args(), config.space_args))
+    task.check_taken_by(found.space)
+    return found
 
 
 # what the command line reads of a recipe

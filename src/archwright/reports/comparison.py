@@ -6,6 +6,7 @@ import json
 import os
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,16 @@ from archwright.reports.comparison_charts import (
     winners_chart,
 )
 from archwright.reports.found import draw_scores, kept_text
-from archwright.reports.measures import Document, Measure, command_text, measure_of, part, parts, versions_text
+from archwright.reports.measures import (
+    Document,
+    Measure,
+    command_text,
+    measure_of,
+    part,
+    parts,
+    search_measure_of,
+    versions_text,
+)
 from archwright.reports.text import ABSENT, difference, duration, is_number, quantity, score
 from archwright.runs.record import flattened
 
@@ -46,11 +56,13 @@ def comparison_view(documents: Mapping[str, Document], folder: Path) -> dict[str
     _check_comparable(members)
     groups = _groups(members)
     measure = Measure(members[0].measure.metric, members[0].measure.direction)
+    result, run = part(members[0].document, "result"), part(members[0].document, "run")
+    searched = replace(search_measure_of(result, run), limits={})
     charts = [
         tests_chart(groups, measure),
         winners_chart(groups, measure),
-        curves_chart(groups, measure),
-        fronts_chart(groups, measure),
+        curves_chart(groups, searched),
+        fronts_chart(groups, searched),
     ]
     return {
         "title": f"{len(members)} runs on {members[0].data}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archwright.reports.text import is_number
@@ -51,6 +51,15 @@ def measure_of(result: Document, run: Document) -> Measure:
         limits = _configured_limits(part(run, "config").get("limits"))
     goal = result if "metric" in result else part(run, "config")
     return Measure(str(goal.get("metric", "top1_accuracy")), str(goal.get("direction", "max")), limits)
+
+
+def search_measure_of(result: Document, run: Document) -> Measure:
+    """As `measure_of`, of the metric that the search went by, which may be another than the one that is tested."""
+    measure = measure_of(result, run)
+    if "search_metric" not in result:
+        return measure
+    direction = str(result.get("search_direction", measure.direction))
+    return replace(measure, metric=str(result["search_metric"]), direction=direction)
 
 
 def part(document: Document, key: str) -> Document:

@@ -91,14 +91,18 @@ def tests(result: Document) -> list[tuple[str, float]]:
 # ── estimates and what they became ────────────────────────────────────────────────────────────────
 
 
-def estimate_chart(result: Document, known: Mapping[str, float], measure: Measure) -> Chart | None:
-    """The score of each retrained network in the search, against its test score.
+def estimate_chart(
+    result: Document, known: Mapping[str, float], measure: Measure, searched: Measure | None = None
+) -> Chart | None:
+    """The search's own score of each retrained network against its test score.
 
     Args:
         result: The run's result.
-        known: Scores in the search by `arch_text`, for networks whose own record has none.
-        measure: The run's metric.
+        known: Scores in the search by the text of an arch, for networks whose own record has none.
+        measure: The metric of the test.
+        searched: That of the search, where it is another.
     """
+    searched = searched or measure
     baseline = part(result, "random_baseline")
     entries = [(WINNER, result), (RIVAL, baseline), *((DRAW, one) for one in parts(baseline, "draws"))]
     rows = []
@@ -108,15 +112,15 @@ def estimate_chart(result: Document, known: Mapping[str, float], measure: Measur
             rows.append([role, float(estimate), float(one["test"])])
     if len(rows) < 2:
         return None
-    format = score_format(measure.metric)
+    format, search_format = score_format(measure.metric), score_format(searched.metric)
     spec = {
         "data": {"name": "networks"},
         "mark": {"type": "point", "filled": True, "size": 110},
         "encoding": {
-            "x": quantitative("x", f"{measure.metric} in the search", format),
+            "x": quantitative("x", f"{searched.metric} in the search", search_format),
             "y": quantitative("y", f"{measure.metric} on the test part, retrained", format),
             **_by_role([role for role in ROLES if any(row[0] == role for row in rows)]),
-            "tooltip": [hint("s", "network"), hint("x", "in the search", format), hint("y", "test", format)],
+            "tooltip": [hint("s", "network"), hint("x", "in the search", search_format), hint("y", "test", format)],
         },
     }
     return Chart(
@@ -127,7 +131,7 @@ def estimate_chart(result: Document, known: Mapping[str, float], measure: Measur
         data={"networks": Table(("s", "x", "y"), rows)},
         table=Table(
             ("network", "in the search", "test"),
-            [[s, score(x, measure.metric), score(y, measure.metric)] for s, x, y in rows],
+            [[s, score(x, searched.metric), score(y, measure.metric)] for s, x, y in rows],
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from archwright.reports.measures import (
     measure_of,
     part,
     parts,
+    search_measure_of,
     sequence,
     versions_text,
 )
@@ -43,12 +44,13 @@ def run_view(document: Document) -> dict[str, Any]:
     result, run = part(document, "result"), part(document, "run")
     search, baseline = (_trials(document, study) for study in ("search", "baseline"))
     measure = _measure(result, run, [*search, *baseline])
-    charts = _charts(document, result, search, baseline, measure)
+    searched = _measure(result, run, [*search, *baseline], of=search_measure_of)
+    charts = _charts(document, result, search, baseline, measure, searched)
     config = part(run, "config")
     return {
         "title": _title(result, run),
         "space": result.get("space") or config.get("space"),
-        "status": _status(part(document, "status"), run, search, measure),
+        "status": _status(part(document, "status"), run, search, searched),
         "is_search": found.is_search(result or run),
         "has_result": bool(result) or not run,
         "tiles": found.tiles(result, measure),
@@ -57,7 +59,7 @@ def run_view(document: Document) -> dict[str, Any]:
         "pareto": found.pareto_table(result, measure),
         "constraints": found.constraint_rows(result),
         "draws": found.draws_text(result, measure.metric),
-        "same_choice": found.same_choice_rows([*search, *baseline], result, measure),
+        "same_choice": found.same_choice_rows([*search, *baseline], result, searched),
         "architecture": _architecture(document.get("architecture")),
         "code": result.get("code"),
         "layers": _table(parts(document, "layers")),
@@ -82,9 +84,11 @@ def _title(result: Document, run: Document) -> str:
     return f"{recipe} on {result.get('dataset') or config.get('data') or 'unknown data'}"
 
 
-def _measure(result: Document, run: Document, trials: Trials) -> Measure:
+def _measure(
+    result: Document, run: Document, trials: Trials, of: Callable[[Document, Document], Measure] = measure_of
+) -> Measure:
     """Limits are those on costs that trials have; where no result says it yet, the metric is the first they have."""
-    measure = measure_of(result, run)
+    measure = of(result, run)
     recorded = set(cost_names(trials, measure))
     measure = replace(measure, limits={name: limit for name, limit in measure.limits.items() if name in recorded})
     names = (str(name) for trial in trials for name in part(trial, "metrics"))
@@ -93,22 +97,31 @@ def _measure(result: Document, run: Document, trials: Trials) -> Measure:
 
 
 def _charts(
-    document: Document, result: Document, search: Trials, baseline: Trials, measure: Measure
+    document: Document, result: Document, search: Trials, baseline: Trials, measure: Measure, searched: Measure
 ) -> dict[str, Chart]:
-    """The charts there are numbers for, by key."""
+    """The charts there are numbers for, by key.
+
+    Args:
+        document: All about the run.
+        result: Its result.
+        search: Trials of the search.
+        baseline: Trials of the random baseline.
+        measure: What networks are tested by.
+        searched: What the search went by.
+    """
     known = {
         arch_text(trial.get("arch")): value
         for trial in (*search, *baseline)
-        if (value := measure.score(trial)) is not None
+        if (value := searched.score(trial)) is not None
     }
     latencies = {str(cost): table for cost, table in part(document, "latencies").items() if isinstance(table, Mapping)}
     charts = [
         spread_chart(result, measure),
-        trade_off_chart(search, baseline, result.get("arch"), measure),
-        best_so_far_chart({SEARCH: search, RANDOM: baseline}, measure),
-        parallel_chart(search, measure),
+        trade_off_chart(search, baseline, result.get("arch"), searched),
+        best_so_far_chart({SEARCH: search, RANDOM: baseline}, searched),
+        parallel_chart(search, searched),
         predicted_chart(latencies, result),
-        estimate_chart(result, known, measure),
+        estimate_chart(result, known, measure, searched),
         rank_chart(part(document, "rank")),
         *training_charts(part(document, "training")),
     ]

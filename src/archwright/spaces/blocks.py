@@ -16,7 +16,7 @@ from archwright.core.decisions import Kind as DecisionKind
 from archwright.core.drawing import Block, Strip, readable
 from archwright.nn.choice import Chooser, Fixed
 from archwright.nn.choice.modules import Join, JoinedInputs, SummedInputs
-from archwright.nn.inputs import example_inputs, n_tokens_of
+from archwright.nn.inputs import Form, Signature, shape_text, signature_for, tensors_of
 from archwright.nn.meta import ShapesOnly, on_meta
 from archwright.spaces.looks import CHAINS, Call, block_of, has_work, is_silent
 
@@ -27,7 +27,7 @@ MAX_BLOCKS = 40
 def network_strip(
     network: Callable[[Chooser], nn.Module],
     arch: Mapping[str, Value],
-    input_shape: Sequence[int],
+    form: Form,
     *,
     title: str = "",
     merge: bool = False,
@@ -40,21 +40,23 @@ def network_strip(
     Args:
         network: Builds the network from a chooser, as `Space.network` does.
         arch: A member of the space.
-        input_shape: Shape of one input without the batch.
+        form: What it takes: its signature, or the shape of its one input without the batch.
         title: Text above the strip.
         merge: Draw equal blocks in a row as one box; with more than 40 blocks this is always done.
     """
     noting = _Noting(arch)
     with on_meta():
         built = network(noting)
-    calls = _calls(built, input_shape)
+    signature = signature_for(built, form)
+    calls = _calls(built, signature)
     units = _units(built, noting, calls)
     blocks = [_noted(call, noting.note_of(call.module)) for call in calls if call.module in units]
     blocks = blocks or [block_of(calls[0])]  # of a network that uses its parts in ways of its own, the whole
     if merge or len(blocks) > MAX_BLOCKS:
         blocks = merged(blocks)
-    shape = " × ".join(map(str, input_shape))
-    return Strip(tuple(blocks), title, shape)
+    first, *others = signature.inputs
+    said = shape_text(signature) if others else " × ".join(map(str, first.shape))
+    return Strip(tuple(blocks), title, said)
 
 
 def _noted(call: Call, note: _Note | None) -> Block:
@@ -151,7 +153,7 @@ class _Noting(Fixed):
 # ── what it did in one pass ───────────────────────────────────────────────────────────────────────
 
 
-def _calls(network: nn.Module, input_shape: Sequence[int]) -> list[Call]:
+def _calls(network: nn.Module, signature: Signature) -> list[Call]:
     """Every run of every module, in the order in which they begin."""
     calls: list[Call] = []
     running: list[Call] = []
@@ -163,10 +165,11 @@ def _calls(network: nn.Module, input_shape: Sequence[int]) -> list[Call]:
     for path, module in network.named_modules():
         module.register_forward_pre_hook(lambda part, args, path=path: enter(path, part, args))
         module.register_forward_hook(lambda _part, _args, out: setattr(running.pop(), "went_out", out))
-    if n_tokens_of(network) is not None:
-        input_shape = (1,)  # every step of a sequence is the same
+    first, *others = signature.inputs
+    if first.n_tokens is not None and not others:
+        signature = Signature((replace(first, shape=(1,)),))  # every step of a sequence is the same
     with ShapesOnly(), torch.no_grad():
-        network.eval()(example_inputs(network, input_shape, 1, device="meta"))
+        network.eval()(*tensors_of(signature.example(1, device="meta")))
     return calls
 
 

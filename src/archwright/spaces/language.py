@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from archwright.core.config import check_range
 from archwright.core.errors import InvalidValueError
 from archwright.spaces.base import Shape, Space
@@ -53,9 +49,6 @@ class LanguageSpace(Space):
     @property
     def output_shape(self) -> Shape:
         return (*self.input_shape, self.n_classes)
-
-    def example_inputs(self, n: int, rng: np.random.Generator) -> Tensor:
-        return torch.from_numpy(rng.integers(self.n_tokens, size=(n, *self.input_shape)))
 
     def input_forms(self) -> list[str]:
         return ["any number of tokens, any vocabulary of two or more"]

@@ -20,10 +20,13 @@ from archwright.testing.contracts import (
     SpaceContract,
     StoreContract,
     StrategyContract,
+    TaskContract,
     WeightSharingContract,
 )
 from archwright.testing.evaluators import Scripted
 from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
+from archwright.testing.pictures import PictureSpace, PictureTask
+from archwright.testing.sequences import ReversalTask, SequenceSpace
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -47,17 +50,22 @@ __all__ = [
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "PictureSpace",
+    "PictureTask",
     "PolicyContract",
+    "ReversalTask",
     "RnnNodes",
     "RnnTied",
     "RnnTiny",
     "RunnerContract",
     "Scripted",
+    "SequenceSpace",
     "SpaceContract",
     "StagesSpace",
     "StoreContract",
     "StrategyContract",
     "StrideSpace",
+    "TaskContract",
     "ToyHypernetwork",
     "WeightSharingContract",
     "conditional_decisions",

@@ -25,12 +25,12 @@ from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.costs.counting.count import count
-from archwright.costs.latency import BACKENDS, REPEATS, WARMUP, Backend, measure_latency
-from archwright.costs.profiling.parts import Form, calls_of, form_of, parts_of, signature_of
+from archwright.costs.latency import BACKENDS, REPEATS, WARMUP, Backend, check_backend, measure_latency
+from archwright.costs.profiling.parts import Runnable, calls_of, form_of, parts_of, signature_of
 from archwright.costs.tables.latencies import SpaceTable, fitted
 from archwright.costs.tables.scopes import Scope, ScopeTables
 from archwright.nn.choice import Supernet
-from archwright.nn.inputs import example_inputs
+from archwright.nn.inputs import tensors_of
 from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
@@ -88,10 +88,13 @@ def profile(
         advance: Called with (done, total) after each measurement.
 
     Raises:
-        InvalidValueError: If a module without children depends on too many decisions.
+        InvalidValueError: If a module without children depends on too many decisions, or the backend cannot run the
+            networks as they are used.
         RunError: If a part cannot be exported.
     """
-    profiler = _Profiler(space, config or ProfileConfig(), seed, {} if timed is None else timed, advance)
+    config = config or ProfileConfig()
+    check_backend(space, config.backend)
+    profiler = _Profiler(space, config, seed, {} if timed is None else timed, advance)
     return profiler.table()
 
 
@@ -105,13 +108,13 @@ class _Plan:
         terms: Of each arch that was built, the forms of its parts by scope.
     """
 
-    forms: dict[str, Form] = field(default_factory=dict)
+    forms: dict[str, Runnable] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     terms: list[tuple[Rows, dict[Scope, list[str]]]] = field(default_factory=list)
 
-    def add(self, signature: str, form: Form) -> None:
+    def add(self, signature: str, form: Runnable) -> None:
         self.known.add(signature)
-        if count(form.module, form.input_shape).memory_access_bytes:
+        if count(form.module, form.form).memory_access_bytes:
             self.forms[signature] = form
 
 
@@ -133,7 +136,7 @@ class _Profiler:
         plan = self._plan()
         whole = min(self.config.n_fitted + self.config.n_checked, self.decisions.size())
         done, total = 0, 1 + len(plan.forms) + whole
-        empty = self._time(EMPTY, Form(nn.ReLU(), (1,)))
+        empty = self._time(EMPTY, Runnable(nn.ReLU(), (1,)))
         for signature, form in plan.forms.items():
             done += 1
             self._tell(done, total)
@@ -170,12 +173,15 @@ class _Profiler:
         present = [p for p in self.parts if p.path in modules and all(row[c] == k for c, k in p.keys)]
         terms: dict[Scope, list[str]] = {}
         with calls_of(network, {part.path: modules[part.path] for part in present}) as calls, torch.inference_mode():
-            network(example_inputs(network, self.space.input_shape, 1))
+            inputs = self.space.signature.example(1)
+            self.space.use(network, inputs)
         for part in present:
-            for arguments in calls.get(part.path, ()):
+            given = calls.get(part.path, ()) if part.path else [tensors_of(inputs)]  # the whole is used as a whole
+            for arguments in given:
                 signature = signature_of(modules[part.path], arguments)
                 if signature not in plan.known:
-                    plan.add(signature, form_of(modules[part.path], arguments))
+                    form = form_of(modules[part.path], arguments) if part.path else self._whole_form(network)
+                    plan.add(signature, form)
                 if signature in plan.forms:
                     terms.setdefault(part.scope, []).append(signature)
         return terms
@@ -189,24 +195,28 @@ class _Profiler:
         others = np.setdiff1d(np.arange(len(rows)), _spread(len(rows), self.config.n_fitted))
         yield from ((rows[others[i]], False) for i in _spread(len(others), self.config.n_checked))
 
-    def _whole(self, row: Rows) -> tuple[str, Form]:
-        return f"network {self.space.code(self.decisions.arch(row))}", Form(self._build(row), self.space.input_shape)
+    def _whole(self, row: Rows) -> tuple[str, Runnable]:
+        return f"network {self.space.code(self.decisions.arch(row))}", self._whole_form(self._build(row))
+
+    def _whole_form(self, network: nn.Module) -> Runnable:
+        return Runnable(network, self.space.signature, self.space.use)
 
     def _build(self, row: Rows) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
             return self.space.build(self.decisions.arch(row)).eval()
 
-    def _time(self, signature: str, form: Form) -> float:
+    def _time(self, signature: str, form: Runnable) -> float:
         if signature not in self.timed:
             config = self.config
             self.timed[signature] = measure_latency(
                 form.module,
-                form.input_shape,
+                form.form,
                 backend=config.backend,
                 threads=config.threads,
                 warmup=config.warmup,
                 repeats=config.repeats,
+                use=form.use,
             ).median
         return self.timed[signature]
 

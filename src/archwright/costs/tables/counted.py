@@ -56,14 +56,14 @@ class RowCounts:
         with on_meta():
             self.network = space.network(Supernet()).eval()
         self.memory = not {MEMORY_ACCESS, ACTIVATION_PEAK}.isdisjoint(columns)
-        self._columns, self._input_shape = columns, space.input_shape
+        self._columns, self._signature = columns, space.signature
         self._selection = selection_of(self.network)
         self._known: dict[bytes, list[float]] = {}
 
     def count(self, row: NDArray[Any]) -> Count:
         """All counted figures of one arch (n_decisions,)."""
         self._selection.activate_row(row)
-        return count(self.network, self._input_shape, memory=self.memory)
+        return count(self.network, self._signature, memory=self.memory)
 
     def cost_rows(self, rows: Rows) -> NDArray[np.float64]:
         """Costs (n, n_columns), in the order of the columns."""
@@ -188,7 +188,7 @@ class CostTables:
     def _count_built(self, row: NDArray[Any]) -> list[float]:
         with on_meta():
             network = self.space.build(self.decisions.arch(row))
-        counted = count(network, self.space.input_shape, memory=self._counts.memory)
+        counted = count(network, self.space.signature, memory=self._counts.memory)
         return [float(getattr(counted, column)) for column in self.columns]
 
     def _check(self) -> bool:

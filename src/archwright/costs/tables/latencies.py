@@ -149,9 +149,9 @@ class SpaceTable(LookupTable):
         differing = [name for name in sorted(mine.keys() | asked.keys()) if mine.get(name) != asked.get(name)]
         if differing:
             listed = ", ".join(f"{name} {mine.get(name)} instead of {asked.get(name)}" for name in differing)
-            shape = "x".join(map(str, space.input_shape))
+            sizes = f" --input {'x'.join(map(str, space.input_shape))} --classes {space.n_classes}"
             raise InvalidValueError(
-                f"{self.name} was measured for {listed}; {again} --input {shape} --classes {space.n_classes}"
+                f"{self.name} was measured for {listed}; {again}{sizes if 'input_shape' in asked else ''}"
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from archwright.testing.contracts.runner import RunnerContract
 from archwright.testing.contracts.space import SpaceContract
 from archwright.testing.contracts.store import StoreContract
 from archwright.testing.contracts.strategy import StrategyContract
+from archwright.testing.contracts.task import TaskContract
 from archwright.testing.contracts.weight_sharing import WeightSharingContract
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "SpaceContract",
     "StoreContract",
     "StrategyContract",
+    "TaskContract",
     "WeightSharingContract",
 ]

@@ -70,7 +70,7 @@ class CostContract(Contract):
             skip("what a clock says differs from time to time")
         cost, space, rows = self._made()
         figures = cost.cost_rows(space, rows).tolist()
-        built = [cost.cost_module(space.build(arch).eval(), space.input_shape) for arch in space.decisions.archs(rows)]
+        built = [cost.cost_module(space.build(arch).eval(), space.signature) for arch in space.decisions.archs(rows)]
         assert len(set(figures)) > 1, "every network costs the same: nothing can be compared"
         np.testing.assert_allclose(figures, built, rtol=self.tolerance, atol=0)
 

@@ -62,7 +62,7 @@ def test_the_estimate_goes_through_the_body() -> None:
         "retraining, 4 networks of 2 steps",
     ]
     inherited = replace(config, final="inherited", limits=())
-    assert len(random_search.estimate(inherited, digits())) == 2
+    assert len(random_search.estimate(inherited, digits())) == 1
 
 
 def test_a_recipe_is_listed_and_documented_as_its_body() -> None:

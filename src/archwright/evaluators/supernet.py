@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,13 +114,14 @@ class SupernetEvaluator(Evaluator):
         self._stages: list[nn.Module] = list(supernet.children()) if type(supernet) is nn.Sequential else [supernet]
         self._columns = [_columns(stage, space) for stage in self._stages]
         self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
-        self._streams, self._stream = [Stream(stage) for stage in self._stages], Stream(supernet)
+        self._streams = [Stream(stage) for stage in self._stages]
         self._is_stream = False  # until the validation part was asked for
         self._norms = [norm for norm in supernet.modules() if isinstance(norm, _BatchNorm)]
         self._shares: bool | None = None
         self._kept: tuple[list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
         self._targets: list[Tensor] = []
-        self._in_place: dict[tuple[int, tuple[int, ...]], bool] = {}
+        # whether a form of a stage writes on its input, and, where it hands on memory of the input, what came out
+        self._effects: dict[tuple[int, tuple[int, ...]], tuple[bool, State | None]] = {}
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
         if not candidates:
@@ -167,66 +169,87 @@ class SupernetEvaluator(Evaluator):
     def _walk(
         self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]
     ) -> Iterator[tuple[int, Iterator[tuple[Tensor, Tensor]]]]:
-        """Each row's number with its validation outputs and targets; rows with equal first stages follow each other."""
+        """Each row's number with its validation outputs and targets; rows with equal first stages follow each other.
+
+        Kept are the outputs of stages the next row shares. Behind them each batch goes through all stages before the
+        next one begins: memory is taken again while it is warm, and not asked of the system for every stage.
+        """
         if not self._fits(rows):
             for i, row in enumerate(rows):
                 self._selection.activate_row(row)
-                yield i, self._streamed()
+                yield i, self._outputs(0, self._calibration(), self._validation(), copy=self._kept is not None)
             return
         keys = [[tuple(row[columns].tolist()) for columns in self._columns] for row in rows]
-        before: list[tuple[int, ...]] = []
-        reached: list[tuple[list[State], list[State]]] = []  # outputs of each stage on the current path
-        for i in sorted(range(len(rows)), key=keys.__getitem__):
+        order = sorted(range(len(rows)), key=keys.__getitem__)
+        reached = [self._inputs()]  # the images, and the outputs of each stage kept on the current path
+        for i, following in zip(order, [*order[1:], order[0]], strict=True):
             self._selection.activate_row(rows[i])
-            n_shared = _n_common(before, keys[i])
-            del reached[n_shared:]
-            for k in range(n_shared, len(self._stages)):
-                calibration, validation = reached[-1] if reached else self._inputs()
-                if self._works_in_place(k, keys[i][k], validation[0]):
-                    calibration = [_each(torch.clone, state) for state in calibration]
-                    validation = [_each(torch.clone, state) for state in validation]
-                reached.append(self._run_stage(k, calibration, validation))
-            before = keys[i]
-            yield i, zip((_tensors(state)[0] for state in reached[-1][1]), self._targets, strict=True)
+            n_shared = _n_common(keys[i], keys[following])
+            for k in range(len(reached) - 1, n_shared):
+                copy = self._overwrites(keys[i][: k + 1], k, reached[-1][1][0])
+                reached.append(self._run_stage(k, *reached[-1], copy=copy))
+            first, (calibration, validation) = len(reached) - 1, reached[-1]
+            copy = self._overwrites(keys[i], first, validation[0])
+            yield i, self._outputs(first, calibration, zip(validation, self._targets, strict=True), copy=copy)
+            del reached[n_shared + 1 :]
 
-    def _works_in_place(self, k: int, key: tuple[int, ...], example: State) -> bool:
-        """Whether a stage overwrites its input, which others still need; found once for each form of the stage."""
-        if (k, key) not in self._in_place:
-            with torch.inference_mode(False), torch.no_grad():  # elsewhere tensors do not count what is written to them
-                probe = _each(lambda x: torch.zeros(x[:1].shape, dtype=x.dtype, device=x.device), example)
-                self._stages[k](probe)
-                self._in_place[k, key] = any(x._version > 0 for x in _tensors(probe))
-        return self._in_place[k, key]
+    def _overwrites(self, keys: Sequence[tuple[int, ...]], first: int, state: State) -> bool:
+        """Whether stages write on the state they begin with, which others still need.
 
-    def _run_stage(self, k: int, calibration: list[State], validation: list[State]) -> tuple[list[State], list[State]]:
-        stage = self._stages[k]
-        chains = self._active_chains(k)
+        Args:
+            keys: Values of the decisions of each stage, up to the last one asked for.
+            first: The stage that reads the state.
+            state: An example of it.
+        """
+        for k in range(first, len(keys)):
+            if (k, keys[k]) not in self._effects:
+                with torch.inference_mode(False), torch.no_grad():  # elsewhere tensors do not count what is written
+                    probe = _each(lambda x: torch.zeros(x[:1].shape, dtype=x.dtype, device=x.device), state)
+                    found = self._stages[k](probe)
+                    writes = any(x._version > 0 for x in _tensors(probe))
+                    self._effects[k, keys[k]] = writes, found if _share_memory(probe, found) else None
+            writes, passed_on = self._effects[k, keys[k]]
+            if writes or passed_on is None:
+                return writes
+            state = passed_on
+        return False
+
+    def _run_stage(
+        self, k: int, calibration: list[State], validation: list[State], *, copy: bool
+    ) -> tuple[list[State], list[State]]:
+        """The outputs of a stage for all batches, copied before where the stage would overwrite them."""
+        stage, chains, own = self._stages[k], self._active_chains(k), _copied if copy else _itself
         with running(chains, calibrate=True):
             _start_averaging(stage)
-            calibration = [stage(batch) for batch in calibration]
+            calibration = [stage(own(batch)) for batch in calibration]
         with running(chains, calibrate=False):
             _stop_averaging(stage)
-            outputs = []
-            for i, batch in enumerate(validation):
-                with self._streams[k].batch(goes_on=self._is_stream and i > 0):
-                    outputs.append(stage(batch))
-        return calibration, outputs
+            return calibration, [self._scored(k, k + 1, own(batch), i) for i, batch in enumerate(validation)]
 
-    def _streamed(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Validation outputs and targets of the active arch, with no output kept between batches."""
-        chains = {
-            sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()
-        }
+    def _outputs(
+        self, first: int, calibration: Iterable[State], validation: Iterable[tuple[State, Tensor]], *, copy: bool
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Outputs of the active arch and targets, batch by batch, from a stage on to the last; no state is kept."""
+        n, own = len(self._stages), _copied if copy else _itself
+        stages = self._stages[first:]
+        chains = {sequence: chain for k in range(first, n) for sequence, chain in self._active_chains(k).items()}
         with running(chains, calibrate=True):
-            _start_averaging(self.supernet)
-            for batch in self._calibration():
-                self.supernet(self._own(batch))
-        _stop_averaging(self.supernet)
+            for stage in stages:
+                _start_averaging(stage)
+            for batch in calibration:
+                functools.reduce(lambda state, stage: stage(state), stages, own(batch))
+        for stage in stages:
+            _stop_averaging(stage)
         with running(chains, calibrate=False):
-            for i, (batch, targets) in enumerate(self._validation()):
-                with self._stream.batch(goes_on=self._is_stream and i > 0):
-                    outputs = self.supernet(self._own(batch))
-                yield outputs, targets
+            for i, (batch, targets) in enumerate(validation):
+                yield _tensors(self._scored(first, n, own(batch), i))[0], targets
+
+    def _scored(self, first: int, last: int, state: State, i: int) -> State:
+        """What the stages from `first` to before `last` make of validation batch i."""
+        for stage, stream in zip(self._stages[first:last], self._streams[first:last], strict=True):
+            with stream.batch(goes_on=self._is_stream and i > 0):
+                state = stage(state)
+        return state
 
     def _active_chains(self, k: int) -> dict[nn.Sequential, Chain]:
         stage = self._stages[k]
@@ -260,10 +283,6 @@ class SupernetEvaluator(Evaluator):
         validation = list(self._validation())
         self._targets = [targets for _, targets in validation]
         return list(self._calibration()), [inputs for inputs, _ in validation]
-
-    def _own(self, batch: Tensor) -> Tensor:
-        """The batch for a network that may write on it: a copy of one that is kept."""
-        return batch if self._kept is None else batch.clone()
 
     def _fits(self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]) -> bool:
         """Whether the images and the outputs of all stages for them fit into memory; found once, with one image.
@@ -316,6 +335,19 @@ def _tensors(state: State) -> Sequence[Tensor]:
 def _each(change: Callable[[Tensor], Tensor], state: State) -> State:
     """The same state with every tensor changed."""
     return change(state) if isinstance(state, Tensor) else type(state)(map(change, state))  # type: ignore[call-arg]
+
+
+def _itself(state: State) -> State:
+    return state
+
+
+def _copied(state: State) -> State:
+    return _each(torch.clone, state)
+
+
+def _share_memory(one: State, other: State) -> bool:
+    places = [{x.untyped_storage().data_ptr() for x in _tensors(state)} for state in (one, other)]
+    return not places[0].isdisjoint(places[1])
 
 
 def _n_common(one: Sequence[object], other: Sequence[object]) -> int:

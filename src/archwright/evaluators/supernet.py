@@ -20,7 +20,7 @@ from archwright.core.catalog import listed
 from archwright.core.config import check_range, from_json, to_json
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator
-from archwright.evaluators.chains import Chain, find_chains, running
+from archwright.evaluators.fast_forms import FastForm, find_forms, running
 from archwright.nn.carrying import Stream
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
@@ -113,7 +113,7 @@ class SupernetEvaluator(Evaluator):
         self._selection = selection_of(supernet)
         self._stages: list[nn.Module] = list(supernet.children()) if type(supernet) is nn.Sequential else [supernet]
         self._columns = [_columns(stage, space) for stage in self._stages]
-        self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
+        self._forms = {module: form for stage in self._stages for module, form in find_forms(stage).items()}
         self._streams = [Stream(stage) for stage in self._stages]
         self._is_stream = False  # until the validation part was asked for
         self._norms = [norm for norm in supernet.modules() if isinstance(norm, _BatchNorm)]
@@ -218,11 +218,12 @@ class SupernetEvaluator(Evaluator):
         self, k: int, calibration: list[State], validation: list[State], *, copy: bool
     ) -> tuple[list[State], list[State]]:
         """The outputs of a stage for all batches, copied before where the stage would overwrite them."""
-        stage, chains, own = self._stages[k], self._active_chains(k), _copied if copy else _itself
-        with running(chains, calibrate=True):
+        stage, own = self._stages[k], _copied if copy else _itself
+        forms = self._active_forms([stage])
+        with running(forms, calibrate=True):
             _start_averaging(stage)
             calibration = [stage(own(batch)) for batch in calibration]
-        with running(chains, calibrate=False):
+        with running(forms, calibrate=False):
             _stop_averaging(stage)
             return calibration, [self._scored(k, k + 1, own(batch), i) for i, batch in enumerate(validation)]
 
@@ -232,15 +233,15 @@ class SupernetEvaluator(Evaluator):
         """Outputs of the active arch and targets, batch by batch, from a stage on to the last; no state is kept."""
         n, own = len(self._stages), _copied if copy else _itself
         stages = self._stages[first:]
-        chains = {sequence: chain for k in range(first, n) for sequence, chain in self._active_chains(k).items()}
-        with running(chains, calibrate=True):
+        forms = self._active_forms(stages)
+        with running(forms, calibrate=True):
             for stage in stages:
                 _start_averaging(stage)
             for batch in calibration:
                 functools.reduce(lambda state, stage: stage(state), stages, own(batch))
         for stage in stages:
             _stop_averaging(stage)
-        with running(chains, calibrate=False):
+        with running(forms, calibrate=False):
             for i, (batch, targets) in enumerate(validation):
                 yield _tensors(self._scored(first, n, own(batch), i))[0], targets
 
@@ -251,13 +252,10 @@ class SupernetEvaluator(Evaluator):
                 state = stage(state)
         return state
 
-    def _active_chains(self, k: int) -> dict[nn.Sequential, Chain]:
-        stage = self._stages[k]
-        while isinstance(stage, ChoiceModule) and len(children := stage.active_children()) == 1:
-            stage = children[0][1]
-            if stage in self._chains[k]:
-                return self._chains[k][stage]
-        return self._chains[k].get(stage, {})
+    def _active_forms(self, stages: Sequence[nn.Module]) -> dict[nn.Module, FastForm]:
+        """Fast forms of the modules that run."""
+        active = (module for stage in stages for _, module in active_modules(stage))
+        return {module: self._forms[module] for module in active if module in self._forms}
 
     # ── data ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -321,11 +319,6 @@ def _columns(stage: nn.Module, space: Space) -> list[int]:
             names.add(module.decision)
         names.update(*(lazy.decisions for lazy in lazies_in(module)))
     return sorted(space.decisions.position(name) for name in names)
-
-
-def _alternatives(stage: nn.Module) -> list[nn.Module]:
-    """The candidates of a stage that is a choice, else the stage: what fast chains are looked for in."""
-    return list(stage.children()) if isinstance(stage, ChoiceModule) else [stage]
 
 
 def _tensors(state: State) -> Sequence[Tensor]:

@@ -1,7 +1,8 @@
 """The fast form of a cell in which several edges read one state and several end in one.
 
-As in `chains`, results are those of the modules up to rounding. Edges that begin with a ReLU share it when they read
-the same state, and terms are added into the first of them that is no state itself, without a new tensor for each sum.
+As in `chains`, results are those of the modules up to rounding. Edges that begin with a ReLU share it where they read
+the same state, and a term is added to those before it in place. All edges that leave a state run before the next
+state's: few tensors live at a time, which matters more than the arithmetic saved (fresh memory costs more than a sum).
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ class CellForm:
     """
 
     def __init__(self, cell: EdgeCell, chains: Mapping[nn.Module, Chain]) -> None:
-        self.incoming = [[(source, getattr(cell, name)) for source, name in enumerate(names)] for names in cell.into]
+        self.n_states = len(cell.into) + 1
+        self.outgoing = [
+            [(target, getattr(cell, cell.into[target - 1][source])) for target in range(source + 1, self.n_states)]
+            for source in range(self.n_states - 1)
+        ]
         self.chains = dict(chains)
 
     def calibrate(self, x: Tensor) -> Tensor:
@@ -40,40 +45,53 @@ class CellForm:
         """Forward with the statistics last folded."""
         return self._run(x, Chain.apply)
 
-    def _run(self, x: Tensor, run: Callable[..., Tensor]) -> Tensor:
-        states, rectified = [x], dict[int, Tensor]()
-        for edges in self.incoming:
-            total, passed = None, list[Tensor]()
-            for source, edge in edges:
-                op, state = _running(edge), states[source]
-                chain = self.chains.get(op)
-                if isinstance(op, Zero):
-                    continue
-                if chain is None:
+    def _run(self, x: Tensor, run: Callable[[Chain, Tensor, int], Tensor]) -> Tensor:
+        sums = [_Sum() for _ in range(self.n_states)]
+        sums[0].add(x, is_fresh=False)
+        for source, edges in enumerate(self.outgoing):
+            state, is_fresh = sums[source].take(x)
+            ops = [(target, op) for target, edge in edges if not isinstance(op := _running(edge), Zero)]
+            chains = [self._rectifying(op) for _, op in ops]
+            rectified = None
+            if any(chains):
+                rectified = state.relu_() if is_fresh and all(chains) else state.relu()
+            for (target, op), chain in zip(ops, chains, strict=True):
+                if chain is not None and rectified is not None:
+                    sums[target].add(run(chain, rectified, 1), is_fresh=True)
+                else:
                     term = op(state)
-                elif chain.begins_with_relu:
-                    if source not in rectified:
-                        rectified[source] = state.relu()
-                    term = run(chain, rectified[source], 1)
-                else:
-                    term = run(chain, state)
-                if term.untyped_storage().data_ptr() == state.untyped_storage().data_ptr():
-                    passed.append(term)
-                else:
-                    total = term if total is None else total.add_(term)
-            states.append(_sum(total, passed, states[-1]))
-        return states[-1]
+                    sums[target].add(term, is_fresh=_memory(term) != _memory(state))
+        return sums[-1].take(x)[0]
+
+    def _rectifying(self, op: nn.Module) -> Chain | None:
+        """The fast form of an operation that begins with a ReLU."""
+        chain = self.chains.get(op)
+        return chain if chain is not None and chain.begins_with_relu else None
 
 
-def _sum(total: Tensor | None, others: list[Tensor], example: Tensor) -> Tensor:
-    """The sum of a tensor that may be overwritten and others that may not; zeros like the example without any."""
-    if total is None and len(others) < 2:
-        return others[0] if others else torch.zeros_like(example)
-    if total is None:
-        total, others = others[0] + others[1], others[2:]
-    for other in others:
-        total.add_(other)
-    return total
+class _Sum:
+    """A sum that takes terms up one by one; a term is fresh if it may be overwritten."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | None = None
+        self.is_fresh = False
+
+    def add(self, term: Tensor, *, is_fresh: bool) -> None:
+        if self.total is None:
+            self.total, self.is_fresh = term, is_fresh
+        elif self.is_fresh:
+            self.total.add_(term)
+        else:
+            self.total, self.is_fresh = term.add_(self.total) if is_fresh else self.total + term, True
+
+    def take(self, example: Tensor) -> tuple[Tensor, bool]:
+        """The sum, which is forgotten, and whether it is fresh; without terms it is zero in the example's shape."""
+        total, self.total = self.total, None
+        return (torch.zeros_like(example), True) if total is None else (total, self.is_fresh)
+
+
+def _memory(x: Tensor) -> int:
+    return x.untyped_storage().data_ptr()
 
 
 def _running(edge: nn.Module) -> nn.Module:

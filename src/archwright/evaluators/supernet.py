@@ -20,7 +20,7 @@ from archwright.core.catalog import listed
 from archwright.core.config import check_range, from_json, to_json
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator
-from archwright.evaluators.fast_forms import FastForm, find_forms, running
+from archwright.evaluators.fast_forms import FastForm, find_forms, keep_freed_memory, running
 from archwright.nn.carrying import Stream
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import ChoiceModule, active_modules
@@ -127,6 +127,7 @@ class SupernetEvaluator(Evaluator):
         if not candidates:
             return []
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
+        keep_freed_memory()
         results: dict[int, Metrics] = {}
         with (
             _scoring_mode(self.supernet, self._norms),

@@ -5,9 +5,10 @@ images and score the same validation images; the ranking has to be the same. In 
 loop, Kendall's tau to the float32 scores is told instead.
 
 With `--against TREE` our float32 scoring runs beside that of another checkout of this project, each in a process of its
-own, in turn on the same weights; how far their logits are apart is told too.
+own, in turn on the same weights; how far their logits are apart is told too, and the ratio of the processors' time,
+which other work on the machine disturbs less.
 
-usage: bench_population.py [IMAGES.npz] [--against TREE] [--blocks N]
+usage: bench_population.py [IMAGES.npz] [--against TREE] [--blocks N] [--threads N]
 (CIFAR-10 for NAS-Bench-201, left out without; the demo extra for MNIST)
 """
 
@@ -41,7 +42,7 @@ from archwright.training.config import TrainingConfig
 from archwright.weight_sharing.uniform_path import UniformPath
 from common import THREADS, interleaved, machine, ratio, report
 
-POPULATION, TRAIN_STEPS, BLOCKS = int(__import__("os").environ.get("POP", "50")), 150, 3
+POPULATION, TRAIN_STEPS, BLOCKS = 50, 150, 3
 
 
 def main() -> None:
@@ -49,10 +50,11 @@ def main() -> None:
     parser.add_argument("images", nargs="?", help="CIFAR-10 in a file of arrays")
     parser.add_argument("--against", metavar="TREE", help="a checkout of the project to compare with")
     parser.add_argument("--blocks", type=int, help="how often each is run")
+    parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)  # the space a process of `Build` scores
     parser.add_argument("--weights", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(given.threads)
     images = given.images if given.images and Path(given.images).exists() else None
     if given.serve:
         serve(given.serve, images, given.weights)
@@ -60,7 +62,7 @@ def main() -> None:
     print(machine())
     if given.against:
         for name in ("SPOS", "NAS-Bench-201") if images else ("SPOS",):
-            beside(name, images, given.against, given.blocks or 7 * BLOCKS)
+            beside(name, images, given.against, given.blocks or 7 * BLOCKS, given.threads)
         return
     rng = np.random.default_rng(0)
     spos, task = opened("SPOS", None)
@@ -189,32 +191,41 @@ class Plain:
 # ── beside another build ──────────────────────────────────────────────────────────────────────────
 
 
-def beside(name: str, images: str | None, tree: str, blocks: int) -> None:
+def beside(name: str, images: str | None, tree: str, blocks: int, threads: int) -> None:
     """Times of both builds, taken in turn, and how far what they find is apart."""
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder, "weights.pt")
         torch.save(trained(*opened(name, images)).state_dict(), weights)
         here = Path(__file__).parents[1]
-        ours, theirs = (Build(root, name, images, weights, Path(folder)) for root in (here, Path(tree)))
+        ours, theirs = (Build(root, name, images, weights, Path(folder), threads) for root in (here, Path(tree)))
         seconds = interleaved([ours.run, theirs.run], blocks)
         middle, low, high = ratio(*seconds)
+        # without the run that warmed up
+        processor = "{:.3f} ({:.3f} to {:.3f})".format(*ratio(ours.processor_s[1:], theirs.processor_s[1:]))
         (our_scores, our_logits), (their_scores, their_logits) = ours.found(), theirs.found()
         apart = np.abs(our_logits - their_logits) / np.maximum(1, np.abs(their_logits))
         report(
             f"{name}, {len(our_scores)} random archs: ours / {tree} ({np.median(seconds[1]):.1f} s), {blocks} blocks",
-            f"{middle:.3f} ({low:.3f} to {high:.3f}), ranking {same_ranking(their_scores, our_scores)}, "
-            f"logits at most {apart.max():.1e} * max(1, |logit|) apart",
+            f"{middle:.3f} ({low:.3f} to {high:.3f}), of the processors' time {processor}, "
+            f"ranking {same_ranking(their_scores, our_scores)}, logits at most {apart.max():.1e} * max(1, |logit|) apart",
         )
         ours.close()
         theirs.close()
 
 
 class Build:
-    """A process that scores the population with the code of one checkout; it works only while it is asked."""
+    """A process that scores the population with the code of one checkout; it works only while it is asked.
 
-    def __init__(self, root: Path, name: str, images: str | None, weights: Path, folder: Path) -> None:
-        self.folder = folder
-        command = [sys.executable, __file__, *([images] if images else []), "--serve", name, "--weights", str(weights)]
+    Attributes:
+        processor_s: Processor time of each run.
+    """
+
+    def __init__(
+        self, root: Path, name: str, images: str | None, weights: Path, folder: Path, threads: int = THREADS
+    ) -> None:
+        self.folder, self.processor_s = folder, list[float]()
+        options = ["--serve", name, "--weights", str(weights), "--threads", str(threads)]
+        command = [sys.executable, __file__, *([images] if images else []), *options]
         environment = os.environ | {"PYTHONPATH": str(root / "src")}
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -222,7 +233,7 @@ class Build:
         assert Path(self._ask("where")).resolve().is_relative_to(root.resolve()), "another build was imported"
 
     def run(self) -> None:
-        self._ask("run")
+        self.processor_s.append(self._ask("run"))
 
     def found(self) -> tuple[list[float], np.ndarray]:
         """Accuracies (archs), and logits (archs, images, classes)."""

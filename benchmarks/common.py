@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-THREADS = int(os.environ.get("THREADS", "2"))
+THREADS = 2
 
 
 def machine() -> str:

@@ -41,6 +41,12 @@ CHAINS: dict[str, Callable[[], nn.Sequential]] = {
     "nested": lambda: nn.Sequential(nn.Sequential(conv(4, 4), norm(4)), nn.Sequential(conv(4, 4), norm(4), nn.ReLU())),
     "last norm": lambda: nn.Sequential(conv(4, 4), norm(4), nn.ReLU(), conv(4, 4, 3), norm(4)),
     "pooled": lambda: nn.Sequential(conv(4, 6), norm(6), nn.AvgPool2d(2), nn.MaxPool2d(2), conv(6, 4), norm(4)),
+    "pooled squares, 1x1": lambda: nn.Sequential(nn.AvgPool2d(2, 2, ceil_mode=True), conv(4, 6, bias=True)),
+    "pooled squares, 1x1, not even": lambda: nn.Sequential(nn.AvgPool2d(4, 4, ceil_mode=True), conv(4, 6), norm(6)),
+    "norm before pooled squares": lambda: nn.Sequential(conv(4, 4, 3), norm(4), nn.AvgPool2d(3), conv(4, 6), norm(6)),
+    "pooled squares, strided 1x1": lambda: nn.Sequential(nn.AvgPool2d(2), conv(4, 6, stride=2), norm(6)),
+    "pooled squares, 3x3": lambda: nn.Sequential(nn.AvgPool2d(2), conv(4, 6, 3), norm(6)),
+    "pooled squares that overlap": lambda: nn.Sequential(nn.AvgPool2d(3, 1), conv(4, 6), norm(6)),
     "head": lambda: nn.Sequential(
         conv(4, 6), norm(6), nn.ReLU(), GlobalAvgPool2d(), nn.Flatten(), nn.Dropout(), nn.Linear(6, 3)
     ),

@@ -23,9 +23,14 @@ Affine = tuple[Tensor, Tensor]
 
 @dataclass
 class _Step:
-    """A convolution with the norm and the ReLU behind it, or any other module as `other`."""
+    """A convolution with the norm and the ReLU behind it, or any other module as `other`.
+
+    Average pooling over squares side by side before a 1x1 convolution is one convolution with it where the image
+    divides into such squares; elsewhere `pool` runs first.
+    """
 
     conv: nn.Conv2d | None = None
+    pool: nn.AvgPool2d | None = None
     norm: nn.BatchNorm2d | None = None
     relu: bool = False
     other: nn.Module | None = None
@@ -41,7 +46,6 @@ class Chain:
 
     def __init__(self, leaves: Sequence[nn.Module]) -> None:
         self.steps = _steps(leaves)
-        self.norms = [step.norm for step in self.steps if step.norm is not None]
 
     @property
     def begins_with_relu(self) -> bool:
@@ -67,7 +71,7 @@ class Chain:
                 scale, shift = pending
                 shifted = (weight.flatten(1) @ shift) if bias is None else bias + weight.flatten(1) @ shift
                 weight, bias = weight * scale[:, None, None], shifted
-            x = _convolve(step.conv, x, weight, bias)
+            x = _convolve(step, x, weight, bias)
             pending = None
             if step.norm is not None:
                 scale, shift = _batch_affine(step.norm, x)
@@ -95,18 +99,23 @@ class Chain:
                 x = step.other(x)
             else:
                 weight, bias = step.folded or (step.conv.weight, step.conv.bias)
-                x = _convolve(step.conv, x, weight, bias)
+                x = _convolve(step, x, weight, bias)
                 if step.relu:
                     x = x.relu_()
         return x
 
 
 def chain_of(module: nn.Module) -> Chain | None:
-    """The fast form of a plain sequence that holds a convolution with its norm; None of any other module."""
+    """The fast form of a plain sequence in which a convolution takes up what stands beside it; None of others."""
     if type(module) is not nn.Sequential or has_hooks(module):
         return None
     chain = Chain(_leaves(module))
-    return chain if chain.norms and all(step.conv is not None or isinstance(step.other, _LEAVES) for step in chain.steps) else None
+    gains = any(step.norm is not None or step.pool is not None for step in chain.steps)
+    return (
+        chain
+        if gains and all(step.conv is not None or isinstance(step.other, _LEAVES) for step in chain.steps)
+        else None
+    )
 
 
 def has_hooks(module: nn.Module) -> bool:
@@ -131,7 +140,11 @@ def _steps(leaves: Sequence[nn.Module]) -> list[_Step]:
         if has_hooks(leaf):
             steps.append(_Step(other=leaf))
         elif type(leaf) is nn.Conv2d and leaf.padding_mode == "zeros" and not isinstance(leaf.padding, str):
-            steps.append(_Step(conv=leaf))
+            if last is not None and _pools_squares(last.other) and _takes_affine(leaf) and leaf.stride == (1, 1):
+                assert isinstance(last.other, nn.AvgPool2d)
+                steps[-1] = _Step(conv=leaf, pool=last.other)
+            else:
+                steps.append(_Step(conv=leaf))
         elif (
             last is not None and last.conv is not None and not last.relu and last.norm is None and _is_plain_norm(leaf)
         ):
@@ -153,8 +166,22 @@ def _takes_affine(conv: nn.Conv2d | None) -> bool:
     return conv is not None and conv.kernel_size == (1, 1) and conv.padding == (0, 0) and conv.groups == 1
 
 
-def _convolve(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _convolve(step: _Step, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    conv = step.conv
+    assert conv is not None
+    if step.pool is not None:
+        side = int(step.pool.kernel_size)  # type: ignore[arg-type]  # `_pools_squares` looked at it
+        if x.shape[-2] % side == x.shape[-1] % side == 0:
+            return F.conv2d(x, (weight / side**2).expand(-1, -1, side, side), bias, side)
+        x = step.pool(x)
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _pools_squares(module: nn.Module | None) -> bool:
+    """Whether it averages over squares side by side."""
+    if type(module) is not nn.AvgPool2d or has_hooks(module) or module.divisor_override is not None:
+        return False
+    return isinstance(module.kernel_size, int) and module.stride == module.kernel_size and module.padding == 0
 
 
 def _mapped(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class FastForm(Protocol):
 
 
 def find_forms(network: nn.Module) -> dict[nn.Module, FastForm]:
-    """The fast forms of a network's modules: cells, and the outermost plain sequences with a convolution and its norm."""
+    """The fast forms of a network's modules: of cells, and of the outermost plain sequences that have one."""
     forms: dict[nn.Module, FastForm] = {}
 
     def visit(module: nn.Module) -> None:

@@ -97,7 +97,7 @@ def _ones(channels: int, side: int, dtype: torch.dtype) -> Tensor:
 def _fractions(channels: int, height: int, width: int, side: int, dtype: torch.dtype) -> Tensor:
     """One over the number of image pixels in the square around each pixel, (1, C, H, W).
 
-    It is spelled out for every channel: a factor that is broadcast along the innermost dimension is three times as slow.
+    Spelled out for every channel: to broadcast along the innermost dimension takes three times as long.
     """
     with torch.inference_mode(False), torch.no_grad():
         image = torch.ones(1, 1, height, width, dtype=torch.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,9 @@ from archwright.core.catalog import listed
 from archwright.core.config import check_range, from_json, to_json
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator, Work
-from archwright.evaluators.chains import Chain, find_chains, running
+from archwright.evaluators.fast_forms import FastForm, find_forms, keep_freed_memory, running
 from archwright.nn.carrying import Stream
-from archwright.nn.choice.modules import ChoiceModule
+from archwright.nn.choice.modules import active_modules
 from archwright.nn.inputs import Inputs, call
 from archwright.spaces.base import Space
 from archwright.tasks.base import Batch, Part, Task
@@ -117,7 +118,8 @@ class SupernetEvaluator(Evaluator):
         self._shares: bool | None = None
         self._kept: tuple[list[Inputs], list[Batch]] | None = None
         self._batches: list[Batch] = []
-        self._in_place: dict[tuple[int, tuple[int, ...]], bool] = {}
+        # whether a form of a stage writes on its input, and, where it hands on memory of the input, what came out
+        self._effects: dict[tuple[int, tuple[int, ...]], tuple[bool, State | None]] = {}
         if isinstance(self.shared, SupernetWeights):  # which runs itself, whatever is active
             self._take(self.supernet)
 
@@ -130,6 +132,7 @@ class SupernetEvaluator(Evaluator):
         if not candidates:
             return []
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
+        keep_freed_memory()
         results: dict[int, Metrics] = {}
         with (
             averaging_mode(self.supernet, _norms_of(self.supernet)),
@@ -140,7 +143,7 @@ class SupernetEvaluator(Evaluator):
                 meter = self.task.search_meter()
                 for logits, batch in outputs:
                     if meter.decodes:
-                        meter.measure(self.supernet, batch)
+                        meter.measure(self._running or self.supernet, batch)
                     else:
                         meter.update(_each(torch.Tensor.float, logits), batch)
                 results[i] = meter.result()
@@ -195,8 +198,8 @@ class SupernetEvaluator(Evaluator):
             stages = [Stage(whole, frozenset(self.space.decisions.names))]
         self._stages = [stage.module for stage in stages]
         self._columns = [sorted(self.space.decisions.position(name) for name in stage.reads) for stage in stages]
-        self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
-        self._streams, self._stream = [Stream(stage) for stage in self._stages], Stream(network)
+        self._forms = {module: form for stage in self._stages for module, form in find_forms(stage).items()}
+        self._streams = [Stream(stage) for stage in self._stages]
         # of generated networks some may have batch norms and others none: they share their images
         self._calibrates = network is not self.supernet or bool(_norms_of(network))
 
@@ -205,75 +208,94 @@ class SupernetEvaluator(Evaluator):
     def _walk(
         self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]
     ) -> Iterator[tuple[int, Iterator[tuple[State, Batch]]]]:
-        """Each row's number with its validation outputs and batches; rows with equal first stages follow each other."""
+        """Each row's number with its validation outputs and batches; rows with equal first stages follow each other.
+
+        Kept are the outputs of stages the next row shares. Behind them each batch goes through all stages before the
+        next one begins: memory is taken again while it is warm, and not asked of the system for every stage.
+        """
         if not self._fits(rows):
             for i, row in enumerate(rows):
                 self._activate(row)
-                yield i, self._streamed()
+                images = ((batch.inputs, batch) for batch in self._validation())
+                yield i, self._outputs(0, self._calibration(), images, copy=self._kept is not None)
             return
         keys = [[tuple(row[columns].tolist()) for columns in self._columns] for row in rows]
-        before: list[tuple[int, ...]] = []
-        reached: list[tuple[list[State], list[State]]] = []  # outputs of each stage on the current path
-        for i in sorted(range(len(rows)), key=keys.__getitem__):
+        order = sorted(range(len(rows)), key=keys.__getitem__)
+        reached = [self._inputs()]  # the images, and the outputs of each stage kept on the current path
+        for i, following in zip(order, [*order[1:], order[0]], strict=True):
             self._activate(rows[i])
-            n_shared = _n_common(before, keys[i])
-            del reached[n_shared:]
-            for k in range(n_shared, len(self._stages)):
-                calibration, validation = reached[-1] if reached else self._inputs()
-                if self._works_in_place(k, keys[i][k], validation[0]):
-                    calibration = [_each(torch.clone, state) for state in calibration]
-                    validation = [_each(torch.clone, state) for state in validation]
-                reached.append(self._run_stage(k, calibration, validation))
-            before = keys[i]
-            yield i, zip(reached[-1][1], self._batches, strict=True)
+            n_shared = _n_common(keys[i], keys[following])
+            for k in range(len(reached) - 1, n_shared):
+                copy = self._overwrites(keys[i][: k + 1], k, reached[-1][1][0])
+                reached.append(self._run_stage(k, *reached[-1], copy=copy))
+            first, (calibration, validation) = len(reached) - 1, reached[-1]
+            copy = self._overwrites(keys[i], first, validation[0])
+            yield i, self._outputs(first, calibration, zip(validation, self._batches, strict=True), copy=copy)
+            del reached[n_shared + 1 :]
 
-    def _works_in_place(self, k: int, key: tuple[int, ...], example: State) -> bool:
-        """Whether a stage overwrites its input, which others still need; found once for each form of the stage."""
-        if (k, key) not in self._in_place:
-            with torch.inference_mode(False), torch.no_grad():  # elsewhere tensors do not count what is written to them
-                probe = _each(lambda x: torch.zeros(x[:1].shape, dtype=x.dtype, device=x.device), example)
-                self._stages[k](probe)
-                self._in_place[k, key] = any(x._version > 0 for x in _tensors(probe))
-        return self._in_place[k, key]
+    def _overwrites(self, keys: Sequence[tuple[int, ...]], first: int, state: State) -> bool:
+        """Whether stages write on the state they begin with, which others still need.
 
-    def _run_stage(self, k: int, calibration: list[State], validation: list[State]) -> tuple[list[State], list[State]]:
-        stage = self._stages[k]
-        chains = self._active_chains(k)
-        with running(chains, calibrate=True):
+        Args:
+            keys: Values of the decisions of each stage, up to the last one asked for.
+            first: The stage that reads the state.
+            state: An example of it.
+        """
+        for k in range(first, len(keys)):
+            if (k, keys[k]) not in self._effects:
+                with torch.inference_mode(False), torch.no_grad():  # elsewhere tensors do not count what is written
+                    probe = _each(lambda x: torch.zeros(x[:1].shape, dtype=x.dtype, device=x.device), state)
+                    found = self._stages[k](probe)
+                    writes = any(x._version > 0 for x in _tensors(probe))
+                    self._effects[k, keys[k]] = writes, found if _share_memory(probe, found) else None
+            writes, passed_on = self._effects[k, keys[k]]
+            if writes or passed_on is None:
+                return writes
+            state = passed_on
+        return False
+
+    def _run_stage(
+        self, k: int, calibration: list[State], validation: list[State], *, copy: bool
+    ) -> tuple[list[State], list[State]]:
+        """The outputs of a stage for all batches, copied before where the stage would overwrite them."""
+        stage, own = self._stages[k], _copied if copy else _itself
+        forms = self._active_forms([stage])
+        with running(forms, calibrate=True):
             start_averaging(stage)
-            calibration = [stage(batch) for batch in calibration]
-        with running(chains, calibrate=False):
+            calibration = [stage(own(batch)) for batch in calibration]
+        with running(forms, calibrate=False):
             stop_averaging(stage)
-            outputs = []
-            for i, batch in enumerate(validation):
-                with self._streams[k].batch(goes_on=self._is_stream and i > 0):
-                    outputs.append(stage(batch))
-        return calibration, outputs
+            return calibration, [self._scored(k, k + 1, own(batch), i) for i, batch in enumerate(validation)]
 
-    def _streamed(self) -> Iterator[tuple[State, Batch]]:
-        """Validation outputs and batches of the active arch, with no output kept between batches."""
-        assert self._running is not None
-        chains = {
-            sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()
-        }
-        with running(chains, calibrate=True):
-            start_averaging(self._running)
-            for inputs in self._calibration():
-                call(self._running, self._own(inputs))
-        stop_averaging(self._running)
-        with running(chains, calibrate=False):
-            for i, batch in enumerate(self._validation()):
-                with self._stream.batch(goes_on=self._is_stream and i > 0):
-                    outputs = call(self._running, self._own(batch.inputs))
-                yield outputs, batch
+    def _outputs(
+        self, first: int, calibration: Iterable[State], validation: Iterable[tuple[State, Batch]], *, copy: bool
+    ) -> Iterator[tuple[State, Batch]]:
+        """Outputs of the active arch and batches, one by one, from a stage on to the last; no state is kept."""
+        n, own = len(self._stages), _copied if copy else _itself
+        stages = self._stages[first:]
+        forms = self._active_forms(stages)
+        with running(forms, calibrate=True):
+            for stage in stages:
+                start_averaging(stage)
+            for state in calibration:
+                functools.reduce(lambda state, stage: stage(state), stages, own(state))
+        for stage in stages:
+            stop_averaging(stage)
+        with running(forms, calibrate=False):
+            for i, (state, batch) in enumerate(validation):
+                yield self._scored(first, n, own(state), i), batch
 
-    def _active_chains(self, k: int) -> dict[nn.Sequential, Chain]:
-        stage = self._stages[k]
-        while isinstance(stage, ChoiceModule) and len(children := stage.active_children()) == 1:
-            stage = children[0][1]
-            if stage in self._chains[k]:
-                return self._chains[k][stage]
-        return self._chains[k].get(stage, {})
+    def _scored(self, first: int, last: int, state: State, i: int) -> State:
+        """What the stages from `first` to before `last` make of validation batch i."""
+        for stage, stream in zip(self._stages[first:last], self._streams[first:last], strict=True):
+            with stream.batch(goes_on=self._is_stream and i > 0):
+                state = stage(state)
+        return state
+
+    def _active_forms(self, stages: Sequence[nn.Module]) -> dict[nn.Module, FastForm]:
+        """Fast forms of the modules that run."""
+        active = (module for stage in stages for _, module in active_modules(stage))
+        return {module: self._forms[module] for module in active if module in self._forms}
 
     # ── data ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -298,12 +320,6 @@ class SupernetEvaluator(Evaluator):
     def _inputs(self) -> tuple[list[State], list[State]]:
         self._batches = list(self._validation())
         return list(self._calibration()), [batch.inputs for batch in self._batches]
-
-    def _own(self, inputs: Inputs) -> Inputs:
-        """Inputs for a network that may write on them: a copy of what is kept."""
-        if self._kept is None:
-            return inputs
-        return inputs.clone() if isinstance(inputs, Tensor) else tuple(each.clone() for each in inputs)
 
     def _fits(self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]) -> bool:
         """Whether the images and the outputs of all stages for them fit into memory; found once, with one image.
@@ -353,11 +369,6 @@ def _average_cumulatively(norms: Sequence[_BatchNorm]) -> None:
         norm.momentum = None
 
 
-def _alternatives(stage: nn.Module) -> list[nn.Module]:
-    """The candidates of a stage that is a choice, else the stage: what fast chains are looked for in."""
-    return list(stage.children()) if isinstance(stage, ChoiceModule) else [stage]
-
-
 def _tensors(state: State) -> Sequence[Tensor]:
     return (state,) if isinstance(state, Tensor) else state
 
@@ -365,6 +376,19 @@ def _tensors(state: State) -> Sequence[Tensor]:
 def _each(change: Callable[[Tensor], Tensor], state: State) -> State:
     """The same state with every tensor changed."""
     return change(state) if isinstance(state, Tensor) else type(state)(map(change, state))  # type: ignore[call-arg]
+
+
+def _itself(state: State) -> State:
+    return state
+
+
+def _copied(state: State) -> State:
+    return _each(torch.clone, state)
+
+
+def _share_memory(one: State, other: State) -> bool:
+    places = [{x.untyped_storage().data_ptr() for x in _tensors(state)} for state in (one, other)]
+    return not places[0].isdisjoint(places[1])
 
 
 def _n_common(one: Sequence[object], other: Sequence[object]) -> int:

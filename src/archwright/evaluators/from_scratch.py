@@ -42,6 +42,7 @@ class FromScratch(Evaluator):
     def __init__(
         self, space: Space, task: Task, training: TrainingConfig, *, device: str | torch.device = "cpu"
     ) -> None:
+        task.check_taken_by(space)
         self.space, self.task, self.training, self.device = space, task, training, torch.device(device)
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:

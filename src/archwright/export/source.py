@@ -17,16 +17,17 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from archwright.core.errors import ExportError, InvalidValueError, error_text
 from archwright.export.expressions import NetworkWriter
+from archwright.export.introductions import Kind, introduction, kind_of
 from archwright.export.literals import Expression, Node, laid_out, literal, quoted
 from archwright.export.reference import outputs_of, plain_copy, random_inputs, relative_difference, worst
-from archwright.nn.inputs import Form, Signature, TensorSpec, signature_for
+from archwright.nn.inputs import Form, Signature, signature_for
 from archwright.runs.files import write_text
 
 TOLERANCE = 1e-5
@@ -34,41 +35,6 @@ TOLERANCE = 1e-5
 _MARK = "# ── copied from here"
 _FACTORED_LENGTH = 100  # shorter modules stay where they are, several to a line
 _N_LISTED = 6
-
-_HEADER = '''"""A trained network, written by archwright: PyTorch source that needs nothing but torch.
-
-On the command line:
-    python model.py IMAGE ...          the classes an image most likely shows (needs Pillow)
-    python model.py                    the answer to random noise, with model.safetensors beside this file
-
-In Python:
-    network = model.load("model.safetensors")       # a torch.nn.Module in evaluation mode
-    logits = network(model.preprocess(images))      # images: uint8 (N, H, W, C)
-"""'''
-
-_TEXT_HEADER = '''"""A trained language model, written by archwright: PyTorch source that needs nothing but torch.
-
-On the command line:
-    python model.py WEIGHTS TEXT       the words that most likely follow a text
-    python model.py                    those that follow the most frequent word, with model.safetensors beside this file
-
-In Python:
-    network = model.load("model.safetensors")       # a torch.nn.Module in evaluation mode
-    logits = network(model.encode("a text"))        # (1, T, words): scores of what follows each word
-"""'''
-
-_TENSOR_HEADER = '''"""A trained network, written by archwright: PyTorch source that needs nothing but torch.
-
-On the command line:
-    python model.py                    the shapes of its outputs for random inputs, with model.safetensors beside it
-
-In Python:
-    network = model.load("model.safetensors")       # a torch.nn.Module in evaluation mode
-    outputs = network({names})
-
-Inputs:
-{inputs}
-{outputs}"""'''
 
 _IMPORTS = {
     "json": "import json",
@@ -102,7 +68,7 @@ def network_source(
         ExportError: If a module cannot be expressed; the message has its place and class.
     """
     signature = signature_for(network, input_shape)
-    kind = _kind(signature, class_names, preprocessing)
+    kind = kind_of(signature, class_names, preprocessing)
     usage = _usage("standalone") if kind == "images" else _other_usage(kind)
     writer = NetworkWriter(_RESERVED | _defined(usage))
     root = writer.expression(network)
@@ -112,19 +78,7 @@ def network_source(
     constants = _constants(kind, signature, list(class_names), preprocessing)
     blocks = [*writer.definitions.values(), *map("\n".join, functions)]
     body = "\n\n\n".join(["\n".join(constants), *blocks, usage])
-    headers = {"images": _HEADER, "text": _TEXT_HEADER}
-    header = headers[kind] if kind in headers else _tensor_header(signature)
-    return f"{header}\n\n{_imports(body)}\n\n{body}\n"
-
-
-Kind = Literal["images", "text", "tensors"]
-
-
-def _kind(signature: Signature, class_names: Sequence[str], preprocessing: Mapping[str, Any]) -> Kind:
-    """What the inputs mean, and so what the file does with the network."""
-    if preprocessing.get("layout") == "T":
-        return "text"
-    return "tensors" if len(signature.inputs) > 1 or not (class_names or preprocessing) else "images"
+    return f"{introduction(kind, signature)}\n\n{_imports(body)}\n\n{body}\n"
 
 
 def _constants(kind: Kind, signature: Signature, names: list[str], preprocessing: Mapping[str, Any]) -> list[str]:
@@ -138,22 +92,6 @@ def _constants(kind: Kind, signature: Signature, names: list[str], preprocessing
         *laid_out("PREPROCESSING = ", literal(dict(preprocessing))),
         *laid_out("CLASS_NAMES = ", numbers if is_numbered else literal(names)),
     ]
-
-
-def _tensor_header(signature: Signature) -> str:
-    names = [re.sub(r"\W", "_", spec.name) for spec in signature.inputs]
-    outputs = f"\nOutputs:\n{_described(signature.outputs)}\n" if signature.outputs else ""
-    return _TENSOR_HEADER.format(names=", ".join(names), inputs=_described(signature.inputs), outputs=outputs)
-
-
-def _described(specs: Sequence[TensorSpec]) -> str:
-    """One line a tensor: its name, type and shape."""
-    lines = []
-    for spec in specs:
-        tokens = "" if spec.n_tokens is None else f", each from 0 to {spec.n_tokens - 1}"
-        shape = ", ".join(map(str, ("N", *spec.shape)))
-        lines.append(f"    {re.sub(r'[^ -!#-~]', '?', spec.name):<14} {spec.dtype} ({shape}){tokens}")
-    return "\n".join(lines)
 
 
 def write_source(network: nn.Module, path: Path | str, *, input_shape: Form, metadata: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ The layers are torch's own where every size is a plain number and elastic ones w
 
 from archwright.nn.choice import Chooser, Fixed, Selection, Supernet, extract, selection_of
 from archwright.nn.elastic import BatchNorm2d, Concat, Conv2d, Embedding, Linear, TransformedConv2d
+from archwright.nn.inputs import Signature, TensorSpec
 from archwright.nn.ops.classifier import Classifier
 from archwright.nn.ops.language_model import LanguageModel, Regularization
 from archwright.nn.ops.mbconv import MBConv
@@ -34,7 +35,9 @@ __all__ = [
     "Regularization",
     "ResidualBlock",
     "Selection",
+    "Signature",
     "Supernet",
+    "TensorSpec",
     "TransformedConv2d",
     "extract",
     "flattened",

@@ -21,6 +21,7 @@ from archwright.testing import (
     PolicyContract,
     SpaceContract,
     StrategyContract,
+    TaskContract,
     WeightSharingContract,
 )
 from archwright.testing.contracts.base import Contract
@@ -34,6 +35,7 @@ CONTRACTS: dict[catalog.Kind, type[Contract]] = {
     "policy": PolicyContract,
     "weight-sharing": WeightSharingContract,
     "recipe": FaultContract,
+    "dataset": TaskContract,
 }
 
 RESUMABLE = (*(entry.name for entry in catalog.entries("recipe")), "train", "rank")
@@ -133,8 +135,10 @@ class TestForgetful(TestWeights):
 
 
 def _made(contract: type[Contract]) -> object:
-    """The class, or for a recipe the function, of the member that a contract's inheritor tests."""
+    """The class, or for a recipe or a dataset the function, of the member that a contract's inheritor tests."""
     test: Any = contract()
+    if isinstance(test, TaskContract):
+        return catalog.load("dataset", test.dataset) if test.dataset else None
     if isinstance(test, FaultContract):
         return catalog.load("recipe", test.name) if test.name in catalog_names("recipe") else None
     if isinstance(test, StrategyContract):

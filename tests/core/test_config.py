@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archwright.core.config import from_json, parse_quantity, settings_of, to_json, with_settings
+from archwright.core.config import (
+    absent_settings,
+    added_field,
+    from_json,
+    parse_quantity,
+    settings_of,
+    to_json,
+    with_settings,
+)
 from archwright.core.errors import InvalidValueError, UnknownNameError
 
 
@@ -240,3 +248,26 @@ def test_any_text_is_taken_or_refused_in_our_own_words(text: str, name: str) -> 
     else:
         told = name if name in settings_of(changed) else ""
     assert name in told or "learning_rate" in told
+
+
+@dataclass(frozen=True)
+class Later:
+    """A config whose field `scaled` came after configs had been stored, with another default than what was done."""
+
+    steps: int = 1
+    scaled: bool = added_field(True, absent=False)
+
+
+@dataclass(frozen=True)
+class Outer:
+    """It as a part of another."""
+
+    inner: Later = Later()
+    pair: tuple[int, int] = added_field((1, 2), absent=(0, 0))
+
+
+def test_a_document_without_an_added_field_means_what_was_done_then() -> None:
+    """The declared value, not the default of new configs; what the document holds counts as before."""
+    assert from_json(Outer, {"inner": {"steps": 3}}) == Outer(Later(3, scaled=False), (0, 0))
+    assert from_json(Later, {"scaled": True}).scaled
+    assert absent_settings(Outer()) == {"inner.scaled": False, "pair": [0, 0]}

@@ -22,7 +22,10 @@ from archwright.finish.measuring import (
     measure_winner,
     satisfaction,
 )
+from archwright.nn.choice import Chooser
+from archwright.nn.inputs import Form, Inputs
 from archwright.runs.run import Run, open_run
+from archwright.spaces import Space
 from archwright.testing import NumberSpace
 
 SPACE = NumberSpace()
@@ -41,7 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
             asked.append(backend)
             return Latency(milliseconds, milliseconds + 1, 1, 50, backend)
 
-        def measure(network: nn.Module, input_shape: Sequence[int], *, backend: str) -> Latency:
+        def measure(network: nn.Module, form: Form, *, backend: str, use: Any) -> Latency:
             return latency(by_width[next(network.parameters()).shape[0]], backend)
 
         module = "archwright.finish.measuring"
@@ -133,18 +136,42 @@ def test_a_run_killed_while_it_measures_goes_on(clock: Clock, tmp_path: Path) ->
     assert len(asked) == 2
 
 
+class Three(Space):
+    """Three numbers in, four out."""
+
+    input_shape, n_classes = (3,), 4
+
+    def network(self, choose: Chooser) -> nn.Module:
+        return nn.Linear(3, self.n_classes)
+
+
+class ThreeTwice(Three):
+    """A network that is run twice for an answer."""
+
+    def use(self, network: nn.Module, inputs: Inputs) -> Any:
+        return [super(ThreeTwice, self).use(network, inputs) for _ in range(2)]
+
+
+def test_what_one_pass_does_not_answer_is_no_latency(clock: Clock, tmp_path: Path) -> None:
+    """ONNX Runtime runs a file once; torch runs the use of the network."""
+    asked, network = clock({4: 3.0}, file_ms=1.5), nn.Linear(3, 4)
+    with _run() as run:
+        assert list(measure_winner(run, network, ThreeTwice(), {}, tmp_path / "model.onnx")) == ["torch"]
+    assert asked == ["torch"]
+
+
 def test_the_winner_is_measured_by_every_backend(clock: Clock, tmp_path: Path) -> None:
     """The exported file by ONNX Runtime, unless known; once in a run."""
     asked, network = clock({4: 3.0}, file_ms=1.5), nn.Linear(3, 4)
     known = Latency(1.0, 2.0, 1, 50, "onnxruntime").to_json()
     with _run(tmp_path / "run") as run:
-        found = measure_winner(run, network, (3,), {}, tmp_path / "model.onnx")
-        assert measure_winner(run, network, (3,), {}, tmp_path / "model.onnx") == found
+        found = measure_winner(run, network, Three(), {}, tmp_path / "model.onnx")
+        assert measure_winner(run, network, Three(), {}, tmp_path / "model.onnx") == found
     assert {backend: one["median"] for backend, one in found.items()} == {"onnxruntime": 1.5, "torch": 3.0}
     with _run() as run:
-        assert measure_winner(run, network, (3,), {"onnxruntime": known}, tmp_path / "a")["onnxruntime"] == known
+        assert measure_winner(run, network, Three(), {"onnxruntime": known}, tmp_path / "a")["onnxruntime"] == known
     with _run() as run:
-        assert list(measure_winner(run, network, (3,), {}, None)) == ["torch"]
+        assert list(measure_winner(run, network, Three(), {}, None)) == ["torch"]
     assert asked == ["file", "torch", "torch", "torch"]
 
 

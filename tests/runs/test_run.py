@@ -179,6 +179,15 @@ def test_resuming_another_run_lists_each_difference(tmp_path: Path) -> None:
     assert {name: data for name, data in content(tmp_path).items() if name != "run.lock"} == before
 
 
+def test_a_setting_that_a_stored_run_lacks_has_its_declared_value(tmp_path: Path) -> None:
+    """With that value the run goes on, with another it is another run."""
+    begin(tmp_path, config={"training": {"lr": 0.5}}).close()
+    asked = {"training": {"lr": 0.5, "eps": 1e-8}}
+    begin(tmp_path, config=asked, resume=True, absent={"training.eps": 1e-8}).close()
+    with pytest.raises(RunFolderError, match=r"training\.eps was 0\.1 and is now 1e-08"):
+        begin(tmp_path, config=asked, resume=True, absent={"training.eps": 0.1})
+
+
 def test_tuples_in_a_config_equal_the_lists_json_makes_of_them(tmp_path: Path) -> None:
     """The effective config of a dataclass resumes itself."""
     config = {"input_shape": (3, 32, 32)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from archwright.core.errors import InvalidValueError
-from archwright.tasks.splitting import draw_validation, hold_out_test
+from archwright.tasks.splitting import draw_shares, draw_validation, hold_out_test, share_bounds
 
 LABELS = np.repeat(np.arange(3), [50, 40, 13])
 
@@ -69,3 +69,48 @@ def test_more_validation_images_than_can_be_spared_are_refused(n: int) -> None:
     """100 images of 3 classes can give 97."""
     with pytest.raises(InvalidValueError, match=f"val_images is {n} of 100 training images; give 1 to 97"):
         draw_validation(np.repeat([0, 1, 2], [2, 8, 90]), 0, n_images=n)
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.3, 0.3, 0.4), (0.1, 0.2), (1.0,), (0.7, 0.2)])
+def test_shares_are_disjoint_and_of_exact_sizes(fractions: tuple[float, ...]) -> None:
+    """The sums of fractions of 103, rounded, say where each begins; classes within one of their part."""
+    shares = draw_shares(LABELS, fractions, 3, "it")
+    ends = [round(sum(fractions[:i]) * 103) for i in range(len(fractions) + 1)]
+    assert [len(share) for share in shares] == np.diff(ends).tolist()
+    every = np.concatenate(shares)
+    assert len(set(every.tolist())) == len(every)
+    for share in shares:
+        counts = np.bincount(LABELS[share], minlength=3)
+        assert np.abs(counts - len(share) * np.array([50, 40, 13]) / 103).max() < 1.5
+
+
+def test_halves_of_like_classes_are_halves_of_each() -> None:
+    """Thirty of each of three."""
+    labels = np.arange(90) % 3
+    assert [np.bincount(labels[share]).tolist() for share in draw_shares(labels, (0.5, 0.5), 0, "it")] == [[15] * 3] * 2
+
+
+def test_shares_of_rare_classes_take_turns() -> None:
+    """Of 200 classes of one example each, a half of them."""
+    shares = draw_shares(np.arange(200), (0.5, 0.5), 0, "it")
+    assert [len(share) for share in shares] == [100, 100]
+    assert 30 < (shares[0] < 100).sum() < 70
+
+
+def test_shares_are_drawn_by_seed() -> None:
+    """Same seed, same shares."""
+    one, again, other = (draw_shares(LABELS, (0.5,), seed, "it")[0].tolist() for seed in (1, 1, 2))
+    assert one == again != other
+
+
+@pytest.mark.parametrize("fractions", [(), (0.0, 0.5), (-0.5,), (0.6, 0.5), (1.5,), (float("nan"),)])
+def test_fractions_that_cannot_be_are_refused(fractions: tuple[float, ...]) -> None:
+    """None, not positive, or more than there is."""
+    with pytest.raises(InvalidValueError, match="give positive ones whose sum is at most 1"):
+        share_bounds(100, fractions, "it")
+
+
+def test_an_empty_share_is_refused() -> None:
+    """A hundredth of 10 examples is none."""
+    with pytest.raises(InvalidValueError, match=r"a share of 0\.01 of the train part of toy is empty: there are 10"):
+        share_bounds(10, (0.5, 0.01), "the train part of toy")

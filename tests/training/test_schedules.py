@@ -46,6 +46,14 @@ def _torch_rates(make: Callable[[torch.optim.Optimizer], Any], n: int = N) -> li
             {"schedule": "step", "step_milestones": (0.25, 0.7), "step_gamma": 0.3},
             lambda o: torch_schedules.MultiStepLR(o, [10, 28], 0.3),
         ),
+        (
+            {"schedule": "cosine-restarts", "restart_period": 5, "restart_factor": 2.0, "final_learning_rate": 0.05},
+            lambda o: torch_schedules.CosineAnnealingWarmRestarts(o, 5, 2, eta_min=0.05),
+        ),
+        (
+            {"schedule": "cosine-restarts", "restart_period": 0.25},
+            lambda o: torch_schedules.CosineAnnealingWarmRestarts(o, 10),
+        ),
     ],
 )
 def test_rates_equal_torch(settings: dict[str, Any], make: Callable[[torch.optim.Optimizer], Any]) -> None:
@@ -67,3 +75,21 @@ def test_schedule_after_warm_up_spans_the_rest() -> None:
     """From step 8 on it is the cosine of a training of 32 steps."""
     expected = _torch_rates(lambda o: torch_schedules.CosineAnnealingLR(o, N - 8), N - 8)
     assert _rates(schedule="cosine", warmup_steps=8)[8:] == pytest.approx(expected, abs=1e-9)
+
+
+def test_restarts_begin_after_warm_up() -> None:
+    """Eight steps of warm-up, then two periods of half the rest each."""
+    rates = _rates(schedule="cosine-restarts", warmup_steps=8)
+    assert rates[8] == rates[24] == 0.5
+    assert rates[8:24] == pytest.approx(rates[24:])
+
+
+def test_inverse_square_root_closed_form() -> None:
+    """As in fairseq: 8 steps in a line from 0.1 to 0.5, then 0.5 sqrt(8 / step)."""
+    expected = [0.1 + 0.4 * step / 8 if step < 8 else 0.5 * (8 / step) ** 0.5 for step in range(N)]
+    assert _rates(schedule="inverse-sqrt", warmup_steps=8, warmup_from=0.1) == pytest.approx(expected)
+
+
+def test_inverse_square_root_without_warm_up() -> None:
+    """As after a warm-up of one step."""
+    assert _rates(schedule="inverse-sqrt")[:5] == pytest.approx([0.5, 0.5, 0.5 / 2**0.5, 0.5 / 3**0.5, 0.25])

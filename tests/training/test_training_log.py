@@ -50,3 +50,26 @@ def test_log_survives_json() -> None:
     """Out and in again."""
     log = _log(_recorded([0.1, 0.2, 0.7]), 3, 3.25)
     assert TrainingLog.from_json(json.loads(json.dumps(log.to_json()))) == log
+
+
+def test_intervals_close_also_where_steps_give_no_loss() -> None:
+    """Of 300 steps in intervals of 3, steps 0, 1, 7 and 298 give one: points at 3, 9 and 300."""
+    recorder = LossRecorder(300)
+    for step, loss in ((0, 1.0), (1, 2.0), (7, 5.0), (298, 4.0)):
+        recorder.add(torch.tensor(loss), step)
+    assert recorder.finished() == ((3, 1.5), (9, 5.0), (300, 4.0))
+
+
+def test_several_curves_and_scores_survive_json() -> None:
+    """Also a training in which no step gave a loss."""
+    log = TrainingLog(4, ((4, 0.5),), 0.5, 1.0, {"a": ((4, 0.5),), "b": ()}, ((2, {"top1": 0.25}), (4, {"top1": 0.5})))
+    assert TrainingLog.from_json(json.loads(json.dumps(log.to_json()))) == log
+    empty = TrainingLog(4, (), math.nan, 1.0)
+    assert math.isnan(TrainingLog.from_json(empty.to_json()).final_loss)
+
+
+def test_a_log_of_an_older_build_has_no_scores() -> None:
+    """Nor curves by name; a log without any is written as before."""
+    document = {"steps": 3, "curve": [[3, 0.5]], "seconds": 1.0}
+    log = TrainingLog.from_json(document)
+    assert (log.scores, log.curves, log.to_json()) == ((), {}, document)

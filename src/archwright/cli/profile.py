@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli import completion
-from archwright.cli.options import Classes, SpaceSpec, parse_output, parse_shape
+from archwright.cli.options import Classes, SpaceSettings, SpaceSpec, parse_output, parse_shape, parse_space_set
 from archwright.cli.text import print_lines
 
 
 def profile(
     space: SpaceSpec,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the table goes (JSON).", parser=parse_output)
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The table's file (JSON).", parser=parse_output)
     ],
     backend: Annotated[
         str,
@@ -25,14 +25,15 @@ def profile(
             "--backend",
             metavar="onnxruntime|torch",
             autocompletion=completion.values([("onnxruntime", ""), ("torch", "")]),
-            help="What runs the networks.",
+            help="Runtime of the networks.",
         ),
     ] = "onnxruntime",
     input: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the space's own by default.")
     ] = None,
     classes: Classes = None,
-    threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of one pass.")] = 1,
+    space_set: SpaceSettings = None,
+    threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of one forward pass.")] = 1,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", help="Timed passes of each part.")] = 50,
 ) -> None:
     """Measure a latency table of a space on this machine."""
@@ -41,11 +42,12 @@ def profile(
     from archwright.costs import profile as measure
     from archwright.runs.progress import make_progress
     from archwright.runs.run import open_run
-    from archwright.spaces import open_space
+    from archwright.spaces.opening import open_space, parse_settings
 
     config = ProfileConfig(backend, threads, repeats=repeats)  # type: ignore[arg-type]  # it checks the name
     sizes = {"input_shape": shape, "n_classes": classes}
-    opened = open_space(space, **{name: value for name, value in sizes.items() if value is not None})
+    given = {name: value for name, value in sizes.items() if value is not None}
+    opened = open_space(space, **parse_settings(space, parse_space_set(space_set or ())), **given)
     with open_run(None, {}, seed=0, progress=make_progress(sys.stderr)) as run, run.phase("profile") as phase:
 
         def advance(done: int, total: int) -> None:
@@ -59,7 +61,12 @@ def profile(
 
 
 def _lines(document: Mapping[str, Any]) -> list[str]:
-    shape = "x".join(map(str, document["space_args"]["input_shape"]))
+    made = document["space_args"]
+    shape = (
+        "x".join(map(str, made["input_shape"]))
+        if "input_shape" in made
+        else ", ".join(f"{k} {v}" for k, v in made.items())
+    )
     threads = document["threads"]
     lines = [
         f"{document['space']} at {shape} in {document['backend']}, {threads} thread{'s' if threads > 1 else ''}: "

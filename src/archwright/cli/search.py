@@ -28,14 +28,18 @@ from archwright.cli.options import (
     Resume,
     Seed,
     Settings,
+    SpaceSettings,
     Threads,
     ValImages,
     parse_assignments,
     parse_data_options,
+    parse_goals,
     parse_limits,
+    parse_space_set,
     split_settings,
 )
 from archwright.cli.text import print_lines
+from archwright.cli.threads import choose_threads, is_given
 from archwright.core import catalog
 from archwright.core.config import MAX_THREADS, check_range, from_json, to_json, with_settings
 from archwright.core.errors import InvalidValueError, UsageError
@@ -44,6 +48,9 @@ RUNS = Path("runs")
 """Where a run without --out goes."""
 
 MAX_WORKERS = 1024
+
+OPTIONS = ("limits", "goals", "arch", "seed", "space", "threads", "device")
+"""Settings with an option of their own."""
 
 Limits = tuple[tuple[str, float], ...]
 
@@ -58,6 +65,7 @@ class Request:
     fields: Mapping[str, Any]
     settings: Mapping[str, str]
     data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    space_set: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +116,16 @@ def search(
             "--limit",
             metavar="COST=VALUE",
             autocompletion=completion.limits,
-            help="Upper limit on a cost; repeatable.",
+            help="Upper limit on a cost; repeatable. A list of values (2M,5M) gives a network for each.",
+        ),
+    ] = None,
+    goal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--goal",
+            metavar="COST",
+            autocompletion=completion.names("cost"),
+            help="Minimise this cost behind the metric; repeatable.",
         ),
     ] = None,
     max_macs: Annotated[
@@ -121,22 +138,33 @@ def search(
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes that evaluate.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", help="Worker processes that evaluate candidates.")
+    ] = 1,
     trial_timeout: Annotated[
         float | None, typer.Option("--trial-timeout", metavar="S", help="Longest evaluation, in seconds.")
     ] = None,
     threads: Threads = None,
     device: Device = None,
     dry_run: DryRun = False,
+    space_set: SpaceSettings = None,
     set_: Settings = None,
 ) -> None:
     """Find, retrain, test and export a network."""
     limits = parse_limits(limit or (), macs=max_macs, params=max_params, latency_ms=max_latency_ms)
-    fields = {"limits": limits or None, "seed": seed, "space": space, "threads": threads, "device": device}
+    goals = parse_goals(goal or ())
+    fields = {
+        "limits": limits or None,
+        "goals": goals or None,
+        "seed": seed,
+        "space": space,
+        "threads": threads,
+        "device": device,
+    }
     given = {name: value for name, value in fields.items() if value is not None}
     settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
     data_options |= parse_data_options(val_images, input_)
-    request = Request(recipe, data, preset, given, settings, data_options)
+    request = Request(recipe, data, preset, given, settings, data_options, parse_space_set(space_set or ()))
     check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
     check_range("--workers", workers, 1, MAX_WORKERS)
     if trial_timeout is not None and not 0 < trial_timeout < math.inf:
@@ -178,6 +206,7 @@ def execute(
         from archwright.runs.progress import make_progress
         from archwright.runs.run import check_folder
         from archwright.tasks.opening import open_task, smoke_options
+        from archwright.training.device import make_deterministic, pick_device
 
         if not dry_run:  # before anything is measured or printed
             check_folder(out, resume=resume)
@@ -188,8 +217,11 @@ def execute(
         seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
         task = open_task(data, seed=seed, **data_options)
         config = effective_config(request, run_recipe.config, stored, task.input_shape)
+        make_deterministic(pick_device(config.device))
         if dry_run or not (resume and (out / "result.json").exists()):
-            print_lines(run_recipe.estimate(config, task))
+            given = is_given(request.fields, request.settings, stored)
+            config, lines = choose_threads(run_recipe, config, task, given=given)
+            print_lines(lines)
         if not dry_run:
             runner = {} if workers is None else {"runner": workers.runner(config.threads)}
             result = run_recipe(config, task, out=out, resume=resume, progress=make_progress(sys.stderr), **runner)
@@ -215,14 +247,23 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     else:
         config = cls.preset(DEFAULT_PRESET if request.preset is None else request.preset, input_shape)
         # options that are not given are the stored run's also where the preset is given again
-        options = {
-            name: kept[name] for name in ("limits", "arch", "seed", "space", "threads", "device") if name in kept
-        }
+        options = {name: kept[name] for name in OPTIONS if name in kept}
         config = from_json(cls, {**to_json(config), **options})
     for name in request.fields:
         if name not in names:
             raise InvalidValueError(f"recipe {request.recipe!r} has no {name}; leave that option out")
-    return with_settings(dataclasses.replace(config, **request.fields), request.settings)
+    config = dataclasses.replace(config, **request.fields)
+    if request.space_set:
+        config = dataclasses.replace(config, space_args=_space_args(config, request))
+    return with_settings(config, request.settings)
+
+
+def _space_args(config: Any, request: Request) -> dict[str, Any]:
+    """Settings of the space that was named, those of the command line in the place of stored ones."""
+    from archwright.spaces.opening import parse_settings, space_of
+
+    spec = config.space if hasattr(config, "space") else space_of(config.arch)
+    return {**config.space_args, **to_json(parse_settings(spec, request.space_set))}
 
 
 def _stored_config(out: Path) -> dict[str, Any]:

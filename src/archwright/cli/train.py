@@ -17,10 +17,12 @@ from archwright.cli.options import (
     Resume,
     Seed,
     Settings,
+    SpaceSettings,
     Threads,
     ValImages,
     parse_assignments,
     parse_data_options,
+    parse_space_set,
     split_settings,
 )
 from archwright.cli.search import Request, check_options, execute, new_folder
@@ -33,7 +35,7 @@ def train(
         typer.Argument(
             metavar="ARCH",
             autocompletion=completion.architectures,
-            help="A published name, an arch.json, or SPACE:CODE; a run to --resume knows its own.",
+            help="A published name, an arch.json, or SPACE:CODE; not needed with --resume.",
             show_default=False,
         ),
     ] = None,
@@ -47,6 +49,7 @@ def train(
     threads: Threads = None,
     device: Device = None,
     dry_run: DryRun = False,
+    space_set: SpaceSettings = None,
     set_: Settings = None,
 ) -> None:
     """Train, test and export one fixed architecture."""
@@ -56,7 +59,8 @@ def train(
         raise UsageError("ARCH is missing; give a published name, the path of an arch.json, or SPACE:CODE")
     fields = {"arch": arch, "seed": seed, "threads": threads, "device": device}
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
-    request = Request("train", data, preset, given, settings, data_options | parse_data_options(val_images, input_))
+    data_options |= parse_data_options(val_images, input_)
+    request = Request("train", data, preset, given, settings, data_options, parse_space_set(space_set or ()))
     execute(request, _load, out or new_folder("train"), resume, dry_run)
 
 

@@ -11,10 +11,11 @@ import dataclasses
 import functools
 import json
 import math
+import operator
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -24,13 +25,13 @@ C = TypeVar("C")
 
 _QUANTITY = re.compile(r"([+-]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*([kKmMgGtT]?)")
 MAX_INTEGER = 2**63 - 1
-"""Larger ones fit into no tensor, file or clock."""
+"""The largest integer a config accepts; tensors, files and clocks hold no larger one."""
 
 MAX_TRIALS = 100_000_000
-"""Of one search."""
+"""The most trials one search accepts."""
 
 MAX_THREADS = 1024
-"""Of one evaluation; the libraries underneath end the process where the system refuses them more."""
+"""The most threads one evaluation accepts; numeric libraries abort the process if the system refuses them threads."""
 
 _ABSENT = "absent"  # in a field's metadata
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -51,10 +52,16 @@ def parse_quantity(text: str) -> float:
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a number outside [low, high]: a slip of the keyboard must not take all memory, or years.
+    """Refuse a number outside [low, high], so that a typing error does not fill the memory or run for years.
+
+    Args:
+        name: What the error message calls the number.
+        value: The number to check.
+        low: Smallest accepted value.
+        high: Largest accepted value.
 
     Raises:
-        InvalidValueError: Names it, and the end that it misses.
+        InvalidValueError: If the number is outside; the message says which limit it breaks.
     """
     if not low <= value <= high:
         end = f"at most {high:,}" if value > high else f"at least {low:,}" if low else "0 or more"
@@ -126,6 +133,40 @@ def with_settings(config: C, settings: Mapping[str, str]) -> C:
             _refuse_unknown(name, known)
     changed: C = _replaced(config, dict(settings), "")
     return changed
+
+
+def parse_value(kind: Any, text: str, name: str) -> Any:
+    """A text as a value of a type, read as `with_settings` reads it.
+
+    Args:
+        kind: Of the types a config may have; a `Sequence` is a tuple of any length.
+        text: What was written.
+        name: What it is, for the message.
+
+    Raises:
+        InvalidValueError: If the text is no such value.
+    """
+    return _parse(_as_tuples(kind), text, name)
+
+
+def is_readable(kind: Any) -> bool:
+    """Whether texts can be read as values of a type."""
+    kind = _as_tuples(kind)
+    if get_origin(kind) in (Union, types.UnionType) or _is_tuple(kind):
+        return all(is_readable(inner) for inner in get_args(kind) if inner is not Ellipsis)
+    return _is_plain(kind) or kind is types.NoneType or get_origin(kind) is Literal or _is_mapping(kind)
+
+
+def _as_tuples(kind: Any) -> Any:
+    """The type with tuples for sequences."""
+    if get_origin(kind) is Literal:
+        return kind
+    arguments = tuple(_as_tuples(inner) for inner in get_args(kind))
+    if get_origin(kind) in (Sequence, list):
+        return types.GenericAlias(tuple, (*arguments, ...)) if arguments else tuple
+    if get_origin(kind) in (Union, types.UnionType):
+        return functools.reduce(operator.or_, arguments)
+    return kind
 
 
 def settings_of(config: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _START = np.empty((1, 0), dtype=np.int16), np.zeros(1, dtype=np.int32)
 
 @dataclass(frozen=True)
 class Condition:
-    """True when the named decision is active and has one of the allowed values."""
+    """Holds when the named decision is active and has one of the allowed values."""
 
     decision: str
     allowed: tuple[Value, ...]
@@ -42,7 +42,7 @@ class Condition:
 
 
 Context = tuple[Condition, ...]
-"""Conditions that must all hold."""
+"""Conditions that must all hold for a decision to be active."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class DecisionSpace:
 
     @functools.cached_property
     def n_values(self) -> NDArray[np.int64]:
-        """(n_decisions,) how many values each decision has."""
+        """How many values each decision has, shape (n_decisions,)."""
         return np.array([len(decision.values) for decision in self.decisions], dtype=np.int64)
 
     @functools.cached_property
@@ -262,13 +262,13 @@ class DecisionSpace:
         return rows
 
     def walk(self, allowed: Sequence[Sequence[int]] | None = None, *, block: int = 1024) -> Iterator[Rows]:
-        """All archs in the order of `enumerate_rows`, in arrays of a few thousand rows made as they are needed.
+        """All archs in the order of `enumerate_rows`, in arrays of a few thousand rows, made when they are needed.
 
-        However large the space, the first come at once and nothing is kept.
+        The first rows come at once, however large the space is, and no rows are kept.
 
         Args:
-            allowed: Ascending value indices to keep of each decision; all by default.
-            block: Unfinished rows that are extended together.
+            allowed: For each decision the ascending value indices to walk over; None walks over all.
+            block: How many unfinished rows are extended together.
         """
         kept = [np.asarray(v) for v in allowed] if allowed is not None else [np.arange(n) for n in self.n_values]
 
@@ -300,8 +300,8 @@ class DecisionSpace:
     def sample_by_decision(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw n rows deciding one decision after the other, each uniform over its values.
 
-        Differs from `sample` where decisions are conditional: archs behind rarer conditions are then drawn
-        less often. Some papers draw this way.
+        Differs from `sample` if decisions are conditional: archs that need rarer conditions are then drawn less
+        often. Some papers draw this way.
         """
         return self._draw(n, rng, self._flat_odds)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from archwright.costs.base import Cost
 from archwright.costs.counting.count import count
 from archwright.costs.tables.counted import ACTIVATION_PEAK, COLUMNS, MEMORY_ACCESS, RowCounts, tables_of
 from archwright.costs.tables.scopes import Probabilities
+from archwright.nn.inputs import Form
 from archwright.spaces.base import Space
 
 
@@ -26,7 +26,7 @@ class _Counted(Cost):
     group: ClassVar[tuple[str, ...]] = COLUMNS
     factor: ClassVar[int] = 1
 
-    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+    def cost_module(self, module: nn.Module, input_shape: Form) -> float:
         return float(self.factor * getattr(count(module, input_shape), self.column))
 
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ class _Counted(Cost):
 
 @listed("cost", "params", summary="learnable parameters")
 class Params(_Counted):
-    """Learnable parameters, batch norm's included."""
+    """The number of learnable parameters, including those of batch norms."""
 
     name = "params"
     column = "params"
@@ -73,14 +73,14 @@ class Flops(_Counted):
 class BitOps(_Counted):
     """Multiply–accumulates times bits of weights times bits of inputs; layers in full precision are left out.
 
-    Networks without a layer that has bit widths are refused, as nothing of them would be counted.
+    Networks in which no layer has bit widths are refused, because nothing in them would be counted.
     """
 
     name = "bit_ops"
     column = "bit_ops"
     group = ("bit_ops",)
 
-    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+    def cost_module(self, module: nn.Module, input_shape: Form) -> float:
         found = super().cost_module(module, input_shape)
         if not found:
             raise InvalidValueError(_NO_BITS.format(f"the {type(module).__name__}"))
@@ -100,7 +100,7 @@ _NO_BITS = "bit_ops counts layers with bit widths, and {} has none; use macs"
     "cost", "memory-access-bytes", summary="inputs, outputs and weights of every leaf, four bytes a number, batch 1"
 )
 class MemoryAccess(_Counted):
-    """What a forward pass reads and writes: inputs, outputs and weights of every leaf (see `costs.memory`)."""
+    """Bytes of the inputs, outputs and weights of every leaf in a forward pass (see `costs.counting.memory`)."""
 
     name = MEMORY_ACCESS
     unit = "bytes"
@@ -111,7 +111,7 @@ class MemoryAccess(_Counted):
 
 @listed("cost", "model-size-bytes", summary="parameters and buffers at the width of their types, or their bits")
 class ModelSize(_Counted):
-    """Parameters and saved buffers, each at the width of its type, or at its layer's bits where that has some."""
+    """Bytes of parameters and saved buffers, at the width of their type or, if it has one, their layer's bit width."""
 
     name = "model_size_bytes"
     unit = "bytes"
@@ -121,16 +121,16 @@ class ModelSize(_Counted):
 
 @listed("cost", "activation-peak-bytes", summary="largest sum of tensors alive at one time, batch 1, nothing in place")
 class ActivationPeak(Cost):
-    """The largest sum of activations alive at one operation (see `costs.memory`).
+    """The largest total of activations in memory at one operation, in bytes (see `costs.counting.memory`).
 
-    A maximum is no sum over parts: each arch is counted on its own, once a space object (some 20 ms, where sums
-    take microseconds).
+    A maximum is no sum over parts, so each arch is counted on its own, once for each space object. This takes about
+    20 ms, where sums take microseconds.
     """
 
     name = ACTIVATION_PEAK
     unit = "bytes"
 
-    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+    def cost_module(self, module: nn.Module, input_shape: Form) -> float:
         return float(count(module, input_shape).activation_peak_bytes)
 
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What a space and an architecture are, as the documents `describe` and `cost` print."""
+"""Descriptions of a space and of an architecture: the documents that `describe` and `cost` print."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archwright.core.decisions import Rows
 from archwright.costs.counting.count import count
 from archwright.costs.tables.counted import COLUMNS, tables_of
 from archwright.costs.watch import lowest_row
-from archwright.nn.inputs import n_tokens_of
+from archwright.nn.inputs import Form, shape_text
 from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
@@ -36,12 +36,13 @@ def cost(
     sized = space.sized(input_shape, n_classes)
     with on_meta():
         network = sized.build(arch)
-    counted = count(network, sized.input_shape)
-    n_steps = sized.input_shape[0] if n_tokens_of(network) is not None else None
+    counted = count(network, sized.signature)
+    first, *others = sized.signature.inputs
+    n_steps = first.shape[0] if first.n_tokens is not None and not others else None
     return {
         "arch": space.code(arch),
         "space": space.name,
-        "input": list(sized.input_shape),
+        "input": {spec.name: list(spec.shape) for spec in (first, *others)} if others else list(first.shape),
         "params": counted.params,
         "macs": counted.macs,
         "flops": 2 * counted.macs,
@@ -55,17 +56,17 @@ def cost(
 
 
 N_STARTS = 4
-"""Of the searches for a space's extremes: figures to show, for which waiting half a minute is too long."""
+"""Starts of the searches for a space's smallest and largest network; few, so that `describe` answers in seconds."""
 
 
 def describe(space: Space) -> dict[str, Any]:
     """A space's exact size, its decisions, and its smallest and largest network.
 
-    By multiply–accumulates, and where layers have bit widths by bit operations.
+    Networks are compared by multiply–accumulates, or by bit operations if layers have bit widths.
     """
     decisions, columns = space.decisions, _columns(space)
     tables, judged = tables_of(space, columns), len(columns) - 1
-    shape = "x".join(map(str, space.input_shape))
+    classes = f", {space.n_classes} classes" if "n_classes" in space.args() else ""
 
     def extreme(sign: int) -> dict[str, Any]:
         def signed(rows: Rows) -> NDArray[np.float64]:
@@ -85,16 +86,16 @@ def describe(space: Space) -> dict[str, Any]:
         "decisions": [_decision(document) for document in decisions.to_json()],
         "smallest": extreme(1),
         "largest": extreme(-1),
-        "inputs": [f"{shape}, {space.n_classes} classes (shown here)", *space.input_forms()],
+        "inputs": [f"{shape_text(space.signature)}{classes} (shown here)", *space.input_forms()],
     }
 
 
-def layer_rows(network: nn.Module, input_shape: Sequence[int]) -> list[dict[str, Any]]:
-    """One row a module with a cost of its own, in the order in which they are registered.
+def layer_rows(network: nn.Module, input_shape: Form) -> list[dict[str, Any]]:
+    """One row for each module with a cost of its own, in the order in which modules are registered.
 
     Args:
         network: A plain network.
-        input_shape: Shape of one input without the batch.
+        input_shape: Shape of one input without the batch, or a signature.
 
     Returns:
         Rows of "layer" (its path), "kind" (its class), "params", "macs", "memory_access_bytes".

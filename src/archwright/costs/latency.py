@@ -6,7 +6,7 @@ import copy
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from archwright.costs.tables.latencies import SpaceTable
 from archwright.costs.tables.scopes import Probabilities
 from archwright.export.folding import fold_batch_norms
 from archwright.export.onnx import export_onnx, onnx_session
-from archwright.nn.inputs import example_inputs
+from archwright.nn.inputs import Form, Inputs, Signature, call, example_inputs, one_input, tensors_of
 from archwright.spaces.base import Space
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Backend = Literal["onnxruntime", "torch"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 WARMUP, REPEATS = 10, 50
+Use = Callable[[nn.Module, Inputs], Any]
+"""How a network is used once; see `Space.use`."""
 
 
 @dataclass(frozen=True)
@@ -61,26 +63,28 @@ class Latency:
 
 def measure_latency(
     network: nn.Module,
-    input_shape: Sequence[int],
+    input_shape: Form,
     *,
     backend: Backend = "onnxruntime",
     batch: int = 1,
     threads: int = 1,
     warmup: int = WARMUP,
     repeats: int = REPEATS,
+    use: Use = call,
 ) -> Latency:
     """Time a network's forward pass in float32 on the CPU, batch norms folded as the ONNX export does.
 
     The network stays as it is; torch's number of threads is put back.
 
     Args:
-        network: Takes one tensor and returns one.
-        input_shape: Shape of one input without the batch.
+        network: Any network.
+        input_shape: Shape of one input without the batch, or a signature.
         backend: "onnxruntime" exports it to a temporary file first.
         batch: Inputs a pass.
         threads: Inside an operation.
         warmup: Passes before the timed ones.
         repeats: Timed passes.
+        use: What one pass is, of torch: a space's `use`, where networks are run several times for an answer.
 
     Raises:
         InvalidValueError: If a number is out of range or there is no such backend.
@@ -97,13 +101,13 @@ def measure_latency(
     fold_batch_norms(plain)
     inputs = example_inputs(plain, input_shape, batch, rng=np.random.default_rng(0))
     with _threads(threads), torch.inference_mode():
-        times = _timed(lambda: plain(inputs), warmup, repeats)
+        times = _timed(lambda: use(plain, inputs), warmup, repeats)
     return _latency(times, threads, backend)
 
 
 def time_onnx(
     path: Path | str,
-    input_shape: Sequence[int],
+    input_shape: Form,
     *,
     batch: int = 1,
     threads: int = 1,
@@ -118,8 +122,21 @@ def time_onnx(
     """
     _check("onnxruntime", batch=batch, threads=threads, repeats=repeats, warmup=warmup + 1)
     session = onnx_session(path, threads)
-    feed = {session.get_inputs()[0].name: _inputs(session, batch, input_shape)}
+    feed = _inputs(session, batch, input_shape)
     return _latency(_timed(lambda: session.run(None, feed), warmup, repeats), threads, "onnxruntime")
+
+
+def check_backend(space: Space, backend: Backend) -> None:
+    """Refuse a backend that cannot run a space's networks as they are used.
+
+    Raises:
+        InvalidValueError: If one use of a network is more than a forward pass, which is all ONNX Runtime is given.
+    """
+    if backend == "onnxruntime" and not space.runs_once:
+        raise InvalidValueError(
+            f"networks of space {space.name!r} are run several times for one answer, and ONNX Runtime would be timed "
+            "on a single pass; use latency_ms.torch (backend torch), which times the whole use"
+        )
 
 
 def _check(backend: str, **numbers: int) -> None:
@@ -131,11 +148,12 @@ def _check(backend: str, **numbers: int) -> None:
             raise InvalidValueError(f"{name} is {number - (1 - least)}; give at least {least}")
 
 
-def _inputs(session: onnxruntime.InferenceSession, batch: int, input_shape: Sequence[int]) -> NDArray[Any]:
-    """Normal numbers; tokens are all 0, the one that every vocabulary has."""
-    if session.get_inputs()[0].type == "tensor(int64)":
-        return np.zeros((batch, *input_shape), dtype=np.int64)
-    return np.random.default_rng(0).standard_normal((batch, *input_shape), dtype=np.float32)
+def _inputs(session: onnxruntime.InferenceSession, batch: int, form: Form) -> dict[str, NDArray[Any]]:
+    """Inputs by name, as of torch; of a shape, tokens are all 0, the one that every vocabulary has."""
+    takes_tokens = session.get_inputs()[0].type == "tensor(int64)"
+    signature = form if isinstance(form, Signature) else one_input(form, 1 if takes_tokens else None)
+    drawn = tensors_of(signature.example(batch, rng=np.random.default_rng(0)))
+    return {each.name: tensor.numpy() for each, tensor in zip(session.get_inputs(), drawn, strict=True)}
 
 
 def _timed(call: Callable[[], object], warmup: int, repeats: int) -> NDArray[np.float64]:
@@ -173,6 +191,8 @@ def _threads(n: int) -> Iterator[None]:
 class MeasuredLatency(Cost):
     """Median latency: a network is measured, the archs of a space are looked up.
 
+    What is measured of a network alone is one forward pass; of a space's networks, what its `use` does.
+
     Args:
         table: Of the space that is searched, measured with the same backend; without it `cost_rows` fails.
     """
@@ -188,8 +208,16 @@ class MeasuredLatency(Cost):
             )
         self.table = table
 
-    def cost_module(self, module: nn.Module, input_shape: Sequence[int]) -> float:
+    def cost_module(self, module: nn.Module, input_shape: Form) -> float:
         return measure_latency(module, input_shape, backend=self.backend).median
+
+    def check_fits(self, space: Space) -> None:
+        """Refuse a space whose networks are no one pass where only passes can be timed.
+
+        Raises:
+            InvalidValueError: Names the latency that is known of it.
+        """
+        check_backend(space, self.backend)
 
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
         return self._table(space).cost_rows(space, rows)
@@ -198,6 +226,7 @@ class MeasuredLatency(Cost):
         return self._table(space).expected(space, probabilities)
 
     def _table(self, space: Space) -> SpaceTable:
+        self.check_fits(space)
         if self.table is None:
             raise InvalidValueError(
                 f"{self.name} of many architectures needs a table: archwright profile {space.name} "

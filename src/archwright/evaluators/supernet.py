@@ -18,7 +18,7 @@ from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
 from archwright.core.config import check_range, from_json, to_json
 from archwright.core.trial import Candidate, Metrics, derive_seed
-from archwright.evaluators.base import Evaluator
+from archwright.evaluators.base import Evaluator, Work
 from archwright.evaluators.chains import Chain, find_chains, running
 from archwright.nn.carrying import Stream
 from archwright.nn.choice.modules import ChoiceModule
@@ -102,6 +102,7 @@ class SupernetEvaluator(Evaluator):
         precision: Precision = "float32",
         max_cached_bytes: int = MAX_CACHED_BYTES,
     ) -> None:
+        task.check_taken_by(space)
         self.shared = supernet if isinstance(supernet, SharedWeights) else SupernetWeights(space, supernet)
         self.space, self.supernet, self.task = space, self.shared.network, task
         self.calibration = calibration or CalibrationConfig()
@@ -143,9 +144,13 @@ class SupernetEvaluator(Evaluator):
             mixed_precision(self.device, self._dtype),
         ):
             for i, outputs in self._walk(rows):
-                meter = self.task.meter()
+                meter = self.task.search_meter()
                 for logits, batch in outputs:
-                    meter.update(logits.float(), batch)
+                    if meter.decodes:
+                        assert self._running is not None
+                        meter.measure(self._running, batch)
+                    else:
+                        meter.update(_each(torch.Tensor.float, logits), batch)
                 results[i] = meter.result()
         return [results[i] for i in range(len(candidates))]
 
@@ -157,6 +162,10 @@ class SupernetEvaluator(Evaluator):
             for own, scored in zip(network.buffers(), self._running.buffers(), strict=True):
                 own.copy_(scored)
         return network
+
+    def work(self, candidate: Candidate | None = None) -> Work:
+        n_calibration = self.calibration.batches * self.calibration.batch_size
+        return Work(n_scored=n_calibration + self.task.split(self.part).n)
 
     def blueprint(self, folder: Path) -> Blueprint:
         arguments = {
@@ -188,8 +197,10 @@ class SupernetEvaluator(Evaluator):
             use_layout(network, True)
             _average_cumulatively(_norms_of(network))
         self._running = network
-        if stages is None:
-            stages = [Stage(network, frozenset(self.space.decisions.names))]
+        takes_several = len(self.space.signature.inputs) > 1
+        if stages is None or takes_several:
+            whole = _Whole(network) if takes_several else network
+            stages = [Stage(whole, frozenset(self.space.decisions.names))]
         self._stages = [stage.module for stage in stages]
         self._columns = [sorted(self.space.decisions.position(name) for name in stage.reads) for stage in stages]
         self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
@@ -201,7 +212,7 @@ class SupernetEvaluator(Evaluator):
 
     def _walk(
         self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]
-    ) -> Iterator[tuple[int, Iterator[tuple[Tensor, Batch]]]]:
+    ) -> Iterator[tuple[int, Iterator[tuple[State, Batch]]]]:
         """Each row's number with its validation outputs and batches; rows with equal first stages follow each other."""
         if not self._fits(rows):
             for i, row in enumerate(rows):
@@ -222,7 +233,7 @@ class SupernetEvaluator(Evaluator):
                     validation = [_each(torch.clone, state) for state in validation]
                 reached.append(self._run_stage(k, calibration, validation))
             before = keys[i]
-            yield i, zip((_tensors(state)[0] for state in reached[-1][1]), self._batches, strict=True)
+            yield i, zip(reached[-1][1], self._batches, strict=True)
 
     def _works_in_place(self, k: int, key: tuple[int, ...], example: State) -> bool:
         """Whether a stage overwrites its input, which others still need; found once for each form of the stage."""
@@ -247,7 +258,7 @@ class SupernetEvaluator(Evaluator):
                     outputs.append(stage(batch))
         return calibration, outputs
 
-    def _streamed(self) -> Iterator[tuple[Tensor, Batch]]:
+    def _streamed(self) -> Iterator[tuple[State, Batch]]:
         """Validation outputs and batches of the active arch, with no output kept between batches."""
         assert self._running is not None
         chains = {
@@ -321,6 +332,17 @@ class SupernetEvaluator(Evaluator):
                 self._kept = (list(self._calibration()), list(self._validation()))
             self._shares = n_bytes * n_images <= self.max_cached_bytes
         return self._shares
+
+
+class _Whole(nn.Module):
+    """A network of several inputs as one stage, which takes them together."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Inputs) -> Any:
+        return call(self.network, inputs)
 
 
 def rebuild(

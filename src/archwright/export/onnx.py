@@ -21,20 +21,21 @@ from torch import nn
 from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
 from archwright.export.folding import fold_batch_norms
 from archwright.export.reference import (
+    outputs_of,
     plain_copy,
     random_inputs,
     relative_difference,
     rounds_values,
     spread_difference,
+    worst,
 )
-from archwright.nn.inputs import example_inputs, n_tokens_of
+from archwright.nn.inputs import OUTPUT, Form, Signature, signature_for, tensors_of
 from archwright.runs.files import write_bytes
 
 if TYPE_CHECKING:
     import onnx
     import onnxruntime
 
-INPUT, TOKENS, OUTPUT = "images", "tokens", "logits"
 _BATCH = "batch"
 TOLERANCE = 1e-4
 ROUNDED_TOLERANCE = 0.25
@@ -67,7 +68,7 @@ class OnnxExport:
 
 def export_onnx(
     network: nn.Module,
-    input_shape: Sequence[int],
+    input_shape: Form,
     path: Path | str,
     *,
     metadata: Mapping[str, str] | None = None,
@@ -75,13 +76,13 @@ def export_onnx(
 ) -> OnnxExport:
     """Write a network as one ONNX file with its weights inside, atomically and silently.
 
-    The file computes float32 eval-mode logits; its input is "images" (N, …) with any N, or int64 "tokens" (N, T) for a
-    network that takes tokens; its output is "logits".
+    The file computes float32 eval-mode outputs for any N. Of a shape, its input is "images" (N, …), or int64 "tokens"
+    (N, T) for a network that takes tokens, and its output is "logits"; of a signature, they have the names it says.
     The network itself is left as it is. Traces of the exporting machine (source paths) are removed.
 
     Args:
-        network: A module that takes one tensor and returns one.
-        input_shape: Shape of one input without the batch axis, e.g. (3, 32, 32).
+        network: Any module without searched parts.
+        input_shape: Shape of its one input without the batch axis, e.g. (3, 32, 32), or its signature.
         path: File to write; its folder exists.
         metadata: Texts stored in the file, e.g. those of `input_metadata`.
         opset: Operator set version; None takes 18.
@@ -129,18 +130,35 @@ def onnx_metadata(session: onnxruntime.InferenceSession) -> dict[str, str]:
 
 
 def predict_onnx(
-    session: onnxruntime.InferenceSession, images: NDArray[Any], *, batch_size: int = 256
+    session: onnxruntime.InferenceSession, images: NDArray[Any] | Sequence[NDArray[Any]], *, batch_size: int = 256
 ) -> NDArray[np.float32]:
-    """Logits of preprocessed images (N, C, H, W) or tokens (N, T), at most `batch_size` at a time."""
-    name = session.get_inputs()[0].name
-    starts = range(0, max(len(images), 1), batch_size)
-    return np.concatenate([np.asarray(session.run(None, {name: images[i : i + batch_size]})[0]) for i in starts])
+    """Logits, the first output, of preprocessed images (N, C, H, W) or tokens (N, T); the inputs in order where there
+    are several.
+
+    Args:
+        session: Of the file.
+        images: See above.
+        batch_size: Most inputs at a time.
+    """
+    return _run(session, [images] if isinstance(images, np.ndarray) else images, batch_size)[0]
+
+
+def _run(
+    session: onnxruntime.InferenceSession, inputs: Sequence[NDArray[Any]], batch_size: int = 256
+) -> list[NDArray[np.float32]]:
+    """Every output for inputs in the order of the file."""
+    names = [each.name for each in session.get_inputs()]
+    found = []
+    for i in range(0, max(len(inputs[0]), 1), batch_size):
+        feed = {name: values[i : i + batch_size] for name, values in zip(names, inputs, strict=True)}
+        found.append([np.asarray(output) for output in session.run(None, feed)])
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
 def verify_onnx(
     path: Path | str,
     network: nn.Module,
-    input_shape: Sequence[int],
+    input_shape: Form,
     *,
     batches: Sequence[int] = (1, 4),
     seed: int = 0,
@@ -159,50 +177,57 @@ def verify_onnx(
     session, reference = onnx_session(path, threads), plain_copy(network)
     is_rounded = rounds_values(reference)
     compare, limit = (spread_difference, ROUNDED_TOLERANCE) if is_rounded else (relative_difference, TOLERANCE)
-    worst = 0.0
+    largest = 0.0
     for batch in batches:
-        images = random_inputs(reference, input_shape, batch, seed=seed, purpose="verify_onnx")
-        with torch.inference_mode():
-            expected = reference(torch.from_numpy(images)).numpy()
-        difference = compare(predict_onnx(session, images), expected)
+        inputs = random_inputs(reference, input_shape, batch, seed=seed, purpose="verify_onnx")
+        found = _run(session, [tensor.numpy() for tensor in tensors_of(inputs)])
+        difference = worst(compare, found, outputs_of(reference, inputs))
         if not difference <= limit:
             raise ExportError(
                 f"logits of {path} in ONNX Runtime and of {type(network).__name__} in torch differ by {difference:.3g} "
                 f"at batch {batch}; at most {limit:g} is accepted, do not use this file"
             )
-        worst = max(worst, difference)
-    return worst
+        largest = max(largest, difference)
+    return largest
 
 
-def _translate(network: nn.Module, input_shape: Sequence[int], opset: int) -> onnx.ModelProto:
+def _translate(network: nn.Module, form: Form, opset: int) -> onnx.ModelProto:
     plain = plain_copy(network)
+    signature = signature_for(plain, form)
     # folded here, not by the exporter, which then has half as many nodes to carry through its passes
     fold_batch_norms(plain)
     # batch 2: the exporter would take a batch of 1 for a constant
-    example = example_inputs(plain, input_shape, 2)
+    example = tensors_of(signature.example(2))
     # bounded: a strided slice makes torch 2.6 ask for proof that the batch is not the largest integer
     axis = torch.export.Dim(_BATCH, max=2**31 - 1)
     try:
         with torch.no_grad():
             # captured here: given a module, torch 2.6 falls back on tracing, which drops branches without a word
-            captured = torch.export.export(plain, (example,), dynamic_shapes=({0: axis},), strict=False)
+            captured = torch.export.export(
+                plain, example, dynamic_shapes=tuple({0: axis} for _ in example), strict=False
+            )
             program = torch.onnx.export(
                 captured,
                 (),
                 dynamo=True,
-                input_names=[INPUT if n_tokens_of(plain) is None else TOKENS],
-                output_names=[OUTPUT],
+                input_names=[spec.name for spec in signature.inputs],
+                output_names=[spec.name for spec in signature.outputs] or [OUTPUT],
                 opset_version=opset,
                 external_data=False,
                 verbose=False,
             )
     except Exception as error:  # whatever the network's own code or the exporter raises
         raise ExportError(
-            f"{type(network).__name__} with inputs (N, {', '.join(map(str, input_shape))}) cannot be exported "
+            f"{type(network).__name__} with inputs {_shapes(signature)} cannot be exported "
             f"to ONNX: {_first_line(error)}"
         ) from error
     assert program is not None
     return program.model_proto
+
+
+def _shapes(signature: Signature) -> str:
+    """As (N, 3, 32, 32), one after the other."""
+    return ", ".join(f"({', '.join(map(str, ('N', *spec.shape)))})" for spec in signature.inputs)
 
 
 def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:

@@ -1,9 +1,9 @@
-"""A network → `model.py`: plain Python source that needs nothing but torch.
+"""Write a network as `model.py`: plain Python source that needs only torch.
 
-The file builds the network's modules anew under their own names, so that `load_state_dict(weights, strict=True)` takes
+The file builds the network's modules under their own names, so that `load_state_dict(weights, strict=True)` accepts
 the weights, and shows how to load, preprocess and predict. torch's own layers are written as calls with the arguments
-that are not defaults, classes of this package and of users by their source templates (`archwright.nn.source`). What
-occurs several times becomes a function.
+that differ from the defaults, classes of this package and of users by their source templates (`archwright.nn.source`).
+A part that occurs several times becomes a function.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -25,7 +25,8 @@ from torch import nn
 from archwright.core.errors import ExportError, InvalidValueError, error_text
 from archwright.export.expressions import NetworkWriter
 from archwright.export.literals import Expression, Node, laid_out, literal, quoted
-from archwright.export.reference import plain_copy, random_inputs, relative_difference
+from archwright.export.reference import outputs_of, plain_copy, random_inputs, relative_difference, worst
+from archwright.nn.inputs import Form, Signature, TensorSpec, signature_for
 from archwright.runs.files import write_text
 
 TOLERANCE = 1e-5
@@ -56,6 +57,19 @@ In Python:
     logits = network(model.encode("a text"))        # (1, T, words): scores of what follows each word
 """'''
 
+_TENSOR_HEADER = '''"""A trained network, written by archwright: PyTorch source that needs nothing but torch.
+
+On the command line:
+    python model.py                    the shapes of its outputs for random inputs, with model.safetensors beside it
+
+In Python:
+    network = model.load("model.safetensors")       # a torch.nn.Module in evaluation mode
+    outputs = network({names})
+
+Inputs:
+{inputs}
+{outputs}"""'''
+
 _IMPORTS = {
     "json": "import json",
     "math": "import math",
@@ -66,53 +80,89 @@ _IMPORTS = {
     "Sequence": "from collections.abc import Sequence",
     "Path": "from pathlib import Path",
 }
-_RESERVED = frozenset({*_IMPORTS, "torch", "nn", "F", "Tensor", "INPUT_SHAPE", "CLASS_NAMES", "PREPROCESSING", "build"})
+_RESERVED = frozenset(
+    {*_IMPORTS, "torch", "nn", "F", "Tensor", "INPUT_SHAPE", "INPUTS", "CLASS_NAMES", "PREPROCESSING", "build"}
+)
 
 
 def network_source(
-    network: nn.Module, *, input_shape: Sequence[int], class_names: Sequence[str], preprocessing: Mapping[str, Any]
+    network: nn.Module, *, input_shape: Form, class_names: Sequence[str], preprocessing: Mapping[str, Any]
 ) -> str:
     """The text of a Python file that builds the network and shows how to use it; the same for the same network.
 
     Args:
         network: A module without searched parts; its weights are not in the text.
-        input_shape: Shape of one input without the batch axis, e.g. (3, 32, 32).
-        class_names: One name for each output.
+        input_shape: Shape of its one input without the batch axis, e.g. (3, 32, 32), or its signature.
+        class_names: One name for each output; none where there are no classes.
         preprocessing: How images become inputs, as in `archwright.export.preprocessing`, or how texts do, as in
-            `archwright.tasks.text.language`.
+            `archwright.tasks.text.language`; empty where the network's inputs are tensors of another meaning. The file
+            then says which tensors the network takes.
 
     Raises:
-        ExportError: If a module cannot be expressed; names its place and class.
+        ExportError: If a module cannot be expressed; the message has its place and class.
     """
-    is_text = preprocessing.get("layout") == "T"
-    usage = _text_usage() if is_text else _usage("standalone")
+    signature = signature_for(network, input_shape)
+    kind = _kind(signature, class_names, preprocessing)
+    usage = _usage("standalone") if kind == "images" else _other_usage(kind)
     writer = NetworkWriter(_RESERVED | _defined(usage))
     root = writer.expression(network)
     ties = _ties(network)
     functions = _functions(root, writer, "network = " if ties else "return ")
     functions[-1] += [*ties, "    return network"] if ties else []
-    names = list(class_names)
+    constants = _constants(kind, signature, list(class_names), preprocessing)
+    blocks = [*writer.definitions.values(), *map("\n".join, functions)]
+    body = "\n\n\n".join(["\n".join(constants), *blocks, usage])
+    headers = {"images": _HEADER, "text": _TEXT_HEADER}
+    header = headers[kind] if kind in headers else _tensor_header(signature)
+    return f"{header}\n\n{_imports(body)}\n\n{body}\n"
+
+
+Kind = Literal["images", "text", "tensors"]
+
+
+def _kind(signature: Signature, class_names: Sequence[str], preprocessing: Mapping[str, Any]) -> Kind:
+    """What the inputs mean, and so what the file does with the network."""
+    if preprocessing.get("layout") == "T":
+        return "text"
+    return "tensors" if len(signature.inputs) > 1 or not (class_names or preprocessing) else "images"
+
+
+def _constants(kind: Kind, signature: Signature, names: list[str], preprocessing: Mapping[str, Any]) -> list[str]:
+    if kind == "tensors":
+        listed = [(spec.name, spec.shape, spec.dtype, spec.n_tokens) for spec in signature.inputs]
+        return laid_out("INPUTS = ", literal(listed))
     is_numbered = names == [str(i) for i in range(len(names))]
     numbers = f"[str(number) for number in range({len(names)})]"
-    constants = [
-        *laid_out("INPUT_SHAPE = ", literal(tuple(input_shape))),
+    return [
+        *laid_out("INPUT_SHAPE = ", literal(signature.inputs[0].shape)),
         *laid_out("PREPROCESSING = ", literal(dict(preprocessing))),
         *laid_out("CLASS_NAMES = ", numbers if is_numbered else literal(names)),
     ]
-    blocks = [*writer.definitions.values(), *map("\n".join, functions)]
-    body = "\n\n\n".join(["\n".join(constants), *blocks, usage])
-    return f"{_TEXT_HEADER if is_text else _HEADER}\n\n{_imports(body)}\n\n{body}\n"
 
 
-def write_source(
-    network: nn.Module, path: Path | str, *, input_shape: Sequence[int], metadata: Mapping[str, str]
-) -> None:
-    """Write a network as a Python file, atomically, after its text has given the network's own logits.
+def _tensor_header(signature: Signature) -> str:
+    names = [re.sub(r"\W", "_", spec.name) for spec in signature.inputs]
+    outputs = f"\nOutputs:\n{_described(signature.outputs)}\n" if signature.outputs else ""
+    return _TENSOR_HEADER.format(names=", ".join(names), inputs=_described(signature.inputs), outputs=outputs)
+
+
+def _described(specs: Sequence[TensorSpec]) -> str:
+    """One line a tensor: its name, type and shape."""
+    lines = []
+    for spec in specs:
+        tokens = "" if spec.n_tokens is None else f", each from 0 to {spec.n_tokens - 1}"
+        shape = ", ".join(map(str, ("N", *spec.shape)))
+        lines.append(f"    {re.sub(r'[^ -!#-~]', '?', spec.name):<14} {spec.dtype} ({shape}){tokens}")
+    return "\n".join(lines)
+
+
+def write_source(network: nn.Module, path: Path | str, *, input_shape: Form, metadata: Mapping[str, str]) -> None:
+    """Write a network as a Python file, atomically, after checking that its text gives the network's own logits.
 
     Args:
         network: A module without searched parts.
         path: File to write; its folder exists.
-        input_shape: Shape of one input without the batch axis.
+        input_shape: Shape of its one input without the batch axis, or its signature.
         metadata: The texts of `archwright.export.preprocessing.input_metadata`.
 
     Raises:
@@ -130,28 +180,33 @@ def write_source(
     write_text(Path(path), text)
 
 
-def verify_source(text: str, network: nn.Module, input_shape: Sequence[int], *, seed: int = 0) -> float:
+def verify_source(text: str, network: nn.Module, input_shape: Form, *, seed: int = 0) -> float:
     """Largest difference between the logits of the network a text builds and of the network itself (eval mode, CPU).
 
     Measured on random normal inputs, relative to max(1, max|logit|).
+
+    Args:
+        text: The source to check; it is executed.
+        network: The network it was written from.
+        input_shape: Shape of one input without the batch axis.
+        seed: Seed of the inputs.
 
     Raises:
         ExportError: If the text does not run, its network takes other weights, or the logits differ by more than 1e-5.
     """
     reference = plain_copy(network)
-    inputs = torch.from_numpy(random_inputs(network, input_shape, 2, seed=seed, purpose="verify_source"))
+    inputs = random_inputs(network, input_shape, 2, seed=seed, purpose="verify_source")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             built = _built(text)
             built.load_state_dict(reference.state_dict(), strict=True)
-            with torch.inference_mode():
-                found, expected = built.eval()(inputs).numpy(), reference(inputs).numpy()
+            found, expected = outputs_of(built.eval(), inputs), outputs_of(reference, inputs)
     except Exception as error:  # whatever the code of a template raises
         raise ExportError(
             f"the network's source does not work ({error_text(error)}); mend the source templates of its classes"
         ) from error
-    difference = relative_difference(found, expected)
+    difference = worst(relative_difference, found, expected)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"logits of the network and of its source differ by {difference:.3g}; at most {TOLERANCE:g} is accepted, "
@@ -265,12 +320,12 @@ def _usage(module: str) -> str:
     return text[text.index(_MARK) :].partition("\n")[2].strip()
 
 
-def _text_usage() -> str:
-    """That of language models, behind what it shares with images."""
+def _other_usage(kind: Kind) -> str:
+    """That of language models or of other tensors, behind what it shares with images."""
     shared = _usage("standalone")
     nodes = {node.name: node for node in ast.parse(shared).body if isinstance(node, ast.FunctionDef)}
     taken = [ast.get_source_segment(shared, nodes[name]) or "" for name in ("load", "read_safetensors")]
-    return "\n\n\n".join([*taken, _usage("standalone_text")])
+    return "\n\n\n".join([*taken, _usage(f"standalone_{kind}")])
 
 
 def _defined(text: str) -> set[str]:

@@ -15,6 +15,7 @@ from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.base import Cost
 from archwright.costs.latency import BACKENDS, MeasuredLatency, measure_latency, time_onnx
+from archwright.nn.inputs import Form
 from archwright.runs.run import Run
 from archwright.spaces.base import Space
 
@@ -41,7 +42,13 @@ class Choice:
 
 
 def choose_measured(
-    run: Run, space: Space, ranked: Sequence[Trial], constraints: Sequence[Constraint], costs: Sequence[Cost]
+    run: Run,
+    space: Space,
+    ranked: Sequence[Trial],
+    constraints: Sequence[Constraint],
+    costs: Sequence[Cost],
+    *,
+    phase: str = "measure",
 ) -> Choice:
     """The best-scored trial whose network keeps its latency limits when it is measured as a whole.
 
@@ -55,26 +62,27 @@ def choose_measured(
         ranked: Feasible trials by what was predicted, best first, at least one.
         constraints: All limits.
         costs: The limited costs.
+        phase: Name of the phase that keeps what was measured.
     """
     measured = {cost.name: cost for cost in costs if isinstance(cost, MeasuredLatency)}
     limits = [(constraint, measured[constraint.cost]) for constraint in constraints if constraint.cost in measured]
     if not limits:
         return Choice(ranked[0], {}, [])
     first = list({trial.arch: trial for trial in reversed(ranked)}.values())[::-1][:MAX_MEASURED]
-    with run.phase("measure") as phase:
-        _, state = phase.restore() or ({}, {"latency_ms": {}})
+    with run.phase(phase) as measuring:
+        _, state = measuring.restore() or ({}, {"latency_ms": {}})
         found: dict[str, Latencies] = state["latency_ms"]
         taken = next((t for t in first if str(t.number) in found and _keeps(t, found, limits)), None)
-        for trial in () if phase.is_done else first:
+        for trial in () if measuring.is_done else first:
             if taken is not None:
                 break
             if str(trial.number) not in found:
                 found[str(trial.number)] = _measured(run, space, trial, limits)
-                phase.advance(len(found))
-                phase.checkpoint(state={"latency_ms": found})
+                measuring.advance(len(found))
+                measuring.checkpoint(state={"latency_ms": found})
             taken = trial if _keeps(trial, found, limits) else None
-        if not phase.is_done:
-            phase.finish(state={"latency_ms": found})
+        if not measuring.is_done:
+            measuring.finish(state={"latency_ms": found})
     taken = taken or min(first, key=lambda trial: max(ratio for *_, ratio in _ratios(trial, found, limits)))
     ahead = first[: first.index(taken)]
     return Choice(taken, found[str(taken.number)], [one for trial in ahead for one in _misses(trial, found, limits)])
@@ -88,7 +96,7 @@ def _measured(run: Run, space: Space, trial: Trial, limits: Limits) -> Latencies
         torch.manual_seed(derive_seed(run.seed, "measured weights"))
         network = space.build(trial.arch)
     backends = dict.fromkeys(cost.backend for _, cost in limits)
-    return {b: measure_latency(network, space.input_shape, backend=b).to_json() for b in backends}
+    return {b: measure_latency(network, space.signature, backend=b, use=space.use).to_json() for b in backends}
 
 
 def _ratios(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> Iterator[tuple[Constraint, float, float]]:
@@ -117,25 +125,33 @@ def _misses(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> lis
 
 
 def measure_winner(
-    run: Run, network: nn.Module, input_shape: Sequence[int], known: Latencies, onnx_file: Path | None
+    run: Run,
+    network: nn.Module,
+    space: Space,
+    known: Latencies,
+    onnx_file: Path | None,
+    *,
+    label: str = "",
 ) -> Latencies:
     """Latency of the winner by every backend, each measured once in a run.
 
     Args:
         run: Where it happens.
         network: The winner.
-        input_shape: Shape of one input without the batch.
+        space: Its space.
         known: What was measured already.
-        onnx_file: Its export; where there is none, ONNX Runtime is left out unless known.
+        onnx_file: Its export; where there is none, ONNX Runtime is left out unless known. So it is where one pass of
+            the file is not one use of the network.
+        label: Of the winner, in a run that has several.
     """
-    with run.phase("latency", total=len(BACKENDS)) as phase:
+    with run.phase(f"latency{label}", total=len(BACKENDS)) as phase:
         if not phase.is_done:
             found = dict(known)
-            if "onnxruntime" not in found and onnx_file is not None:
-                found["onnxruntime"] = time_onnx(onnx_file, input_shape).to_json()
+            if "onnxruntime" not in found and onnx_file is not None and space.runs_once:
+                found["onnxruntime"] = time_onnx(onnx_file, space.signature).to_json()
             phase.advance(1)
             if "torch" not in found:
-                found["torch"] = measure_latency(network, input_shape, backend="torch").to_json()
+                found["torch"] = measure_latency(network, space.signature, backend="torch", use=space.use).to_json()
             phase.advance(2)
             phase.finish(state={"latency_ms": {backend: found[backend] for backend in BACKENDS if backend in found}})
         result: Latencies = phase.result["latency_ms"]
@@ -146,7 +162,7 @@ def measure_winner(
 
 
 def limit_values(
-    objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Sequence[int], latency_ms: Latencies
+    objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Form, latency_ms: Latencies
 ) -> dict[str, float]:
     """Each limited cost of a finished network: latency as it was measured, anything else counted on the network."""
     by_name = {cost.name: cost for cost in costs}
@@ -184,7 +200,8 @@ def limit_line(limit: Mapping[str, Any]) -> str:
 def latency_lines(record: Mapping[str, Any]) -> list[str]:
     """What the winner of a result's record takes, and who missed a limit on it; nothing where that is not known."""
     taken = [f"{latency['median']:.4g} ms in {backend}" for backend, latency in record.get("latency_ms", {}).items()]
-    one = "one text" if record.get("metric") == "perplexity" else "one image"
+    kinds = {"perplexity": "one text", "top1_accuracy": "one image"}
+    one = kinds.get(str(record.get("metric", "top1_accuracy")), "one input")
     lines = [f"latency    {', '.join(taken)} ({one}, one thread, median)"] if taken else []
     n = len({json.dumps(one["arch"]) for one in record.get("passed_over", ())})
     if n:

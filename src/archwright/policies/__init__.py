@@ -4,7 +4,7 @@ from archwright.policies.base import Policy
 from archwright.policies.categorical import Categorical
 from archwright.policies.controller import Controller
 from archwright.policies.learned import LearnedPolicy
-from archwright.policies.uniform import Uniform, UniformInCostBins, quantile_edges
+from archwright.policies.uniform import Uniform, UniformInCostBins, check_edges, quantile_edges
 from archwright.policies.widening import Widening
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "Uniform",
     "UniformInCostBins",
     "Widening",
+    "check_edges",
     "quantile_edges",
 ]

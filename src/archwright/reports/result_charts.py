@@ -1,4 +1,4 @@
-"""Charts of what a run came to: against random networks, estimates against what was measured, training curves."""
+"""Charts of a run's result: the winner against random networks, estimates against measurements, training curves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from archwright.reports.search_charts import WINNER
 from archwright.reports.text import is_number, quantity, score
 
 MAX_CURVE = 200
-"""Most points of a loss curve that are drawn; longer ones are means over equal stretches."""
+"""Most points of a drawn loss curve; in a longer curve each point is the mean over several steps."""
 MAX_CURVES = 8
 
 RIVAL, DRAW = "best of random search", "drawn at random"
@@ -79,7 +79,7 @@ def _by_role(roles: Sequence[str]) -> dict[str, Spec]:
 
 
 def tests(result: Document) -> list[tuple[str, float]]:
-    """(role, test score) of every network that met the test part."""
+    """(role, test score) of every network that was evaluated on the test part."""
     baseline = part(result, "random_baseline")
     found: list[tuple[str, Any]] = [(WINNER, result.get("test"))]
     # a random search is its own baseline: the same network twice says nothing
@@ -91,14 +91,18 @@ def tests(result: Document) -> list[tuple[str, float]]:
 # ── estimates and what they became ────────────────────────────────────────────────────────────────
 
 
-def estimate_chart(result: Document, known: Mapping[str, float], measure: Measure) -> Chart | None:
+def estimate_chart(
+    result: Document, known: Mapping[str, float], measure: Measure, searched: Measure | None = None
+) -> Chart | None:
     """The search's own score of each retrained network against its test score.
 
     Args:
         result: The run's result.
         known: Scores in the search by the text of an arch, for networks whose own record has none.
-        measure: The metric.
+        measure: The metric of the test.
+        searched: That of the search, where it is another.
     """
+    searched = searched or measure
     baseline = part(result, "random_baseline")
     entries = [(WINNER, result), (RIVAL, baseline), *((DRAW, one) for one in parts(baseline, "draws"))]
     rows = []
@@ -108,15 +112,15 @@ def estimate_chart(result: Document, known: Mapping[str, float], measure: Measur
             rows.append([role, float(estimate), float(one["test"])])
     if len(rows) < 2:
         return None
-    format = score_format(measure.metric)
+    format, search_format = score_format(measure.metric), score_format(searched.metric)
     spec = {
         "data": {"name": "networks"},
         "mark": {"type": "point", "filled": True, "size": 110},
         "encoding": {
-            "x": quantitative("x", f"{measure.metric} in the search", format),
+            "x": quantitative("x", f"{searched.metric} in the search", search_format),
             "y": quantitative("y", f"{measure.metric} on the test part, retrained", format),
             **_by_role([role for role in ROLES if any(row[0] == role for row in rows)]),
-            "tooltip": [hint("s", "network"), hint("x", "in the search", format), hint("y", "test", format)],
+            "tooltip": [hint("s", "network"), hint("x", "in the search", search_format), hint("y", "test", format)],
         },
     }
     return Chart(
@@ -127,13 +131,13 @@ def estimate_chart(result: Document, known: Mapping[str, float], measure: Measur
         data={"networks": Table(("s", "x", "y"), rows)},
         table=Table(
             ("network", "in the search", "test"),
-            [[s, score(x, measure.metric), score(y, measure.metric)] for s, x, y in rows],
+            [[s, score(x, searched.metric), score(y, measure.metric)] for s, x, y in rows],
         ),
     )
 
 
 def rank_chart(rank: Document) -> Chart | None:
-    """What `archwright rank` found: scores against the truth."""
+    """The result of `archwright rank`: the supernet's scores against the truth."""
     lines = parts(rank, "archs")
     rows = [
         [one.get("arch"), one["score"], one["truth"]]
@@ -171,7 +175,7 @@ def rank_chart(rank: Document) -> Chart | None:
 
 
 def predicted_chart(tables: Mapping[str, Document], result: Document) -> Chart | None:
-    """Predicted against measured latencies: whole networks the table was checked with, and the winner."""
+    """Predicted against measured latencies, of the whole networks that checked the table and of the winner."""
     rows = []
     for cost, table in tables.items():
         for one in parts(table, "checked"):
@@ -223,7 +227,7 @@ def predicted_chart(tables: Mapping[str, Document], result: Document) -> Chart |
 
 
 def arch_text(arch: Any) -> str:
-    """One text for equal archs."""
+    """A text that is the same for equal archs."""
     return repr(sorted((str(name), repr(value)) for name, value in arch.items())) if isinstance(arch, Mapping) else ""
 
 
@@ -238,7 +242,7 @@ def _interval(rank: Document, name: str) -> str:
 
 
 def training_charts(curves: Mapping[str, Any]) -> list[Chart]:
-    """Loss against optimiser step: the retrained networks in one chart, every other training in its own."""
+    """Loss against optimiser step: one chart for the retrained networks, and one for every other training."""
     usable = {str(name): line for name, curve in curves.items() if (line := _line(curve))}
     retrained = {name: line for name, line in usable.items() if name.startswith("retrain-")}
     charts = [_training_chart({name: line}) for name, line in usable.items() if name not in retrained][:MAX_CURVES]

@@ -1,8 +1,8 @@
-"""A run's document → the texts, tables and charts its page shows. Whatever is absent is said to be absent."""
+"""Make the texts, tables and charts of a page from a run's document; what is missing is reported as missing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from archwright.reports.measures import (
     measure_of,
     part,
     parts,
+    search_measure_of,
     sequence,
     versions_text,
 )
@@ -31,10 +32,11 @@ from archwright.reports.result_charts import (
 )
 from archwright.reports.search_charts import RANDOM, SEARCH, best_so_far_chart, trade_off_chart
 from archwright.reports.text import duration, is_number, quantity
-from archwright.runs.record import flattened
+from archwright.runs.nondeterminism import withdrawal
+from archwright.runs.record import NONDETERMINISTIC, flattened
 
 MAX_FAILURES = 50
-"""Failed trials that are listed one by one; their number is always said."""
+"""Most failed trials that are listed one by one; their total number is always given."""
 
 
 def run_view(document: Document) -> dict[str, Any]:
@@ -42,19 +44,22 @@ def run_view(document: Document) -> dict[str, Any]:
     result, run = part(document, "result"), part(document, "run")
     search, baseline = (_trials(document, study) for study in ("search", "baseline"))
     measure = _measure(result, run, [*search, *baseline])
-    charts = _charts(document, result, search, baseline, measure)
+    searched = _measure(result, run, [*search, *baseline], of=search_measure_of)
+    charts = _charts(document, result, search, baseline, measure, searched)
     config = part(run, "config")
     return {
         "title": _title(result, run),
         "space": result.get("space") or config.get("space"),
-        "status": _status(part(document, "status"), run, search, measure),
+        "status": _status(part(document, "status"), run, search, searched),
         "is_search": found.is_search(result or run),
         "has_result": bool(result) or not run,
         "tiles": found.tiles(result, measure),
         "verdict": found.verdict(result, measure),
+        "winners": found.winners_table(result, measure),
+        "pareto": found.pareto_table(result, measure),
         "constraints": found.constraint_rows(result),
         "draws": found.draws_text(result, measure.metric),
-        "same_choice": found.same_choice_rows([*search, *baseline], result, measure),
+        "same_choice": found.same_choice_rows([*search, *baseline], result, searched),
         "architecture": _architecture(document.get("architecture")),
         "code": result.get("code"),
         "layers": _table(parts(document, "layers")),
@@ -79,9 +84,11 @@ def _title(result: Document, run: Document) -> str:
     return f"{recipe} on {result.get('dataset') or config.get('data') or 'unknown data'}"
 
 
-def _measure(result: Document, run: Document, trials: Trials) -> Measure:
+def _measure(
+    result: Document, run: Document, trials: Trials, of: Callable[[Document, Document], Measure] = measure_of
+) -> Measure:
     """Limits are those on costs that trials have; where no result says it yet, the metric is the first they have."""
-    measure = measure_of(result, run)
+    measure = of(result, run)
     recorded = set(cost_names(trials, measure))
     measure = replace(measure, limits={name: limit for name, limit in measure.limits.items() if name in recorded})
     names = (str(name) for trial in trials for name in part(trial, "metrics"))
@@ -90,22 +97,31 @@ def _measure(result: Document, run: Document, trials: Trials) -> Measure:
 
 
 def _charts(
-    document: Document, result: Document, search: Trials, baseline: Trials, measure: Measure
+    document: Document, result: Document, search: Trials, baseline: Trials, measure: Measure, searched: Measure
 ) -> dict[str, Chart]:
-    """The charts there are numbers for, by key."""
+    """The charts there are numbers for, by key.
+
+    Args:
+        document: All about the run.
+        result: Its result.
+        search: Trials of the search.
+        baseline: Trials of the random baseline.
+        measure: What networks are tested by.
+        searched: What the search went by.
+    """
     known = {
         arch_text(trial.get("arch")): value
         for trial in (*search, *baseline)
-        if (value := measure.score(trial)) is not None
+        if (value := searched.score(trial)) is not None
     }
     latencies = {str(cost): table for cost, table in part(document, "latencies").items() if isinstance(table, Mapping)}
     charts = [
         spread_chart(result, measure),
-        trade_off_chart(search, baseline, result.get("arch"), measure),
-        best_so_far_chart({SEARCH: search, RANDOM: baseline}, measure),
-        parallel_chart(search, measure),
+        trade_off_chart(search, baseline, result.get("arch"), searched),
+        best_so_far_chart({SEARCH: search, RANDOM: baseline}, searched),
+        parallel_chart(search, searched),
         predicted_chart(latencies, result),
-        estimate_chart(result, known, measure),
+        estimate_chart(result, known, measure, searched),
         rank_chart(part(document, "rank")),
         *training_charts(part(document, "training")),
     ]
@@ -174,8 +190,13 @@ def _repeat(result: Document, run: Document) -> list[tuple[str, str]]:
         ("machine", ", ".join(f"{name} {value}" for name, value in host.items())),
         ("started", _plain(run.get("started"))),
         ("evaluated", _plain(result.get("n_evaluated"))),
+        ("no promise", withdrawal(_texts(result.get(NONDETERMINISTIC) or run.get(NONDETERMINISTIC)))),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _texts(names: Any) -> list[str]:
+    return [str(name) for name in sequence(names)]
 
 
 def _plain(value: Any) -> str:

@@ -7,11 +7,11 @@ import itertools
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
@@ -21,6 +21,7 @@ from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceErr
 from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
+from archwright.nn.inputs import OUTPUT, Inputs, Signature, TensorSpec, call, n_tokens_of, one_input
 from archwright.nn.meta import on_meta
 from archwright.spaces.arguments import whole_number
 from archwright.spaces.blocks import network_strip
@@ -28,6 +29,7 @@ from archwright.spaces.pieces import CostFormula, CostPiece
 from archwright.spaces.sweep import check_shapes
 
 Shape = tuple[int, ...]
+IMAGE_AXES = 3
 MAX_SIDE, MAX_CLASSES = 1_000_000, 1_000_000
 """Larger inputs and outputs are no network's: a file that asks for them must not take all memory."""
 
@@ -37,6 +39,9 @@ class Space(ABC):
 
     A subclass writes `network(choose)`; its decisions are recorded by building that once on the meta device.
     What is given to the constructor is what `args()` returns, so that a space can be named in a file.
+
+    A space of several inputs, or of other ones than images and tokens, says so by `signature`. Its constructor takes
+    what it needs instead of the arguments below, does not call this one, and `args()` gives that back.
 
     Args:
         input_shape: Shape of one input without the batch, e.g. (3, 32, 32); the class's own by default.
@@ -48,12 +53,15 @@ class Space(ABC):
         opened_as: The `module:Class` or `file.py:Class` a user named it by, if any.
         counts_supernet: Whether what `cost_pieces` cannot give, such as memory, is counted in the supernet; without,
             in networks built one by one, as a space wants whose supernet is too large.
+        binned_cost: Catalogue name of the cost that tells archs apart where they are drawn by bins of their cost; a
+            space whose archs all have the same multiply–accumulates names another.
     """
 
     __listing__: ClassVar[Entry]
     input_shape: Shape = (3, 32, 32)
     n_classes: int = 10
     counts_supernet: ClassVar[bool] = False
+    binned_cost: ClassVar[str] = "macs"
     opened_as: str | None = None
 
     def __init__(self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> None:
@@ -76,6 +84,24 @@ class Space(ABC):
         listing = type(self).__dict__.get("__listing__")
         return listing.name if listing is not None else f"{type(self).__module__}:{type(self).__qualname__}"
 
+    @property
+    def signature(self) -> Signature:
+        """What networks of the space take and give; by default one input of `input_shape` and `output_shape`.
+
+        The input holds tokens where the space has an `n_tokens`, or its network says so (see `nn.inputs`).
+        """
+        return replace(
+            one_input(self.input_shape, self._n_tokens), outputs=(TensorSpec(self.output_shape, name=OUTPUT),)
+        )
+
+    @functools.cached_property
+    def _n_tokens(self) -> int | None:
+        said = getattr(self, "n_tokens", None)
+        if said is not None or len(self.input_shape) == IMAGE_AXES:
+            return None if said is None else int(said)
+        with on_meta():
+            return n_tokens_of(self.network(Supernet()))
+
     def args(self) -> dict[str, Any]:
         """Constructor arguments, as JSON, that give this space again; subclasses add their own."""
         return {"input_shape": list(self.input_shape), "n_classes": self.n_classes}
@@ -87,9 +113,18 @@ class Space(ABC):
         return space
 
     def sized(self, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> Self:
-        """The same space for other inputs or another number of classes, where any is given."""
+        """The same space for other inputs or another number of classes, where any is given.
+
+        Raises:
+            InvalidValueError: If the space is made from something else.
+        """
         changes = {"input_shape": input_shape, "n_classes": n_classes}
         given = {name: value for name, value in changes.items() if value is not None}
+        if refused := [name for name in given if name not in self.args()]:
+            raise InvalidValueError(
+                f"space {self.name!r} has no {refused[0]}; it takes {self.signature}, and its settings are "
+                f"{', '.join(self.args()) or 'none'}"
+            )
         return self.with_args(**given) if given else self
 
     @property
@@ -101,9 +136,26 @@ class Space(ABC):
         """One line for each kind of input the space takes, for `describe`."""
         return []
 
-    def example_inputs(self, n: int, rng: np.random.Generator) -> Tensor:
-        """A batch (n, *input_shape) of random inputs: normal numbers, unless a space takes something else."""
-        return torch.from_numpy(rng.standard_normal((n, *self.input_shape), dtype=np.float32))
+    def example_inputs(self, n: int, rng: np.random.Generator) -> Inputs:
+        """A batch of n random inputs, as the signature says: a tensor, or a tuple where there are several."""
+        return self.signature.example(n, rng=rng)
+
+    def use(self, network: nn.Module, inputs: Inputs) -> Any:
+        """Use a network once, as its users will: what its latency in torch is the time of. One forward pass by default.
+
+        A space of networks that are run several times for an answer, such as a decoder that gives one token a pass,
+        overrides it with that loop.
+
+        Args:
+            network: A stand-alone network in evaluation mode, called without gradients.
+            inputs: As `signature` says, on the network's device.
+        """
+        return call(network, inputs)
+
+    @property
+    def runs_once(self) -> bool:
+        """Whether one use of a network is one forward pass."""
+        return type(self).use is Space.use
 
     def search_form(self) -> Space:
         """The space a supernet is built in: the same decisions, but where the method's paper trains other layers."""
@@ -135,15 +187,16 @@ class Space(ABC):
             kind = type(network).__name__
             raise SpaceError(f"the network of space {self.name!r} is {kind}; it must return a torch.nn.Module")
         try:
-            check_shapes(network, decisions, self.input_shape, self.output_shape)
+            check_shapes(network, decisions, self.signature)
         except SpaceError as error:
-            raise SpaceError(f"space {self.name!r} at input {self.input_shape}: {error}{self._other_sizes()}") from None
+            where = f"at input {self.input_shape}" if "input_shape" in self.args() else f"of {self.signature}"
+            raise SpaceError(f"space {self.name!r} {where}: {error}{self._other_sizes()}") from None
         return decisions
 
     def _other_sizes(self) -> str:
         """A hint where the sizes that are asked for are not the class's own: its network may know only those."""
         own = (tuple(type(self).input_shape), type(self).n_classes)
-        if own == (self.input_shape, self.n_classes):
+        if own == (self.input_shape, self.n_classes) or "input_shape" not in self.args():
             return ""
         return (
             f" (by itself the class takes {own[0]} and {own[1]} classes; "
@@ -228,7 +281,7 @@ class Space(ABC):
 
     def network_strip(self, arch: Mapping[str, Value], *, title: str = "", merge: bool = False) -> Strip:
         """The network of an arch as a strip of blocks (see `spaces.blocks.network_strip`)."""
-        return network_strip(self.network, arch, self.input_shape, title=title, merge=merge)
+        return network_strip(self.network, arch, self.signature, title=title, merge=merge)
 
     @property
     def _has_digits(self) -> bool:

@@ -1,4 +1,4 @@
-"""The blocks of any network, as a strip that can be drawn: what runs one after the other, with its sizes."""
+"""The blocks of any network as a strip for drawing: the blocks in order of execution, with their sizes."""
 
 from __future__ import annotations
 
@@ -16,45 +16,47 @@ from archwright.core.decisions import Kind as DecisionKind
 from archwright.core.drawing import Block, Strip, readable
 from archwright.nn.choice import Chooser, Fixed
 from archwright.nn.choice.modules import Join, JoinedInputs, SummedInputs
-from archwright.nn.inputs import example_inputs, n_tokens_of
+from archwright.nn.inputs import Form, Signature, shape_text, signature_for, tensors_of
 from archwright.nn.meta import ShapesOnly, on_meta
 from archwright.spaces.looks import CHAINS, Call, block_of, has_work, is_silent
 
 MAX_BLOCKS = 40
-"""Above it, equal blocks in a row become one box."""
+"""Most boxes in a strip; if there are more, equal blocks in a row become one box."""
 
 
 def network_strip(
     network: Callable[[Chooser], nn.Module],
     arch: Mapping[str, Value],
-    input_shape: Sequence[int],
+    form: Form,
     *,
     title: str = "",
     merge: bool = False,
 ) -> Strip:
     """The stand-alone network of an arch as a strip, from one forward pass on the meta device.
 
-    A block is what a decision chose, what a decision repeats, or a module of several layers; normalisation,
+    A block is a module that a decision chooses or repeats, or a module of several layers; normalisation,
     activations and dropout belong to the block before. Blocks appear in the order in which they run.
 
     Args:
-        network: As `Space.network`.
+        network: Builds the network from a chooser, as `Space.network` does.
         arch: A member of the space.
-        input_shape: Without the batch.
-        title: Of the strip.
-        merge: Draw equal blocks in a row as one box; done anyway where there are more than 40 blocks.
+        form: What it takes: its signature, or the shape of its one input without the batch.
+        title: Text above the strip.
+        merge: Draw equal blocks in a row as one box; with more than 40 blocks this is always done.
     """
     noting = _Noting(arch)
     with on_meta():
         built = network(noting)
-    calls = _calls(built, input_shape)
+    signature = signature_for(built, form)
+    calls = _calls(built, signature)
     units = _units(built, noting, calls)
     blocks = [_noted(call, noting.note_of(call.module)) for call in calls if call.module in units]
     blocks = blocks or [block_of(calls[0])]  # of a network that uses its parts in ways of its own, the whole
     if merge or len(blocks) > MAX_BLOCKS:
         blocks = merged(blocks)
-    shape = " × ".join(map(str, input_shape))
-    return Strip(tuple(blocks), title, shape)
+    first, *others = signature.inputs
+    said = shape_text(signature) if others else " × ".join(map(str, first.shape))
+    return Strip(tuple(blocks), title, said)
 
 
 def _noted(call: Call, note: _Note | None) -> Block:
@@ -62,7 +64,7 @@ def _noted(call: Call, note: _Note | None) -> Block:
 
 
 def merged(blocks: Sequence[Block]) -> list[Block]:
-    """Runs of blocks that look alike as one block each, which says how many it stands for."""
+    """The blocks, with each row of equal-looking ones as a single block that says how many it stands for."""
     found = []
     for _, same in groupby(blocks, key=lambda block: replace(block, note="", repeats=1)):
         run = list(same)
@@ -151,7 +153,7 @@ class _Noting(Fixed):
 # ── what it did in one pass ───────────────────────────────────────────────────────────────────────
 
 
-def _calls(network: nn.Module, input_shape: Sequence[int]) -> list[Call]:
+def _calls(network: nn.Module, signature: Signature) -> list[Call]:
     """Every run of every module, in the order in which they begin."""
     calls: list[Call] = []
     running: list[Call] = []
@@ -163,10 +165,11 @@ def _calls(network: nn.Module, input_shape: Sequence[int]) -> list[Call]:
     for path, module in network.named_modules():
         module.register_forward_pre_hook(lambda part, args, path=path: enter(path, part, args))
         module.register_forward_hook(lambda _part, _args, out: setattr(running.pop(), "went_out", out))
-    if n_tokens_of(network) is not None:
-        input_shape = (1,)  # every step of a sequence is the same
+    first, *others = signature.inputs
+    if first.n_tokens is not None and not others:
+        signature = Signature((replace(first, shape=(1,)),))  # every step of a sequence is the same
     with ShapesOnly(), torch.no_grad():
-        network.eval()(example_inputs(network, input_shape, 1, device="meta"))
+        network.eval()(*tensors_of(signature.example(1, device="meta")))
     return calls
 
 

@@ -1,4 +1,4 @@
-"""From what a user writes to a space or an architecture."""
+"""Open a space or an architecture by what a user writes: a name, a file, a class or a code."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 from archwright.core import catalog
 from archwright.core.arch import Arch, Value
 from archwright.core.blueprint import Blueprint
+from archwright.core.config import is_readable, parse_value
 from archwright.core.errors import (
     InvalidArchError,
     InvalidValueError,
@@ -32,8 +33,9 @@ from archwright.runs.files import is_file, read_regular
 from archwright.spaces.base import Space, described
 
 ARCH_FORMAT = 1
+_DATA_ARGUMENTS = ("input_shape", "n_classes")
 MAX_BYTES = 2**24
-"""Of an arch.json."""
+"""Largest accepted size of an arch.json in bytes."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ class Architecture:
     """One member of one space.
 
     Attributes:
-        name: Published name, file or code it was opened by.
+        name: The published name, file or code by which it was opened.
         space: Its space.
-        arch: Its values.
+        arch: The chosen values.
     """
 
     name: str
@@ -61,10 +63,10 @@ def open_space(spec: str, **args: Any) -> Space:
         SpaceError: If the named code cannot be imported, is no space, does not take the arguments, or its network
             does not hold together.
     """
-    cls = _class_in_code(spec) if ":" in spec else catalog.load("space", spec)
+    cls = _class_of(spec)
     accepted = _accepted_arguments(cls)
     unknown = [name for name in args if accepted is not None and name not in accepted]
-    if unknown and unknown[0] in ("input_shape", "n_classes"):
+    if unknown and unknown[0] in _DATA_ARGUMENTS:
         raise SpaceError(
             f"the constructor of space {spec!r} takes no {unknown[0]}, which the data decide; "
             "let it take **rest and call super().__init__(**rest)"
@@ -85,17 +87,96 @@ def open_space(spec: str, **args: Any) -> Space:
     return space
 
 
+def open_space_for(data: str, decided: Mapping[str, Any], spec: str, settings: Mapping[str, Any]) -> Space:
+    """A space made for data, with settings of its own.
+
+    Args:
+        data: Name of the data, for messages.
+        decided: Arguments that follow from the data.
+        spec: As for `open_space`.
+        settings: Further arguments, by name.
+
+    Raises:
+        InvalidValueError: If the data decide what the space does not take, or what is set.
+        UsageError: As `open_space`.
+    """
+    accepted = _accepted_arguments(_class_of(spec))
+    foreign = [name for name in decided if accepted is not None and name not in accepted]
+    if foreign and foreign[0] not in _DATA_ARGUMENTS:
+        raise InvalidValueError(
+            f"the data {data!r} decide {', '.join(decided)}, and space {spec!r} takes {', '.join(accepted or ())}; "
+            "choose data of the form it takes, or another space"
+        )
+    return open_space(spec, **with_settings(decided, settings))
+
+
+def with_settings(decided: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a space that follow from data, and those that are set.
+
+    Raises:
+        InvalidValueError: If one is both.
+    """
+    for name in settings:
+        if name in decided:
+            raise InvalidValueError(f"the setting {name!r} of the space follows from the data; leave it out")
+    return {**decided, **settings}
+
+
+def parse_settings(spec: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of a space from texts, each read by the type of the constructor's parameter of its name.
+
+    Numbers may be written like 20k; lists have commas between items, and colons inside an item that is a list itself.
+
+    Args:
+        spec: As for `open_space`.
+        texts: By name.
+
+    Raises:
+        UnknownNameError: If the space has no such setting; offers the nearest.
+        InvalidValueError: If a text is no value of that type.
+    """
+    if not texts:
+        return {}
+    cls = _class_of(spec)
+    accepted, kinds = _accepted_arguments(cls), _types_of(cls)
+    for name in texts:
+        if accepted is not None and name not in accepted:
+            raise UnknownNameError(f"setting of space {spec!r}", name, accepted)
+    return {name: parse_value(kinds.get(name, Untyped), text, name) for name, text in texts.items()}
+
+
+Untyped = bool | int | float | str
+"""What a setting may be of which the constructor does not say the type."""
+
+
+def _types_of(cls: type[Space]) -> dict[str, Any]:
+    """Types of a constructor's parameters by name, as far as they can be told; arguments passed on count too."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if "__init__" in vars(base) and base is not object:
+            try:
+                found |= get_type_hints(vars(base)["__init__"])
+            except Exception:  # whatever a user wrote as an annotation
+                continue
+    return {name: kind for name, kind in found.items() if is_readable(kind)}
+
+
 def space_blueprint(space: Space) -> Blueprint:
-    """How another process makes the same space: by its name and arguments, checked to have the same decisions."""
+    """A blueprint from which another process makes the same space, and checks that its decisions are the same."""
     arguments = {"spec": space.name, "args": space.args(), "decisions": space.decisions.fingerprint}
     return Blueprint(f"{__name__}:reopen_space", arguments)
 
 
 def reopen_space(spec: str, args: Mapping[str, Any], decisions: str) -> Space:
-    """What `space_blueprint` builds.
+    """The space of a `space_blueprint`, made in this process.
+
+    Args:
+        spec: Name of the space, see `open_space`.
+        args: Its arguments.
+        decisions: Fingerprint of the decisions it must have.
 
     Raises:
-        SpaceError: If the space of that name is another one here.
+        SpaceError: If the space of that name has other decisions in this process.
     """
     space = open_space(spec, **args)
     if space.decisions.fingerprint != decisions:
@@ -111,17 +192,31 @@ def open_architecture(spec: str, **args: Any) -> Architecture:
         args: Arguments of the space to use instead of the stored or default ones, e.g. `n_classes`.
 
     Raises:
-        UsageError: If it cannot be found or is no member of its space; says what was tried.
+        UsageError: If it cannot be found or is no member of its space; the message says what was tried.
     """
+    name, document = _named(spec)
+    if isinstance(document, str):
+        space = open_space(name, **args)
+        return Architecture(spec, space, space.parse(document))
+    return _from_document(name, document, args)
+
+
+def space_of(spec: str) -> str:
+    """What the space of an architecture is opened by; `spec` and errors as of `open_architecture`."""
+    name, document = _named(spec)
+    return name if isinstance(document, str) else str(document["space"])
+
+
+def _named(spec: str) -> tuple[str, dict[str, Any] | str]:
+    """The name and the document of a published architecture or of a file, or a space and the text of a code."""
     published = published_architectures()
     if (name := catalog.canonical_name(spec)) in published:
-        return _from_document(name, published[name], args)
+        return name, published[name]
     if spec.endswith(".json") or is_file(spec):
-        return _from_document(spec, _read_document(Path(spec)), args)
+        return spec, _checked(spec, _read_document(Path(spec)))
     space_name, code = _split_code(spec)
     if code is not None:
-        space = open_space(space_name, **args)
-        return Architecture(spec, space, space.parse(code))
+        return space_name, code
     raise UnknownNameError("architecture (a published name, a path to an arch.json, or SPACE:CODE)", spec, published)
 
 
@@ -148,11 +243,7 @@ def published_architectures() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _from_document(name: str, document: Any, args: Mapping[str, Any]) -> Architecture:
-    if not isinstance(document, dict) or not isinstance(document.get("space"), str):
-        raise InvalidArchError(
-            f"{name}: not an arch.json (an object with format, space, space_args, arch); give the file of a run's best/"
-        )
+def _from_document(name: str, document: Mapping[str, Any], args: Mapping[str, Any]) -> Architecture:
     version = document.get("format", ARCH_FORMAT)
     if version != ARCH_FORMAT:
         raise InvalidArchError(f"{name}: written in format {version!r}; this version reads format {ARCH_FORMAT}")
@@ -167,6 +258,14 @@ def _from_document(name: str, document: Any, args: Mapping[str, Any]) -> Archite
     except UsageError as error:
         raise InvalidArchError(f"{name}: {error}") from error
     return Architecture(name, space, arch)
+
+
+def _checked(name: str, document: Any) -> dict[str, Any]:
+    if not isinstance(document, dict) or not isinstance(document.get("space"), str):
+        raise InvalidArchError(
+            f"{name}: not an arch.json (an object with format, space, space_args, arch); give the file of a run's best/"
+        )
+    return document
 
 
 def _check_unchanged(space: Space, arch: Arch, expected: object) -> None:
@@ -206,6 +305,11 @@ def _read_document(path: Path) -> Any:
         raise InvalidArchError(f"{path}: there is no such file; give the path of an arch.json") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidArchError(f"{path}: cannot be read as JSON ({error_text(error)}); give an arch.json") from None
+
+
+def _class_of(spec: str) -> type[Space]:
+    found: type[Space] = _class_in_code(spec) if ":" in spec else catalog.load("space", spec)
+    return found
 
 
 def _class_in_code(spec: str) -> type[Space]:

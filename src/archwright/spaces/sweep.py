@@ -1,4 +1,4 @@
-"""Do the shapes of a space's network fit, whatever is chosen? Found out on the meta device, before any search."""
+"""Check on the meta device, before any search, that the shapes of a space's network fit whatever is chosen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archwright.core.errors import SpaceError
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import active_modules
 from archwright.nn.elastic.layers import Elastic
-from archwright.nn.inputs import example_inputs
+from archwright.nn.inputs import Signature, call, tensors_of
 from archwright.nn.meta import ShapesOnly
 from archwright.nn.sizes import current
 
@@ -25,31 +25,29 @@ N_INPUTS = 2
 
 @dataclass(frozen=True)
 class Failure:
-    """Where a network broke."""
+    """The layer in which a forward pass failed, and the error message."""
 
     layer: str
     message: str
 
 
-def check_shapes(
-    network: nn.Module, decisions: DecisionSpace, input_shape: Sequence[int], output_shape: Sequence[int]
-) -> None:
+def check_shapes(network: nn.Module, decisions: DecisionSpace, signature: Signature) -> None:
     """Run the smallest and the largest network, then every value of each decision once.
 
-    A layer that was given a plain size behind a size that is a decision runs for one value and fails for another.
+    This finds layers built with a plain number although their input size is a decision: they run for one value of the
+    decision and fail for others.
 
     Args:
         network: A supernet on the meta device.
         decisions: Its decisions.
-        input_shape: Shape of one input without the batch.
-        output_shape: Shape of one output without the batch.
+        signature: What the network takes, and gives where that is said.
 
     Raises:
-        SpaceError: Names the decision and value that break the network, and the layer that broke.
+        SpaceError: If a network fails; the message has the decision, its value and the layer that failed.
     """
     if not len(decisions):
         return
-    sweep = _Sweep(network, decisions, input_shape, output_shape)
+    sweep = _Sweep(network, decisions, signature)
     small, large = (np.array([_extreme(d, largest) for d in decisions], dtype=np.int16) for largest in (False, True))
     base = next((row for row in (large, small) if sweep.failure(row) is None), None)
     if base is None:
@@ -70,11 +68,8 @@ def check_shapes(
 class _Sweep:
     """One network, run on the meta device for full rows: every decision has a value, active or not."""
 
-    def __init__(
-        self, network: nn.Module, decisions: DecisionSpace, input_shape: Sequence[int], output_shape: Sequence[int]
-    ) -> None:
-        self.network, self.decisions = network, decisions
-        self.input_shape, self.output_shape = tuple(input_shape), tuple(output_shape)
+    def __init__(self, network: nn.Module, decisions: DecisionSpace, signature: Signature) -> None:
+        self.network, self.decisions, self.signature = network, decisions, signature
         self._selection = selection_of(network)
         self._known: dict[bytes, Failure | None] = {}
 
@@ -128,19 +123,22 @@ class _Sweep:
     def _run(self) -> Failure | None:
         if (empty := self._empty_layer()) is not None:
             return Failure(self._layer([empty]), "it has a size of 0")
-        inputs = example_inputs(self.network, self.input_shape, N_INPUTS, device="meta")
+        inputs = self.signature.example(N_INPUTS, device="meta")
         with _path_of_failure(self.network) as path, torch.no_grad(), ShapesOnly():
             try:
-                out = self.network(inputs)
+                out = call(self.network, inputs)
             except Exception as error:  # whatever a user's forward raises
                 said = f"{type(error).__name__}: {error}".rstrip(": ") if _is_terse(error) else str(error)
                 name, given = path[-1] if path else ("", "nothing")
                 return Failure(self._layer([name]), f"{' '.join(said.split())} (its input: {given})")
-        wanted = (N_INPUTS, *self.output_shape)
-        found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        if found == wanted:
+        wanted = [(N_INPUTS, *spec.shape) for spec in self.signature.outputs]
+        found = (
+            [tuple(tensor.shape) for tensor in tensors_of(out)] if isinstance(out, Tensor) or len(wanted) > 1 else []
+        )
+        if found == wanted or (found and not wanted):
             return None
-        return Failure("the network", f"{N_INPUTS} inputs give {found}, not {wanted}")
+        given = _listed(found) if found else type(out).__name__
+        return Failure("the network", f"{N_INPUTS} inputs give {given}, not {_listed(wanted) or 'a tensor'}")
 
     def _empty_layer(self) -> str | None:
         """The first layer that a width of 0 leaves with nothing to compute; torch would fail behind it."""
@@ -176,6 +174,10 @@ def _path_of_failure(network: nn.Module) -> Iterator[list[tuple[str, str]]]:
 def _shape(given: tuple[object, ...]) -> str:
     """Shapes of a module's arguments, or their types where they are no tensors."""
     return ", ".join(str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__ for x in given)
+
+
+def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(map(str, shapes))
 
 
 def _is_terse(error: Exception) -> bool:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from archwright.core.blueprint import Blueprint
 from archwright.core.errors import InvalidValueError, UsageError
 from archwright.core.objective import Direction
-from archwright.nn.inputs import Inputs
+from archwright.nn.inputs import Inputs, Signature, TensorSpec, call, check_inputs, dtype_name, tensors_of
+from archwright.spaces.base import Space
 from archwright.tasks.batching import steps_per_epoch
 
 Part = Literal["train", "validation", "train+validation", "test"]
@@ -86,11 +87,27 @@ class Split(ABC):
 
 
 class Meter(ABC):
-    """Sums up a pass over a split into metrics."""
+    """Sums up a pass over a split into metrics.
+
+    Attributes:
+        decodes: Whether `measure` runs the network in a way of its own, such as token by token, each from those before.
+            What a pass over the batch's inputs gives is then of no use to it, and `update` takes what was decoded.
+    """
+
+    decodes: ClassVar[bool] = False
 
     @abstractmethod
     def update(self, outputs: Any, batch: Batch) -> None:
         """Take in what a network gave for a batch."""
+
+    def measure(self, network: nn.Module, batch: Batch) -> None:
+        """Run the network on a batch and take in what it gives.
+
+        Args:
+            network: In evaluation mode, called without gradients.
+            batch: On the network's device.
+        """
+        self.update(call(network, batch.inputs), batch)
 
     @abstractmethod
     def result(self) -> dict[str, float]:
@@ -106,10 +123,10 @@ class Task(ABC):
 
     Attributes:
         name: How the data were named, e.g. "digits" or "npz:images.npz".
-        input_shape: Shape of one input, without the batch axis.
-        n_classes: Width of the network's output.
-        class_names: One name for each output.
-        metric: The metric that ranks networks; `meter().result()` holds it.
+        input_shape: Shape of one input, without the batch axis; of the first where there are several.
+        n_classes: Width of the network's output; None where there are no classes.
+        class_names: One name for each output; empty where there are no classes.
+        metric: The metric that ranks networks in the end; `meter().result()` holds it.
         direction: Whether more ("max") or less ("min") of it is better.
         preprocessing: What was done to stored examples to make inputs, as a JSON object; it travels with
             exported networks.
@@ -120,11 +137,11 @@ class Task(ABC):
 
     name: str
     input_shape: tuple[int, ...]
-    n_classes: int
-    class_names: tuple[str, ...]
+    n_classes: int | None
+    class_names: tuple[str, ...] = ()
     metric: str = "top1_accuracy"
     direction: Direction = "max"
-    preprocessing: dict[str, Any]
+    preprocessing: Mapping[str, Any] = MappingProxyType({})
     options: Mapping[str, Any] = MappingProxyType({})
     n_test_reads: int = 0
 
@@ -150,18 +167,77 @@ class Task(ABC):
         Raises:
             InvalidValueError: If there is no such part.
         """
+        self._ask_for(part)
+        return self._split(part)
+
+    def shares(self, part: Part, fractions: Sequence[float], *, seed: int) -> list[Split]:
+        """Disjoint shares of a part, e.g. halves of the training part for weights and for arch parameters.
+
+        Where examples have classes, each share holds them in proportion; a text's shares are stretches of it, in order.
+
+        Args:
+            part: What is divided; asking for the test part is counted.
+            fractions: How much of it each share gets; what is missing to 1 is left out.
+            seed: Draws which examples; a text's shares do not depend on it.
+
+        Raises:
+            InvalidValueError: If the fractions are not positive, sum to more than 1, or leave a share without examples.
+            UsageError: If the task's data cannot be divided.
+        """
+        self._ask_for(part)
+        return self._shares(part, fractions, seed)
+
+    def _ask_for(self, part: Part) -> None:
         if part not in PARTS:
             raise InvalidValueError(f"unknown part {part!r} of the data; choose one of {', '.join(PARTS)}")
         if part == "test":
             self.n_test_reads += 1
-        return self._split(part)
+
+    def _shares(self, part: Part, fractions: Sequence[float], seed: int) -> list[Split]:
+        """Shares of a known part."""
+        raise UsageError(f"task {self.name!r} does not say how its data divide into shares; train on whole parts")
 
     @abstractmethod
     def _split(self, part: Part) -> Split:
         """The examples of a known part."""
 
+    @property
+    def search_metric(self) -> str:
+        """The metric that ranks networks during a search; `search_meter().result()` holds it. By default `metric`."""
+        return self.metric
+
+    @property
+    def search_direction(self) -> Direction:
+        """Whether more or less of `search_metric` is better."""
+        return self.direction
+
+    @property
+    def signature(self) -> Signature:
+        """What the inputs of a batch are, as those of `example` say."""
+        inputs = tensors_of(self.example(1).inputs)
+        specs = [TensorSpec(tuple(x.shape[1:]), dtype_name(x.dtype), name=f"input{i}") for i, x in enumerate(inputs)]
+        return Signature(tuple(specs))
+
+    def space_args(self) -> dict[str, Any]:
+        """Arguments of a space that follow from the data: recipes open theirs with them."""
+        sizes = {"input_shape": self.input_shape, "n_classes": self.n_classes}
+        return {name: value for name, value in sizes.items() if value is not None}
+
+    def check_taken_by(self, space: Space) -> None:
+        """Refuse a space whose networks do not take the inputs of this task's batches.
+
+        Raises:
+            InvalidValueError: Says what the batches hold, and what the space takes.
+        """
+        check_inputs(
+            space.signature, self.example(1).inputs, what=f"the data {self.name!r}", by=f"space {space.name!r}"
+        )
+
     def example(self, n: int) -> Batch:
-        """A batch of n inputs and targets of the right shape and type, all zeros: enough to time a network."""
+        """A batch of n inputs and targets of the right shape and type, all zeros: enough to time a network.
+
+        A task of other inputs than numbers of `input_shape`, or of other targets than classes, overrides it.
+        """
         return Batch(torch.zeros(n, *self.input_shape), torch.zeros(n, dtype=torch.long))
 
     @abstractmethod
@@ -177,3 +253,7 @@ class Task(ABC):
     @abstractmethod
     def meter(self) -> Meter:
         """A fresh meter of this task's metrics."""
+
+    def search_meter(self) -> Meter:
+        """A fresh meter of what candidates are scored by in a search; by default `meter`."""
+        return self.meter()

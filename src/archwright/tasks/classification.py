@@ -43,6 +43,8 @@ class ClassificationMeter(Meter):
 class ClassificationTask(Task):
     """Base of tasks with integer targets (B,) and one output a class (B, n_classes)."""
 
+    n_classes: int
+
     def loss(self, outputs: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy against targets of 1 - s on the class and s spread over all classes."""
         return functional.cross_entropy(outputs, batch.targets, label_smoothing=label_smoothing)

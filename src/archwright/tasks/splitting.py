@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,55 @@ def draw_validation(
     sizes = np.bincount(labels)
     held = _by_fraction(sizes, fraction) if n_images is None else _in_proportion(sizes, n_images)
     return _divide(labels, order, held)
+
+
+def share_bounds(n: int, fractions: Sequence[float], what: str) -> list[tuple[int, int]]:
+    """Where each share of n examples begins and ends: at the rounded sums of the fractions before it and up to it.
+
+    Args:
+        n: Examples to divide.
+        fractions: Of each share; what is missing to 1 is left out.
+        what: What is divided, for errors.
+
+    Raises:
+        InvalidValueError: If a fraction is not positive, they sum to more than 1, or a share would be empty.
+    """
+    if not fractions or not all(0 < fraction <= 1 for fraction in fractions) or sum(fractions) > 1 + 1e-9:
+        raise InvalidValueError(f"the fractions are {tuple(fractions)}; give positive ones whose sum is at most 1")
+    ends = [min(n, round(end * n)) for end in accumulate(fractions)]
+    bounds = list(pairwise([0, *ends]))
+    for fraction, (start, stop) in zip(fractions, bounds, strict=True):
+        if start == stop:
+            raise InvalidValueError(
+                f"a share of {fraction} of {what} is empty: there are {n} examples; give more of it"
+            )
+    return bounds
+
+
+def draw_shares(labels: NDArray[np.int64], fractions: Sequence[float], seed: int, what: str) -> list[Indices]:
+    """Positions of each share of labelled examples, drawn by seed; class by class, and none in two.
+
+    A share has as many examples as `share_bounds` says; of each class within about one example of its part.
+
+    Args:
+        labels: Classes (N,), 0..k-1.
+        fractions: Of each share.
+        seed: Draws which.
+        what: What is divided, for errors.
+
+    Returns:
+        Positions among the N, ascending in each share.
+    """
+    bounds = share_bounds(len(labels), fractions, what)
+    rng = np.random.default_rng(derive_seed(seed, "shares"))
+    # Systematic sampling: the examples of a class stand evenly on a line from 0 to 1, each class with a start of its
+    # own, so that any stretch of the line holds the classes in proportion.
+    order, sizes = rng.permutation(len(labels)), np.bincount(labels)
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    numbers = np.concatenate([np.arange(size) for size in sizes])
+    places = (numbers + np.repeat(rng.random(len(sizes)), sizes)) / np.repeat(sizes, sizes)
+    along = by_class[np.argsort(places, kind="stable")]
+    return [np.sort(along[start:stop]) for start, stop in bounds]
 
 
 def _by_fraction(sizes: Indices, fraction: float) -> list[int]:

@@ -1,4 +1,4 @@
-"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, toy tasks.
+"""Helpers for the tests of archwright and of plug-ins: contracts to inherit, toy spaces, toy tasks.
 
 Nothing in the package imports this part. It needs no pytest until a test runs.
 """
@@ -20,10 +20,13 @@ from archwright.testing.contracts import (
     SpaceContract,
     StoreContract,
     StrategyContract,
+    TaskContract,
     WeightSharingContract,
 )
 from archwright.testing.evaluators import Scripted
 from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
+from archwright.testing.pictures import PictureSpace, PictureTask
+from archwright.testing.sequences import ReversalTask, SequenceSpace
 from archwright.testing.spaces import (
     BranchSpace,
     ElasticSpace,
@@ -47,17 +50,22 @@ __all__ = [
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
+    "PictureSpace",
+    "PictureTask",
     "PolicyContract",
+    "ReversalTask",
     "RnnNodes",
     "RnnTied",
     "RnnTiny",
     "RunnerContract",
     "Scripted",
+    "SequenceSpace",
     "SpaceContract",
     "StagesSpace",
     "StoreContract",
     "StrategyContract",
     "StrideSpace",
+    "TaskContract",
     "ToyHypernetwork",
     "WeightSharingContract",
     "conditional_decisions",

@@ -6,9 +6,8 @@ import torch
 from torch import nn
 
 from archwright.nn.carrying import Stream
-from archwright.nn.inputs import call
 from archwright.nn.modes import eval_mode
-from archwright.tasks.base import Part, Task
+from archwright.tasks.base import Meter, Part, Task
 from archwright.training.device import place_batch
 
 
@@ -20,6 +19,7 @@ def evaluate(
     batch_size: int = 256,
     device: str | torch.device = "cpu",
     channels_last: bool = True,
+    meter: Meter | None = None,
 ) -> dict[str, float]:
     """The task's metrics over every example of a part, in evaluation mode and without gradients.
 
@@ -30,13 +30,13 @@ def evaluate(
         batch_size: Examples a forward pass; metrics do not depend on it beyond rounding.
         device: Where the network is.
         channels_last: Layout of the images.
+        meter: What sums the metrics up; the task's own by default.
     """
-    device, meter = torch.device(device), task.meter()
+    device, meter = torch.device(device), meter or task.meter()
     split, stream = task.split(part), Stream(network)
     with eval_mode(network.modules()), torch.inference_mode():
         for stored in split.ordered(batch_size):
             batch = place_batch(stored, device, channels_last)
             with stream.batch(goes_on=split.is_stream):
-                outputs = call(network, batch.inputs)
-            meter.update(outputs, batch)
+                meter.measure(network, batch)
     return meter.result()

@@ -115,10 +115,7 @@ class Now(Clock):
 
     def batch(self, source: str = ONLY) -> Batch:
         """This step's batch of a source, on the device. A source that a step does not ask for does not move on."""
-        reader = self._reader(source)
-        if reader.batch is None:
-            reader.read()
-        return reader.batch  # type: ignore[return-value]
+        return self._begun(source).batch  # type: ignore[return-value]
 
     def next_batch(self, source: str = ONLY) -> Batch:
         """One more batch of a source, this step's from now on: to accumulate gradients of several."""
@@ -128,12 +125,19 @@ class Now(Clock):
 
     def stream(self, source: str = ONLY) -> AbstractContextManager[None]:
         """Inside, networks run once on this step's batch, and carry state along the source (`nn.carrying.Stream`)."""
-        reader = self._reader(source)
-        return reader.stream.passing() if reader.stream is not None else nullcontext()
+        stream = self._begun(source).stream
+        return stream.passing() if stream is not None else nullcontext()
 
     def rng(self, purpose: str) -> np.random.Generator:
         """A generator that follows the training's seed, the step and the purpose."""
         return np.random.default_rng(derive_seed(self._seed, purpose, self.number))
+
+    def _begun(self, source: str) -> _Reader:
+        """The source, with its batch of this step."""
+        reader = self._reader(source)
+        if reader.batch is None:
+            reader.read()
+        return reader
 
     def _reader(self, source: str) -> _Reader:
         try:

@@ -18,6 +18,15 @@ class WeightSharing(ABC):
     """A way to train shared weights."""
 
     @abstractmethod
+    def n_steps(self, task: Task) -> int:
+        """Optimizer steps of a training on that task."""
+
+    @property
+    @abstractmethod
+    def batch_size(self) -> int:
+        """Examples of a step."""
+
+    @abstractmethod
     def fit(
         self,
         shared: SharedWeights | nn.Module,

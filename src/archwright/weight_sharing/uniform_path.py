@@ -68,6 +68,13 @@ class UniformPath(WeightSharing):
         self.training, self.n_archs, self.teacher = training, n_archs, teacher
         self.distillation = distillation or DistillationConfig()
 
+    def n_steps(self, task: Task) -> int:
+        return self.training.n_steps(task.split("train").n)
+
+    @property
+    def batch_size(self) -> int:
+        return self.training.batch_size
+
     def fit(
         self,
         shared: SharedWeights | nn.Module,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from archwright.core.errors import DataError, InvalidValueError
+from archwright.core.errors import DataError, InvalidValueError, UsageError
 from archwright.tasks.images.augmentation import Augmentation
 from archwright.tasks.images.in_memory import ImageTask
 
@@ -156,3 +156,30 @@ def test_padding_as_large_as_the_image_is_refused() -> None:
     """A crop of nothing but padding would train on noise."""
     with pytest.raises(InvalidValueError, match="crop_padding is 5"):
         _task(augmentation=Augmentation(5))
+
+
+def test_shares_of_the_training_part_divide_it() -> None:
+    """Two halves of 54 images: 27 each, 9 of each class, and together the images of the part."""
+    task = _task()
+    halves = task.shares("train", (0.5, 0.5), seed=1)
+    batches = [next(half.ordered(100)) for half in halves]
+    assert [np.bincount(batch.targets).tolist() for batch in batches] == [[9, 9, 9]] * 2
+    whole = next(task.split("train").ordered(100)).inputs
+    images = [sorted(x.numpy().tobytes() for x in inputs) for inputs in (whole, torch.cat([b.inputs for b in batches]))]  # type: ignore[arg-type, union-attr]
+    assert images[0] == images[1]
+
+
+def test_shares_of_the_test_part_are_counted() -> None:
+    """As the part itself."""
+    task = _task()
+    task.shares("test", (0.5,), seed=0)
+    assert task.n_test_reads == 1
+    with pytest.raises(InvalidValueError, match="unknown part 'half'"):
+        task.shares("half", (0.5,), seed=0)  # type: ignore[arg-type]
+
+
+def test_a_task_that_knows_no_shares_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name."""
+    monkeypatch.delattr(ImageTask, "_shares")
+    with pytest.raises(UsageError, match="does not say how its data divide"):
+        _task().shares("train", (0.5,), seed=0)

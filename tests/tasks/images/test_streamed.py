@@ -169,3 +169,12 @@ def test_labels_must_fit_the_files(make_tree: Callable[..., Path]) -> None:
     files = FileList(make_tree(), ["train/cat/00.png"] * 4)
     with pytest.raises(DataError, match="3 labels for the 4 images of 'train'"):
         StreamedTask("toy", files, np.array([0, 0, 1]), files, np.array([0, 0, 1, 1]))
+
+
+def test_shares_are_those_of_images_in_memory(make_tree: Callable[..., Path]) -> None:
+    """Sizes as asked, classes in proportion, and no file in two."""
+    task = _direct(make_tree())
+    n = task.split("train").n
+    one, two = task.shares("train", (0.5, 0.5), seed=0)
+    assert (one.n, two.n) == (round(n / 2), n - round(n / 2))
+    assert not set(one._positions.tolist()) & set(two._positions.tolist())  # type: ignore[attr-defined]

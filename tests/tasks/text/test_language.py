@@ -251,3 +251,18 @@ def test_penn_treebank_has_its_standard_vocabulary(shared_data: Callable[[str], 
     first = " ".join(task.class_names[i] for i in [*inputs[0, :5].tolist()])
     assert first == "no it was n't black"
     assert unknown < 10
+
+
+def test_shares_are_stretches_of_the_text(task: LanguageTask) -> None:
+    """In order, with no token in two."""
+    shares = task.shares("train", (0.5, 0.3), seed=0)
+    whole, parts = task._texts["train"], [share._text for share in shares]  # type: ignore[attr-defined]
+    n = len(whole)
+    assert [len(part) for part in parts] == [round(0.5 * n), round(0.8 * n) - round(0.5 * n)]
+    assert np.concatenate(parts).tolist() == whole[: round(0.8 * n)].tolist()
+
+
+def test_a_share_shorter_than_an_input_is_refused(task: LanguageTask) -> None:
+    """It would be padded in silence."""
+    with pytest.raises(InvalidValueError, match=r"a share of 0\.01 of the train part .* tokens, an input"):
+        task.shares("train", (0.5, 0.01), seed=0)

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from archwright.costs.counting.memory import MemoryAccount
 from archwright.nn.choice.extract import active_state
 from archwright.nn.choice.modules import active_modules
-from archwright.nn.inputs import example_inputs
+from archwright.nn.inputs import Form, call, example_inputs
 from archwright.nn.meta import described, shape_only
 from archwright.nn.modes import eval_mode
 from archwright.nn.sizes import current
@@ -102,16 +102,14 @@ class Count:
         return sum(leaf.memory_access_bytes for leaf in self.leaves.values())
 
 
-def count(
-    module: nn.Module, input_shape: Sequence[int], *, transposed_by_input: bool = False, memory: bool = True
-) -> Count:
+def count(module: nn.Module, input_shape: Form, *, transposed_by_input: bool = False, memory: bool = True) -> Count:
     """Count one forward pass of a module in eval mode; the module stays as it is.
 
     A supernet is counted as its active arch.
 
     Args:
         module: Any module, on any device; its weights are not read.
-        input_shape: Shape of one input without the batch.
+        input_shape: Shape of one input without the batch, or a signature.
         transposed_by_input: Count transposed convolutions once an input pixel (the multiplications really
             needed) instead of once an output pixel (the usual convention).
         memory: Whether to follow tensors as well, for memory access and activation peak.
@@ -129,7 +127,7 @@ def count(
     counting = _Counting(result, transposed_by_input, account)
     with eval_mode(part for _, part in running), torch.no_grad(), _tracked(running, counting), counting:
         # in a large supernet, finding the tensors to exchange takes longer than the pass
-        outputs = functional_call(module, replaced, (inputs,)) if replaced else module(inputs)
+        outputs = functional_call(module, replaced, inputs) if replaced else call(module, inputs)
     if account is not None:
         account.finish(outputs)
         _add_memory(result, account)

@@ -27,6 +27,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archwright.nn.inputs import Inputs
+
 BYTES_PER_NUMBER = 4
 """Memory access is stated for 32-bit numbers, whatever the type of the module."""
 
@@ -89,12 +91,12 @@ class MemoryAccount:
     """Follows the tensors of one forward pass.
 
     Args:
-        inputs: What the network is given.
+        inputs: What the network is given: one tensor or several.
         parameters: Its parameters.
         buffers: Its buffers.
     """
 
-    def __init__(self, inputs: Tensor, parameters: Iterable[Tensor], buffers: Iterable[Tensor]) -> None:
+    def __init__(self, inputs: Inputs, parameters: Iterable[Tensor], buffers: Iterable[Tensor]) -> None:
         self._contents: dict[int, Content] = {}
         self._alive: list[Tensor] = []  # a storage that is freed could give its address to another
         self._calls: list[Call] = []
@@ -105,7 +107,7 @@ class MemoryAccount:
             self._put(tensor, Content(tensor.numel(), 0, is_activation=False, is_weight=True))
         for tensor in buffers:
             self._put(tensor, Content(tensor.numel(), 0, is_activation=False))
-        self._input = self._new(inputs)
+        self._inputs = {self._new(tensor) for tensor in tensors_in(inputs)}
 
     def enter(self, path: str) -> None:
         """A module is called."""
@@ -160,7 +162,7 @@ class MemoryAccount:
         """Largest sum of the activations alive at one operation."""
         change = [0] * (self._step + 2)
         for content in self._made:
-            if content.counts or content is self._input:
+            if content.counts or content in self._inputs:
                 change[content.born] += content.n_bytes
                 change[content.read_last + 1] -= content.n_bytes
         return max(itertools.accumulate(change))

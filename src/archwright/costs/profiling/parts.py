@@ -1,4 +1,4 @@
-"""The parts of a network that are timed alone: where it is cut, and how a part is run by itself."""
+"""The parts of a network that are timed alone: where the network is cut, and how a part runs by itself."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from archwright.core.decisions import DecisionSpace
 from archwright.core.errors import InvalidValueError
 from archwright.costs.counting.memory import tensors_in
+from archwright.costs.latency import Use
 from archwright.costs.tables.scopes import Scope, n_combinations
 from archwright.nn.choice.modules import ChoiceModule, OpChoice
+from archwright.nn.inputs import Form, Signature, TensorSpec, call, n_tokens_of
 from archwright.nn.sizes import lazies_in
 
 MAX_FORMS = 64
-"""Combinations of decisions up to which a module is one part."""
+"""A module is not cut into parts if its decisions have at most this many combinations."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class Part:
     """A module of the supernet that is timed on its own.
 
     Attributes:
-        path: Of its counterpart in a stand-alone network.
-        scope: Columns of all decisions it depends on.
-        keys: Candidates that must be chosen for it to exist: (column, position) pairs.
+        path: Path of the same module in a stand-alone network.
+        scope: Columns of all decisions that it depends on.
+        keys: Candidates that must be chosen for it to exist, as (column, position) pairs.
     """
 
     path: str
@@ -40,9 +42,14 @@ class Part:
 
 
 def parts_of(network: nn.Module, decisions: DecisionSpace, max_forms: int = MAX_FORMS) -> list[Part]:
-    """The parts of a supernet: as few and as large as `max_forms` forms each allow.
+    """The parts of a supernet, as few and as large as possible.
 
-    A module of which a cut would leave a piece with as many forms is one part up to twice that number.
+    A module is also one part if it has up to twice `max_forms` forms and cutting it would leave a piece with as many.
+
+    Args:
+        network: The supernet.
+        decisions: The decisions of its space.
+        max_forms: Most forms of one part.
 
     Raises:
         InvalidValueError: If a module that cannot be cut has more forms.
@@ -84,19 +91,54 @@ def _decisions_of(module: nn.Module) -> frozenset[str]:
 
 
 @dataclass
-class Form:
-    """One form of a part, ready to run on one tensor."""
+class Runnable:
+    """One form of a part, ready to run.
+
+    Attributes:
+        module: It.
+        form: What it takes.
+        use: How it is run once, of torch.
+    """
 
     module: nn.Module
-    input_shape: tuple[int, ...]
+    form: Form
+    use: Use = call
 
 
-def form_of(module: nn.Module, arguments: tuple[Any, ...]) -> Form:
-    """A part as it was called, to be run on one tensor."""
+def form_of(module: nn.Module, arguments: tuple[Any, ...]) -> Runnable:
+    """A part as it was called, to be run on one tensor, or on several where they are not all numbers."""
     if len(arguments) == 1 and isinstance(arguments[0], Tensor):
-        return Form(module, tuple(arguments[0].shape[1:]))
+        tensor = arguments[0]
+        shape = tuple(tensor.shape[1:])
+        is_known = tensor.is_floating_point() or n_tokens_of(module) is not None
+        return Runnable(module, shape if is_known else Signature((_spec(tensor, 0),)))
+    tensors = list(tensors_in(arguments))
+    if not all(tensor.is_floating_point() for tensor in tensors):
+        specs = tuple(_spec(tensor, i) for i, tensor in enumerate(tensors))
+        return Runnable(_FedEach(module, arguments), Signature(specs))
     fed = _Fed(module, arguments)
-    return Form(fed, (fed.n_numbers,))
+    return Runnable(fed, (fed.n_numbers,))
+
+
+def _spec(tensor: Tensor, number: int) -> TensorSpec:
+    """What a part was given: whole numbers are tokens, of which the largest is known to be one."""
+    shape, name = tuple(tensor.shape[1:]), f"input{number}"
+    if tensor.dtype == torch.bool:
+        return TensorSpec(shape, "bool", name=name)
+    if tensor.is_floating_point():
+        return TensorSpec(shape, name=name)
+    return TensorSpec(shape, "int64", int(tensor.max()) + 1 if tensor.numel() else 1, name)
+
+
+class _FedEach(nn.Module):
+    """A module that takes its arguments, tensors in any nesting, one after the other."""
+
+    def __init__(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.module, self.arguments = module, arguments
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        return _joined(self.module(*_replaced(self.arguments, iter(tensors))))
 
 
 class _Fed(nn.Module):
@@ -111,8 +153,12 @@ class _Fed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pieces = torch.split(x, [int(np.prod(shape)) for shape in self.shapes], dim=1)
         fed = iter([torch.unflatten(piece, 1, shape) for piece, shape in zip(pieces, self.shapes, strict=True)])
-        results = list(tensors_in(self.module(*_replaced(self.arguments, fed))))
-        return results[0] if len(results) == 1 else torch.cat([result.flatten(1) for result in results], dim=1)
+        return _joined(self.module(*_replaced(self.arguments, fed)))
+
+
+def _joined(outputs: Any) -> Tensor:
+    results = list(tensors_in(outputs))
+    return results[0] if len(results) == 1 else torch.cat([result.flatten(1) for result in results], dim=1)
 
 
 def _replaced(thing: Any, tensors: Iterator[Tensor]) -> Any:
@@ -125,7 +171,7 @@ def _replaced(thing: Any, tensors: Iterator[Tensor]) -> Any:
 
 @contextmanager
 def calls_of(network: nn.Module, modules: dict[str, nn.Module]) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
-    """Arguments of each call of some modules of a network, by path."""
+    """A context that records the arguments of each call of some modules of a network, by path."""
     found: dict[str, list[tuple[Any, ...]]] = {}
     handles = [
         module.register_forward_pre_hook(lambda _module, args, path=path: found.setdefault(path, []).append(args))
@@ -139,7 +185,7 @@ def calls_of(network: nn.Module, modules: dict[str, nn.Module]) -> Iterator[dict
 
 
 def signature_of(module: nn.Module, arguments: tuple[Any, ...]) -> str:
-    """A text that two modules share only if they do the same to inputs of the same shape, weights aside."""
+    """A text that is equal for two modules only if they compute the same up to weights, on inputs of the same shape."""
     described = [
         (
             name,

@@ -1,10 +1,10 @@
-"""A latency table of a space, measured on this machine part by part.
+"""Measure a latency table of a space on this machine, part by part.
 
-A network is cut into parts as coarse as can be: the largest modules whose decisions have few combinations (a
-block, a stage, a whole small network). Every form a part can take is built, run alone on inputs of the shape it
-meets in the network, and timed once however often it occurs. What a module between the parts does itself (the
-sum of a cell's edges) is not timed; nor is it free to run parts one after the other. Both go into the line that
-is fitted from sums to the times of some whole networks; others show how good it is.
+A network is cut into the largest modules whose decisions have few combinations (a block, a stage, a whole small
+network). Every form of a part is built, run alone on inputs of the shape it has in the network, and timed once however
+often it occurs. The work of modules between the parts (the sum of a cell's edges) and the cost of running parts one
+after the other are not timed. A line from sums to times, fitted to some whole networks, accounts for both; further
+whole networks show how good it is.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.costs.counting.count import count
-from archwright.costs.latency import BACKENDS, REPEATS, WARMUP, Backend, measure_latency
-from archwright.costs.profiling.parts import Form, calls_of, form_of, parts_of, signature_of
+from archwright.costs.latency import BACKENDS, REPEATS, WARMUP, Backend, check_backend, measure_latency
+from archwright.costs.profiling.parts import Runnable, calls_of, form_of, parts_of, signature_of
 from archwright.costs.tables.latencies import SpaceTable, fitted
 from archwright.costs.tables.scopes import Scope, ScopeTables
 from archwright.nn.choice import Supernet
-from archwright.nn.inputs import example_inputs
+from archwright.nn.inputs import tensors_of
 from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
 N_RANKED = 64
-"""Random archs among which those to measure as a whole are chosen."""
+"""Number of random archs among which the whole networks to measure are chosen."""
 
 EMPTY = "empty call"
 Advance = Callable[[int, int], None]
@@ -47,11 +47,11 @@ class ProfileConfig:
 
     Attributes:
         backend: "onnxruntime" or "torch".
-        threads: Inside an operation.
+        threads: Threads inside an operation.
         warmup: Passes before the timed ones.
         repeats: Timed passes; the median counts.
-        n_fitted: Whole networks that the line from sums to times is fitted to.
-        n_checked: Further ones that show how good it is.
+        n_fitted: Whole networks to which the line from sums to times is fitted.
+        n_checked: Further whole networks, which show how good the line is.
     """
 
     backend: Backend = "onnxruntime"
@@ -81,17 +81,20 @@ def profile(
 
     Args:
         space: The space, at the input size that will be used.
-        config: How.
-        seed: Of the weights and of the choice of whole networks.
-        timed: Milliseconds of what was measured before, by form; new ones are added, so that a profile that was
-            stopped goes on.
-        advance: Told (done, total) after each measurement.
+        config: How to measure; None takes the defaults.
+        seed: Seed of the weights and of the choice of whole networks.
+        timed: Milliseconds of forms measured before; new ones are added to it, so that an interrupted profile can go
+            on.
+        advance: Called with (done, total) after each measurement.
 
     Raises:
-        InvalidValueError: If a module without children depends on too many decisions.
+        InvalidValueError: If a module without children depends on too many decisions, or the backend cannot run the
+            networks as they are used.
         RunError: If a part cannot be exported.
     """
-    profiler = _Profiler(space, config or ProfileConfig(), seed, {} if timed is None else timed, advance)
+    config = config or ProfileConfig()
+    check_backend(space, config.backend)
+    profiler = _Profiler(space, config, seed, {} if timed is None else timed, advance)
     return profiler.table()
 
 
@@ -105,13 +108,13 @@ class _Plan:
         terms: Of each arch that was built, the forms of its parts by scope.
     """
 
-    forms: dict[str, Form] = field(default_factory=dict)
+    forms: dict[str, Runnable] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     terms: list[tuple[Rows, dict[Scope, list[str]]]] = field(default_factory=list)
 
-    def add(self, signature: str, form: Form) -> None:
+    def add(self, signature: str, form: Runnable) -> None:
         self.known.add(signature)
-        if count(form.module, form.input_shape).memory_access_bytes:
+        if count(form.module, form.form).memory_access_bytes:
             self.forms[signature] = form
 
 
@@ -133,7 +136,7 @@ class _Profiler:
         plan = self._plan()
         whole = min(self.config.n_fitted + self.config.n_checked, self.decisions.size())
         done, total = 0, 1 + len(plan.forms) + whole
-        empty = self._time(EMPTY, Form(nn.ReLU(), (1,)))
+        empty = self._time(EMPTY, Runnable(nn.ReLU(), (1,)))
         for signature, form in plan.forms.items():
             done += 1
             self._tell(done, total)
@@ -170,12 +173,15 @@ class _Profiler:
         present = [p for p in self.parts if p.path in modules and all(row[c] == k for c, k in p.keys)]
         terms: dict[Scope, list[str]] = {}
         with calls_of(network, {part.path: modules[part.path] for part in present}) as calls, torch.inference_mode():
-            network(example_inputs(network, self.space.input_shape, 1))
+            inputs = self.space.signature.example(1)
+            self.space.use(network, inputs)
         for part in present:
-            for arguments in calls.get(part.path, ()):
+            given = calls.get(part.path, ()) if part.path else [tensors_of(inputs)]  # the whole is used as a whole
+            for arguments in given:
                 signature = signature_of(modules[part.path], arguments)
                 if signature not in plan.known:
-                    plan.add(signature, form_of(modules[part.path], arguments))
+                    form = form_of(modules[part.path], arguments) if part.path else self._whole_form(network)
+                    plan.add(signature, form)
                 if signature in plan.forms:
                     terms.setdefault(part.scope, []).append(signature)
         return terms
@@ -189,24 +195,28 @@ class _Profiler:
         others = np.setdiff1d(np.arange(len(rows)), _spread(len(rows), self.config.n_fitted))
         yield from ((rows[others[i]], False) for i in _spread(len(others), self.config.n_checked))
 
-    def _whole(self, row: Rows) -> tuple[str, Form]:
-        return f"network {self.space.code(self.decisions.arch(row))}", Form(self._build(row), self.space.input_shape)
+    def _whole(self, row: Rows) -> tuple[str, Runnable]:
+        return f"network {self.space.code(self.decisions.arch(row))}", self._whole_form(self._build(row))
+
+    def _whole_form(self, network: nn.Module) -> Runnable:
+        return Runnable(network, self.space.signature, self.space.use)
 
     def _build(self, row: Rows) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
             return self.space.build(self.decisions.arch(row)).eval()
 
-    def _time(self, signature: str, form: Form) -> float:
+    def _time(self, signature: str, form: Runnable) -> float:
         if signature not in self.timed:
             config = self.config
             self.timed[signature] = measure_latency(
                 form.module,
-                form.input_shape,
+                form.form,
                 backend=config.backend,
                 threads=config.threads,
                 warmup=config.warmup,
                 repeats=config.repeats,
+                use=form.use,
             ).median
         return self.timed[signature]
 
@@ -251,5 +261,5 @@ def _spread(n: int, k: int) -> list[int]:
 
 
 def machine() -> dict[str, Any]:
-    """What latencies depend on beside the network, as far as it is known."""
+    """Facts about this machine on which latencies depend, as far as they are known."""
     return {"platform": platform.platform(), "machine": platform.machine(), "cpu_count": os.cpu_count()}

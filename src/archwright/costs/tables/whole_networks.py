@@ -11,6 +11,7 @@ from torch import nn
 
 from archwright.core.decisions import Rows
 from archwright.costs.counting.count import count
+from archwright.nn.inputs import Form
 from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
@@ -20,8 +21,8 @@ class WholeCounts:
 
     Args:
         space: The space.
-        columns: Attributes of `Count`.
-        memory: Whether one of them needs tensors to be followed.
+        columns: Names of attributes of `Count`.
+        memory: Whether one of them needs the tensors of a pass to be tracked.
     """
 
     def __init__(self, space: Space, columns: Sequence[str], *, memory: bool) -> None:
@@ -38,10 +39,10 @@ class WholeCounts:
         if key not in self._known:
             with on_meta():
                 network = self.space.build(self.space.decisions.arch(row))
-            self._known[key] = self.of_module(network, self.space.input_shape)
+            self._known[key] = self.of_module(network, self.space.signature)
         return self._known[key]
 
-    def of_module(self, module: nn.Module, input_shape: Sequence[int]) -> NDArray[np.float64]:
+    def of_module(self, module: nn.Module, form: Form) -> NDArray[np.float64]:
         """Figures (n_columns,) of any module."""
-        counted = count(module, input_shape, memory=self.memory)
+        counted = count(module, form, memory=self.memory)
         return np.array([float(getattr(counted, column)) for column in self.columns])

@@ -33,13 +33,13 @@ from archwright.nn.source import source_template
     arguments=lambda cell: {"n_states": len(cell._into) + 1, "edges": dict(cell.named_children())},
 )
 class EdgeCell(nn.Module):
-    """States 0 to n - 1, each the sum of one edge from every earlier one; state 0 comes in, the last goes out.
+    """States 0 to n - 1, each the sum of one edge from every earlier state; state 0 is the input, the last the output.
 
     Children are called `edge01`, `edge02`, `edge12`, … by source and target.
 
     Args:
         n_states: How many states, at most 10.
-        make: Makes the edge from a source to a target.
+        make: Makes the edge between two states, from the number of its source and of its target.
     """
 
     def __init__(self, n_states: int, make: Callable[[int, int], nn.Module]) -> None:

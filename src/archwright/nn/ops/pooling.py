@@ -1,4 +1,4 @@
-"""Pooling."""
+"""Average pooling over the whole image, and around each pixel."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class GlobalAvgPool2d(nn.Module):
 class LocalAvgPool2d(nn.Module):
     """Mean over a square around each pixel: (N, C, H, W) → the same; only pixels of the image count.
 
-    What torch.nn.AvgPool2d computes with stride 1 and without counting the padding. On a CPU in channels-last layout
-    torch takes up to ten times as long for it as for a depth-wise convolution with ones, so that is what runs there.
+    It computes the same as torch.nn.AvgPool2d with stride 1 that does not count the padding. On a CPU in channels-last
+    layout, a depth-wise convolution with ones is up to ten times faster than torch's pooling, so it runs there.
 
     Args:
         side: Odd side of the square in pixels.

@@ -24,7 +24,7 @@ from archwright.tasks.batching import Indices, stored_order, training_order
 from archwright.tasks.classification import ClassificationTask
 from archwright.tasks.images.augmentation import Augmentation, Images
 from archwright.tasks.images.checks import check_image_data
-from archwright.tasks.splitting import draw_validation
+from archwright.tasks.splitting import draw_shares, draw_validation
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -150,8 +150,17 @@ class ImageTask(ClassificationTask):
         return Blueprint(f"{__name__}:rebuild", arguments)
 
     def _split(self, part: Part) -> ImageSplit:
+        return self._split_of(part, self._positions[part])
+
+    def _split_of(self, part: Part, positions: Indices) -> ImageSplit:
         images, labels = self._test if part == "test" else self._train
-        return ImageSplit(images, labels, self._positions[part], self.augmentation, self._normalizer)
+        return ImageSplit(images, labels, positions, self.augmentation, self._normalizer)
+
+    def _shares(self, part: Part, fractions: Sequence[float], seed: int) -> list[Split]:
+        every = self._positions[part]
+        labels = (self._test if part == "test" else self._train)[1][every]
+        drawn = draw_shares(labels, fractions, seed, f"the {part} part of {self.name}")
+        return [self._split_of(part, every[chosen]) for chosen in drawn]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from archwright.core.blueprint import Blueprint
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
-from archwright.tasks.base import Part, given_options
+from archwright.tasks.base import Part, Split, given_options
 from archwright.tasks.batching import Indices, stored_order
 from archwright.tasks.classification import ClassificationTask
 from archwright.tasks.images.augmentation import Augmentation
@@ -26,7 +26,7 @@ from archwright.tasks.images.framing import PHOTO_SIDE, Framing
 from archwright.tasks.images.in_memory import Normalizer, named_classes, statistics_of_counts, value_counts
 from archwright.tasks.images.photo_augmentation import PhotoAugmentation
 from archwright.tasks.images.streaming import ImageReader, Job, StreamedSplit, default_workers, read_batches
-from archwright.tasks.splitting import draw_validation
+from archwright.tasks.splitting import draw_shares, draw_validation
 
 N_SAMPLED: dict[Part, int] = {"train": 1000, "validation": 500, "test": 500}
 """Images of each part that are read when the data are opened."""
@@ -117,8 +117,17 @@ class StreamedTask(ClassificationTask):
         return Blueprint("archwright.tasks.opening:reopen_task", arguments)
 
     def _split(self, part: Part) -> StreamedSplit:
+        return self._split_of(part, self._positions[part])
+
+    def _split_of(self, part: Part, positions: Indices) -> StreamedSplit:
         labels = self._labels["test" if part == "test" else "train"]
-        return StreamedSplit(self._reader(part), labels, self._positions[part], self._normalizer, self._n_workers)
+        return StreamedSplit(self._reader(part), labels, positions, self._normalizer, self._n_workers)
+
+    def _shares(self, part: Part, fractions: Sequence[float], seed: int) -> list[Split]:
+        every = self._positions[part]
+        labels = self._labels["test" if part == "test" else "train"][every]
+        drawn = draw_shares(labels, fractions, seed, f"the {part} part of {self.name}")
+        return [self._split_of(part, every[chosen]) for chosen in drawn]
 
     def _reader(self, part: Part) -> ImageReader:
         files = self._files["test" if part == "test" else "train"]

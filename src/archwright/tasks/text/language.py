@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from archwright.runs.files import read_json, write_json
 from archwright.spaces.language import MAX_TOKENS
 from archwright.tasks.base import Batch, Meter, Part, Split, Task, given_options
 from archwright.tasks.batching import steps_per_epoch
+from archwright.tasks.splitting import share_bounds
 from archwright.tasks.text.reading import (
     LINE_END,
     UNKNOWN,
@@ -149,6 +150,7 @@ class LanguageTask(Task):
 
     metric = "perplexity"
     direction: Direction = "min"
+    n_classes: int
 
     def __init__(
         self,
@@ -207,6 +209,17 @@ class LanguageTask(Task):
 
     def _split(self, part: Part) -> TextSplit:
         return TextSplit(self._texts[part], self.input_shape[0])
+
+    def _shares(self, part: Part, fractions: Sequence[float], seed: int) -> list[Split]:
+        text, n_window = self._texts[part], self.input_shape[0]
+        bounds = share_bounds(len(text), fractions, f"the {part} part of {self.name}")
+        for fraction, (start, stop) in zip(fractions, bounds, strict=True):
+            if stop - start <= n_window:
+                raise InvalidValueError(
+                    f"a share of {fraction} of the {part} part of {self.name} has {stop - start} tokens, an input "
+                    f"{n_window}; give more of it, or shorter inputs (--set data.tokens=N)"
+                )
+        return [TextSplit(text[start:stop], n_window) for start, stop in bounds]
 
     @cached_property
     def fingerprint(self) -> str:

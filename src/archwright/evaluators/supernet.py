@@ -125,7 +125,14 @@ class SupernetEvaluator(Evaluator):
 
     @classmethod
     def of(cls, shared: SharedWeights, task: Task, *args: Any, **options: Any) -> SupernetEvaluator:
-        """An evaluator of shared weights of any kind; other arguments are those of the constructor."""
+        """An evaluator of shared weights of any kind.
+
+        Args:
+            shared: The weights, with their space.
+            task: Where images and metrics come from.
+            args: The further arguments of the constructor.
+            options: Its keyword arguments.
+        """
         return cls(shared.space, shared, task, *args, **options)
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
@@ -143,7 +150,8 @@ class SupernetEvaluator(Evaluator):
                 meter = self.task.search_meter()
                 for logits, batch in outputs:
                     if meter.decodes:
-                        meter.measure(self._running or self.supernet, batch)
+                        assert self._running is not None
+                        meter.measure(self._running, batch)
                     else:
                         meter.update(_each(torch.Tensor.float, logits), batch)
                 results[i] = meter.result()
@@ -356,7 +364,14 @@ class _Whole(nn.Module):
 def rebuild(
     shared: SharedWeights, task: Task, calibration: dict[str, Any], options: dict[str, Any]
 ) -> SupernetEvaluator:
-    """What a `SupernetEvaluator.blueprint` builds."""
+    """What a `SupernetEvaluator.blueprint` builds.
+
+    Args:
+        shared: The weights.
+        task: Where images and metrics come from.
+        calibration: A `CalibrationConfig` as JSON.
+        options: Keyword arguments of the constructor.
+    """
     return SupernetEvaluator.of(shared, task, from_json(CalibrationConfig, calibration), **options)
 
 

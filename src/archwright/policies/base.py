@@ -19,7 +19,8 @@ class Policy(ABC):
 
     Attributes:
         has_state: Whether what is drawn depends on more than the generator and the progress, as in a policy that
-            learns. One without state is drawn for all steps of a training at once, one with state step by step.
+            learns. One without state is drawn for all steps of a training at once, one with state step by step; its
+            state enters checkpoints if it has the methods of `training.steps.Stateful`, as a `LearnedPolicy` does.
     """
 
     has_state: ClassVar[bool] = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,14 +17,13 @@ from archwright.core.decisions import Rows
 from archwright.core.trial import derive_seed
 from archwright.nn.choice import selection_of
 from archwright.policies.base import Policy
-from archwright.policies.learned import LearnedPolicy
 from archwright.runs.phase import Phase
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.learners import Learner
 from archwright.training.log import TrainingLog
 from archwright.training.losses import TaskLoss
-from archwright.training.steps import ONLY, Now, Source, run_steps
+from archwright.training.steps import ONLY, Now, Source, Stateful, run_steps
 from archwright.weight_sharing.base import WeightSharing
 from archwright.weight_sharing.distillation import DistillationConfig, Distilled, Teacher, described
 from archwright.weight_sharing.shared import SharedWeights
@@ -121,7 +120,7 @@ class UniformPath(WeightSharing):
             device=device,
             precision=config.precision,
             channels_last=config.channels_last,
-            stateful={"policy": policy} if isinstance(policy, LearnedPolicy) else None,
+            stateful=_stateful(policy),
             phase=phase,
         )
 
@@ -152,6 +151,12 @@ class UniformPath(WeightSharing):
         """What of this object a training depends on; None for what checkpoints of older builds do not have."""
         taught = None if self.teacher is None else {"by": described(self.teacher), **asdict(self.distillation)}
         return {"archs a step": None if self.n_archs == 1 else self.n_archs, "teacher": taught}
+
+
+def _stateful(policy: Policy) -> dict[str, Stateful]:
+    """What a checkpoint keeps of a policy."""
+    is_kept = policy.has_state and all(hasattr(policy, name) for name in ("tensors", "load", "state", "load_state"))
+    return {"policy": cast(Stateful, policy)} if is_kept else {}
 
 
 def _opened(shared: SharedWeights | nn.Module) -> tuple[nn.Module, Callable[[Rows], None], Any]:

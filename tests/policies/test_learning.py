@@ -17,7 +17,8 @@ from archwright.testing import BranchSpace, toy_task
 from archwright.training.config import OptimizerConfig, TrainingConfig
 from archwright.training.learners import Learner
 from archwright.training.losses import TaskLoss
-from archwright.training.steps import Now, Source, run_steps
+from archwright.training.sources import Now, Source
+from archwright.training.steps import run_steps
 from archwright.weight_sharing import SupernetWeights
 
 N_STEPS = 6

@@ -15,7 +15,7 @@ from archwright.core.config import check_range
 from archwright.nn.inputs import call
 from archwright.tasks.base import Batch, Task
 from archwright.training.losses import TaskLoss
-from archwright.training.steps import Now
+from archwright.training.sources import Now
 
 Teacher = nn.Module | Mapping[str, Value]
 """A trained network, or an arch of the weights being trained, such as the largest."""

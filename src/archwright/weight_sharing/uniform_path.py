@@ -23,7 +23,8 @@ from archwright.training.config import TrainingConfig
 from archwright.training.learners import Learner
 from archwright.training.log import TrainingLog
 from archwright.training.losses import TaskLoss
-from archwright.training.steps import ONLY, Now, Source, Stateful, run_steps
+from archwright.training.sources import ONLY, Now, Source
+from archwright.training.steps import Stateful, run_steps
 from archwright.weight_sharing.base import WeightSharing
 from archwright.weight_sharing.distillation import DistillationConfig, Distilled, Teacher, described
 from archwright.weight_sharing.shared import SharedWeights

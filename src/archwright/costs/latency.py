@@ -114,7 +114,15 @@ def time_onnx(
     warmup: int = WARMUP,
     repeats: int = REPEATS,
 ) -> Latency:
-    """Time an ONNX file in ONNX Runtime on the CPU; arguments as of `measure_latency`.
+    """Time an ONNX file in ONNX Runtime on the CPU.
+
+    Args:
+        path: The file.
+        input_shape: Shape of one input without the batch, or a signature.
+        batch: Inputs in one pass.
+        threads: Threads inside an operation.
+        warmup: Passes before the timed ones.
+        repeats: Timed passes.
 
     Raises:
         InvalidValueError: If a number is out of range.

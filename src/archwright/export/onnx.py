@@ -169,6 +169,14 @@ def verify_onnx(
     Measured on random normal inputs of each batch size, relative to max(1, max|logit|); for a network that rounds
     inside, as the root mean square relative to the spread of the logits.
 
+    Args:
+        path: The file.
+        network: The network that was exported; it stays as it is.
+        input_shape: Shape of one input without the batch, or a signature.
+        batches: Batch sizes to compare at.
+        seed: Draws the inputs.
+        threads: Threads of ONNX Runtime inside an operation.
+
     Raises:
         RunFolderError: If the file cannot be loaded.
         ExportError: If the difference exceeds 1e-4 (0.25 where the network rounds) or is not a number, or the shapes

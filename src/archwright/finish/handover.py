@@ -105,7 +105,18 @@ def write_run_page(
     network: nn.Module,
     curves: Mapping[str, Any],
 ) -> None:
-    """What only the page shows, and the page, from the folder alone: `archwright report` makes the same one again."""
+    """Write a run's page, and the file of what only the page shows.
+
+    The page is made from the folder alone, so `archwright report` makes the same one again.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        record: What result.json holds.
+        space: The space of stand-alone networks.
+        network: The winner.
+        curves: Loss curves of the trainings, by name.
+    """
     extras = {"format": 1, "layers": layer_rows(network, space.signature), "training": curves}
     try:
         extras["drawing"] = draw_svg(space, Arch.from_json(record["arch"]), title="")

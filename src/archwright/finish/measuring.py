@@ -164,7 +164,15 @@ def measure_winner(
 def limit_values(
     objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Form, latency_ms: Latencies
 ) -> dict[str, float]:
-    """Each limited cost of a finished network: latency as it was measured, anything else counted on the network."""
+    """Each limited cost of a finished network: latency as it was measured, anything else counted on the network.
+
+    Args:
+        objective: Says which costs are limited.
+        costs: Costs, these among them.
+        network: The network.
+        input_shape: Shape of one input without the batch, or a signature.
+        latency_ms: What was measured of this network, by backend.
+    """
     by_name = {cost.name: cost for cost in costs}
 
     def value(cost: Cost) -> float:
@@ -176,7 +184,13 @@ def limit_values(
 
 
 def satisfaction(objective: Objective, trial: Trial, values: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Each limit with what was predicted of a trial, what its network has, and whether that keeps it."""
+    """Each limit with the predicted cost, the cost of the finished network, and whether that keeps the limit.
+
+    Args:
+        objective: Has the limits.
+        trial: Has the predicted costs.
+        values: Costs of the finished network by name.
+    """
     return [
         {
             "cost": constraint.cost,

@@ -64,7 +64,16 @@ class Result:
 
 
 def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
-    """The result of a run that is finished already; `phase` is the one that trained its network."""
+    """The result of a run that is finished already; a page that is gone is written again.
+
+    Args:
+        run: The run.
+        space: The space of stand-alone networks.
+        phase: The phase that trained the winner; its checkpoint holds the weights.
+
+    Raises:
+        RunFolderError: If result.json was not written by a run, or the weights are gone.
+    """
     record = checked_record(run.result, run.folder)
     network = _load_winner(run, phase, space, Arch.from_json(record["arch"]))
     studies = [f"search{label}" for label in _labels(record)] if "n_evaluated" in record else []

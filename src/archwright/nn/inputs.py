@@ -113,7 +113,13 @@ class Signature:
             )
 
     def example(self, n: int, *, rng: np.random.Generator | None = None, device: str | torch.device = "cpu") -> Inputs:
-        """A batch of n inputs, each drawn as `TensorSpec.example`: a tensor, or a tuple where there are several."""
+        """A batch of each input, as `TensorSpec.example` draws it: one tensor, or a tuple where there are several.
+
+        Args:
+            n: Inputs in the batch.
+            rng: Draws the values; without it they are zeros, or True.
+            device: Device of the tensors; on "meta" they have no values.
+        """
         drawn = tuple(spec.example(n, rng=rng, device=device) for spec in self.inputs)
         return drawn if len(drawn) > 1 else drawn[0]
 

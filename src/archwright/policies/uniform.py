@@ -93,6 +93,15 @@ def quantile_edges(
 
     The bins of SPOS (290 to 360 M in steps of 10 M) hold 99.7 % of its space; for a space of another scale
     these are the like. Where both quantiles coincide, one bin around that value is returned.
+
+    Args:
+        space: Where archs come from.
+        cost: The cost that the bins divide.
+        rng: Draws the archs.
+        n_bins: Number of bins; there is one edge more.
+        low: Quantile of the first edge, in [0, 1].
+        high: Quantile of the last edge, in [0, 1].
+        n_drawn: Archs drawn to find the quantiles.
     """
     values = _costs(cost, space, space.decisions.sample(n_drawn, rng))
     bottom, top = np.quantile(values, [low, high])

@@ -159,5 +159,11 @@ class OpenSearch:
 
 
 def n_trials(opened: Opened, objective: Objective, strategy: Strategy) -> int:
-    """Trials to expect: no more than there are architectures, where none is tried twice."""
+    """Trials to expect: no more than there are architectures, where none is tried twice.
+
+    Args:
+        opened: Has the space, and counts its architectures.
+        objective: Has the limits that an architecture must keep.
+        strategy: Says how many trials it asks for, and whether it may repeat one.
+    """
     return strategy.n_trials if strategy.may_repeat else min(strategy.n_trials, opened.n_members(objective))

@@ -280,7 +280,13 @@ class Space(ABC):
         return Drawing((self.network_strip(arch),), f"{self.name} {self.code(arch)}")
 
     def network_strip(self, arch: Mapping[str, Value], *, title: str = "", merge: bool = False) -> Strip:
-        """The network of an arch as a strip of blocks (see `spaces.blocks.network_strip`)."""
+        """The network of an arch as a strip of blocks in the order in which they run (see `spaces.blocks`).
+
+        Args:
+            arch: A member of the space.
+            title: Text above the strip.
+            merge: Draw equal blocks in a row as one box; with more than 40 blocks this is always done.
+        """
         return network_strip(self.network, arch, self.signature, title=title, merge=merge)
 
     @property

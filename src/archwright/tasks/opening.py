@@ -114,6 +114,12 @@ def _as_path(spec: str) -> str:
 def reopen_task(spec: str, seed: int, options: Mapping[str, Any], fingerprint: str) -> Task:
     """The task that was opened by this name and these options in another process.
 
+    Args:
+        spec: As of `open_task`.
+        seed: As of `open_task`.
+        options: Its further options by name.
+        fingerprint: Of the task in the other process.
+
     Raises:
         DataError: If the name stands for other data here, or they have changed.
     """

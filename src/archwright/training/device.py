@@ -87,7 +87,13 @@ def use_layout(network: nn.Module, channels_last: bool) -> None:
 
 
 def place_batch(batch: Batch, device: torch.device, channels_last: bool) -> Batch:
-    """A batch on the device; see `place_inputs`."""
+    """A batch on the device.
+
+    Args:
+        batch: Inputs and targets; targets may be tensors in lists, tuples and mappings.
+        device: Where to.
+        channels_last: Layout of images (4 axes): channels-last, or else contiguous.
+    """
     return Batch(place_inputs(batch.inputs, device, channels_last), _moved(batch.targets, device))
 
 

@@ -44,6 +44,7 @@ class TrainingLog:
     scores: Scores = ()
 
     def to_json(self) -> dict[str, Any]:
+        """As checkpoints keep it; `final_loss` is the last point of the curve."""
         document: dict[str, Any] = {"steps": self.steps, "curve": _points(self.curve), "seconds": self.seconds}
         if self.curves:
             document["curves"] = {name: _points(curve) for name, curve in self.curves.items()}
@@ -51,6 +52,7 @@ class TrainingLog:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> TrainingLog:
+        """The log that `to_json` gave."""
         curve = _curve(document["curve"])
         curves = {name: _curve(points) for name, points in document.get("curves", {}).items()}
         final_loss = curve[-1][1] if curve else math.nan

@@ -39,7 +39,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where and how exactly numbers are computed."""
+    """Where and how exactly numbers are computed.
+
+    Attributes:
+        device: Device of networks and batches.
+        precision: Number type of forward passes.
+        channels_last: Layout of images (4 axes): channels-last, or else contiguous.
+    """
 
     device: torch.device
     precision: Precision
@@ -47,7 +53,19 @@ class Surroundings:
 
 
 class Reader:
-    """A source being read."""
+    """A source that is being read, and its last batch.
+
+    Args:
+        source: The source.
+        network: The modules that carry state along the source, where some do.
+        n_ahead: Batches to ask the source for at once: as many as the training has steps.
+        surroundings: Where batches are placed.
+
+    Attributes:
+        n_read: Batches read so far.
+        batch: The last of them, on the device; None before the first.
+        stream: State that is carried along the source; None where no module carries any.
+    """
 
     def __init__(self, source: Source, network: nn.Module, n_ahead: int, surroundings: Surroundings) -> None:
         self._source, self._n_ahead, self._around = source, n_ahead, surroundings

@@ -46,6 +46,8 @@ class Content:
         is_main: Whether it is its operation's first result; others (indices, statistics) count when they are used.
         born: Number of the operation that made it.
         read_last: Number of the last operation that read it, `born` if none did.
+        used_inside: Whether the call that made it reads it too.
+        used_outside: Whether another call reads it, or its call or the network returns it.
     """
 
     n: int
@@ -123,7 +125,14 @@ class MemoryAccount:
                 content.used_outside = True
 
     def note(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> None:
-        """An operation was performed by the module called last."""
+        """The module called last performed an operation.
+
+        Args:
+            func: The operation, as torch's dispatcher names it.
+            args: What it was given by position.
+            kwargs: What it was given by name.
+            out: Its result: tensors, and containers of them.
+        """
         read, results = list(tensors_in((args, kwargs))), list(tensors_in(out))
         written = [argument for argument in _written(func, args, kwargs) if isinstance(argument, Tensor)]
         known = {_key(tensor) for tensor in read}

@@ -39,7 +39,13 @@ class Chooser(ABC):
 
     @abstractmethod
     def repeat(self, name: str, counts: Sequence[int], make: Callable[[int], nn.Module]) -> nn.Module:
-        """The first n of a chain of blocks, block i made by `make(i)`."""
+        """The first n of a chain of blocks; n is the decision.
+
+        Args:
+            name: Name of the decision.
+            counts: The values of n, whole numbers; 0 leaves the input as it is.
+            make: Makes block i from its position in the chain, from 0.
+        """
 
     @abstractmethod
     def inputs(

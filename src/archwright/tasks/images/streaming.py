@@ -92,7 +92,12 @@ class ImageReader:
 
 
 def read_batches(reader: ImageReader, jobs: Iterable[Job], n_workers: int) -> Iterator[tuple[Job, Images]]:
-    """Each job with its images (B, H, W, C), in the order of the jobs; what comes does not depend on `n_workers`.
+    """Each job with its images (B, H, W, C), in the order of the jobs.
+
+    Args:
+        reader: Decodes one image.
+        jobs: The batches to decode; taken a few ahead.
+        n_workers: Threads that decode; the images do not depend on it.
 
     Raises:
         DataError: If an image cannot be read; after the batches before it.

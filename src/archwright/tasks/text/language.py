@@ -243,7 +243,15 @@ class LanguageTask(Task):
 
 
 def rebuild(name: str, folder: str, tokens: int, level: Level, marks_apart: bool) -> LanguageTask:
-    """What a `LanguageTask.blueprint` builds."""
+    """The task that a `LanguageTask.blueprint` describes.
+
+    Args:
+        name: Name of the data in results and errors.
+        folder: Folder of the files with the parts and the vocabulary.
+        tokens: Tokens of an input.
+        level: "word" or "character".
+        marks_apart: As of `LanguageTask`.
+    """
     parts = [
         np.load(Path(folder) / f"{part}.npy", mmap_mode="r", allow_pickle=False)
         for part in ("train", "validation", "test")
@@ -261,7 +269,16 @@ def text(
 ) -> LanguageTask:
     """A UTF-8 text file, divided 80/10/10 in order, or a folder with a file for each part.
 
-    Arguments and errors as for `LanguageTask`; further errors if a file cannot be read, is empty or not UTF-8.
+    Args:
+        path: The file or folder.
+        seed: Not used; every task takes one.
+        tokens: Tokens of an input; 35 if not given.
+        vocabulary: Largest number of different tokens, `<unk>` included; 10,000 if not given.
+        level: "word", the default, or "character".
+
+    Raises:
+        DataError: If a file cannot be read, is empty or not UTF-8, or a part has too little text.
+        InvalidValueError: If an option cannot be.
     """
     options = {"tokens": tokens, "vocabulary": vocabulary, "level": level}
     return LanguageTask(f"text:{path}", read_texts(Path(path)), seed=seed, **options)  # type: ignore[arg-type]
@@ -273,7 +290,16 @@ def pydoc(
 ) -> LanguageTask:
     """The topics that `help()` knows: some 120,000 words and marks of English, which come with Python itself.
 
-    The text differs from one version of Python to the next. Arguments as for `LanguageTask`.
+    The text differs from one version of Python to the next.
+
+    Args:
+        seed: Not used; every task takes one.
+        tokens: Tokens of an input; 35 if not given.
+        vocabulary: Largest number of different tokens, `<unk>` included; 10,000 if not given.
+        level: "word", the default, or "character".
+
+    Raises:
+        InvalidValueError: If an option cannot be.
     """
     options = {"tokens": tokens, "vocabulary": vocabulary, "level": level}
     return LanguageTask("pydoc", pydoc_text(), seed=seed, marks_apart=True, **options)  # type: ignore[arg-type]

@@ -220,7 +220,7 @@ class MeasuredLatency(Cost):
         return measure_latency(module, input_shape, backend=self.backend).median
 
     def check_fits(self, space: Space) -> None:
-        """Refuse a space whose networks are no one pass where only passes can be timed.
+        """Refuse a space whose networks run several times for one answer, where only a single pass can be timed.
 
         Raises:
             InvalidValueError: Names the latency that is known of it.

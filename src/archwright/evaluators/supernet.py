@@ -242,7 +242,7 @@ class SupernetEvaluator(Evaluator):
             del reached[n_shared + 1 :]
 
     def _overwrites(self, keys: Sequence[tuple[int, ...]], first: int, state: State) -> bool:
-        """Whether stages write on the state they begin with, which others still need.
+        """Whether stages change their input in place, which other stages still need.
 
         Args:
             keys: Values of the decisions of each stage, up to the last one asked for.
@@ -294,7 +294,7 @@ class SupernetEvaluator(Evaluator):
                 yield self._scored(first, n, own(state), i), batch
 
     def _scored(self, first: int, last: int, state: State, i: int) -> State:
-        """What the stages from `first` to before `last` make of validation batch i."""
+        """Validation batch i after the stages from `first` to before `last`."""
         for stage, stream in zip(self._stages[first:last], self._streams[first:last], strict=True):
             with stream.batch(goes_on=self._is_stream and i > 0):
                 state = stage(state)
@@ -364,7 +364,7 @@ class _Whole(nn.Module):
 def rebuild(
     shared: SharedWeights, task: Task, calibration: dict[str, Any], options: dict[str, Any]
 ) -> SupernetEvaluator:
-    """What a `SupernetEvaluator.blueprint` builds.
+    """The evaluator that a `SupernetEvaluator.blueprint` describes.
 
     Args:
         shared: The weights.

@@ -1,4 +1,4 @@
-"""What a generated `model.py` says at its head, by what its network takes."""
+"""The docstring of a generated `model.py`, which depends on the inputs of the network."""
 
 from __future__ import annotations
 

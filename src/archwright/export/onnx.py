@@ -49,7 +49,7 @@ _OPSET, _IR_VERSION = 18, 10
 
 @dataclass(frozen=True)
 class OnnxExport:
-    """What was written.
+    """Facts about a written ONNX file.
 
     Attributes:
         path: The file.
@@ -234,7 +234,7 @@ def _translate(network: nn.Module, form: Form, opset: int) -> onnx.ModelProto:
 
 
 def _shapes(signature: Signature) -> str:
-    """As (N, 3, 32, 32), one after the other."""
+    """Shapes of the inputs as text, each like (N, 3, 32, 32)."""
     return ", ".join(f"({', '.join(map(str, ('N', *spec.shape)))})" for spec in signature.inputs)
 
 

@@ -1,4 +1,4 @@
-"""What a user is handed: the network in several formats with its figures, and the page."""
+"""Export the winner in several formats, measure it, and write the page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def export_and_measure(
     *,
     label: str = "",
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The figures of a finished network, and why files of it are missing, by name.
+    """Export and measure a finished network: its figures, and the reason for each file that is missing, by name.
 
     Args:
         run: Where it happens.

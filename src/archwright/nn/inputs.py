@@ -23,7 +23,7 @@ Inputs = Tensor | tuple[Tensor, ...]
 DType = Literal["float32", "int64", "bool"]
 
 IMAGES, TOKENS, OUTPUT = "images", "tokens", "logits"
-"""What the input of a network that takes one tensor is called, and its output."""
+"""Names of the one input and of the output of a network, in exported files."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def dtype_name(dtype: torch.dtype) -> DType:
 
 
 def call(network: nn.Module, inputs: Inputs) -> Any:
-    """The network's result for its inputs."""
+    """The outputs of a network for its inputs, one tensor or several."""
     return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
 
 

@@ -124,7 +124,7 @@ Config = TypeVar("Config", bound="DataclassInstance")
 
 
 def suited(config: Config, input_shape: Sequence[int]) -> Config:
-    """A recipe's short preset for data of that shape: where they are texts, all its trainings are those of texts.
+    """A recipe's short preset adapted to the data: for texts, all trainings become language-model trainings.
 
     Steps and batch sizes stay.
 

@@ -1,4 +1,4 @@
-"""Where and how exactly numbers are computed: device, threads, precision, layout, determinism."""
+"""How numbers are computed: device, threads, precision, layout, determinism."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def seeder(device: torch.device) -> Callable[[int], None]:
 
 
 def make_deterministic(device: torch.device) -> None:
-    """Make this whole process prefer the same bits to speed on CUDA: for commands and workers, not for a user's own.
+    """Switch on deterministic algorithms for CUDA in this process: for commands and workers, not for a user's process.
 
     Libraries no longer choose algorithms by timing them. An operation without a deterministic form runs all the same;
     the run notes it and takes its promise back (`runs.nondeterminism`).

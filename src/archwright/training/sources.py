@@ -1,4 +1,4 @@
-"""What a step is given: where the training stands, its batches, its random numbers."""
+"""The arguments of a training step: its number, its batches, its random numbers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where and how exactly numbers are computed.
+    """Device, precision and layout of a training.
 
     Attributes:
         device: Device of networks and batches.
@@ -77,7 +77,7 @@ class Reader:
         self.batch: Batch | None = None
 
     def read(self) -> None:
-        """Go to the next batch."""
+        """Read the next batch."""
         try:
             batch = next(self._batches)
         except StopIteration:
@@ -94,7 +94,7 @@ class Reader:
         return source.split.batches(source.batch_size, seed=source.seed, first_step=self.n_read, n_steps=n)
 
     def close(self) -> None:
-        """Let go of what reads ahead."""
+        """Stop reading ahead."""
         if hasattr(self._batches, "close"):
             self._batches.close()
 

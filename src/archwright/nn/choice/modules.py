@@ -20,7 +20,7 @@ from archwright.nn.sizes import LazyDecision
 from archwright.nn.source import source_template
 
 Join = Literal["sum", "concat"]
-"""What becomes of the edges into a node."""
+"""How the edges into a node are joined."""
 
 
 class ChoiceModule(nn.Module):

@@ -1,4 +1,4 @@
-"""What arrays of images and labels must be like; every fault is one line that names source and array."""
+"""Check arrays of images and labels; an error is one line that names source and array."""
 
 from __future__ import annotations
 

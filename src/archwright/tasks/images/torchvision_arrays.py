@@ -1,4 +1,4 @@
-"""Small data sets in the files torchvision lays down, read without torchvision.
+"""Small data sets in torchvision's file formats, read without torchvision.
 
 Its own classes unpickle CIFAR, and old copies of MNIST; nothing is unpickled here.
 """
@@ -22,7 +22,7 @@ Pair = tuple[NDArray[Any], NDArray[Any]]
 """Images (N, C, H, W) and labels (N,)."""
 
 MAX_BYTES = 2**31
-"""Of one file, unpacked: the largest that is read here has a tenth of it."""
+"""Largest accepted size of an unpacked file; those of the known sets have at most a tenth of it."""
 
 _CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz"
 

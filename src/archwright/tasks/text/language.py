@@ -41,19 +41,19 @@ from archwright.tasks.text.reading import (
 )
 
 TOKENS, VOCABULARY = 35, 10_000
-"""Tokens of an input, as most papers unroll; largest vocabulary, that of the Penn Treebank."""
+"""Default tokens of an input, as in most papers; default largest vocabulary, that of the Penn Treebank."""
 
 N_STREAMS = 10
 """Streams a text is scored in, whatever the batch size: a score depends a little on their number."""
 
 IGNORED = -100
-"""Target of a place behind the end of the text."""
+"""Target of a position after the end of the text; losses and metrics leave it out."""
 
 Tokens = NDArray[np.int64]
 
 
 class TextSplit(Split):
-    """A text of n + 1 tokens, in which each of the last n is to be predicted from those before it.
+    """A text of n + 1 tokens; each of the last n is a target, predicted from the tokens before it.
 
     An example is a window of T tokens. A batch of B examples is B parallel streams, and the next batch goes on where
     it ended; a pass begins at a place drawn anew, so that another remainder is left out each time.
@@ -84,7 +84,7 @@ class TextSplit(Split):
             yield Batch(torch.from_numpy(self._text[places]), torch.from_numpy(self._text[places + 1]))
 
     def ordered(self, batch_size: int) -> Iterator[Batch]:
-        """Every token but the first is a target once, in ten streams whatever the batch size.
+        """Batches in which every token but the first is a target once, in ten streams at any batch size.
 
         Streams are equally long; where the last one ends early, inputs are repeated and targets are `IGNORED`. The last
         batch may have fewer steps.
@@ -130,7 +130,7 @@ class PerplexityMeter(Meter):
 
 
 class LanguageTask(Task):
-    """A text whose next token is to be predicted at every place.
+    """Language modelling: predict the next token at every position of a text.
 
     Words are those of the training part; others are `<unk>`. The parts are the text's own, so no seed changes them.
 

@@ -1,4 +1,4 @@
-"""The loop in which the parts meet: ask, evaluate, store, tell."""
+"""The search loop: ask, evaluate, store, tell."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ class _Loop:
         return Trial(candidate, "complete", outcome.metrics, costs, outcome.duration_s)
 
     def _missing(self, outcome: Outcome, costs: Mapping[str, float]) -> str:
-        """What is wrong with metrics that lack what the search is after; empty if nothing is.
+        """An error text for a trial whose metrics and costs lack a goal; empty if all goals are there.
 
         Raises:
             RunError: If none that was evaluated before had it either: then it is the goal that is wrong.

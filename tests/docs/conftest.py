@@ -56,7 +56,8 @@ class Page:
     def _python(self, block: Any) -> None:
         if block.title:
             Path(block.title).write_text(block.text, "utf-8")
-        code = compile("\n" * (block.line - 1) + block.text, str(self.path), "exec")
+        # as in a file of the reader's: without the future statement of this one
+        code = compile("\n" * (block.line - 1) + block.text, str(self.path), "exec", dont_inherit=True)
         if self._is_only_parsed(block):
             self.printed = None
             return

@@ -57,7 +57,17 @@ Limits = tuple[tuple[str, float], ...]
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What was asked for; None is what the command line does not say, which a resumed run knows itself."""
+    """What the command line asks for. None stands for what it leaves out; a resumed run then keeps its own value.
+
+    Attributes:
+        recipe: Name of the recipe.
+        data: `--data`.
+        preset: `--preset`.
+        fields: Settings with an option of their own, by name, where it is given.
+        settings: Texts of `--set` by the setting's name.
+        data_options: Options of the data, as `open_task` takes them.
+        space_set: Texts of `--space-set` by the setting's name.
+    """
 
     recipe: str
     data: str | None
@@ -178,6 +188,13 @@ def check_options(
 ) -> None:
     """Refuse values that no run can take, and --resume of an unnamed run.
 
+    Args:
+        settings: Texts of `--set` by the setting's name.
+        seed: `--seed`; None where it is not given.
+        threads: `--threads`; None where it is not given.
+        resume: Whether `--resume` is given.
+        out: `--out`; None where it is not given.
+
     Raises:
         UsageError: At the first of them.
     """
@@ -200,7 +217,21 @@ def execute(
     dry_run: bool,
     workers: Workers | None = None,
 ) -> None:
-    """Run what was requested in the folder `out` and print what came out; `load` gives the recipe's function."""
+    """Run a recipe in a folder, and print the summary of its result.
+
+    Args:
+        request: What the command line asks for.
+        load: Imports the recipe.
+        out: Folder of the run.
+        resume: Continue the run in it.
+        dry_run: Print the estimate only; nothing is written.
+        workers: Processes that evaluate candidates; None for a recipe that evaluates none.
+
+    Raises:
+        UsageError: If the data, a setting or the folder cannot be used.
+        RunError: If the run fails after its start.
+        SystemExit: After SIGINT or SIGTERM; the command that continues is printed.
+    """
     run_recipe = load()
     with run_errors(out, resume_command(request.recipe, out)):
         from archwright.runs.progress import make_progress

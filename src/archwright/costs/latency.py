@@ -114,7 +114,15 @@ def time_onnx(
     warmup: int = WARMUP,
     repeats: int = REPEATS,
 ) -> Latency:
-    """Time an ONNX file in ONNX Runtime on the CPU; arguments as of `measure_latency`.
+    """Time an ONNX file in ONNX Runtime on the CPU.
+
+    Args:
+        path: The file.
+        input_shape: Shape of one input without the batch, or a signature.
+        batch: Inputs in one pass.
+        threads: Threads inside an operation.
+        warmup: Passes before the timed ones.
+        repeats: Timed passes.
 
     Raises:
         InvalidValueError: If a number is out of range.
@@ -212,7 +220,7 @@ class MeasuredLatency(Cost):
         return measure_latency(module, input_shape, backend=self.backend).median
 
     def check_fits(self, space: Space) -> None:
-        """Refuse a space whose networks are no one pass where only passes can be timed.
+        """Refuse a space whose networks run several times for one answer, where only a single pass can be timed.
 
         Raises:
             InvalidValueError: Names the latency that is known of it.

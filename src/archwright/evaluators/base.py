@@ -18,7 +18,7 @@ from archwright.core.trial import Candidate, Metrics
 
 @dataclass(frozen=True)
 class Work:
-    """What one evaluation takes.
+    """The work of one evaluation.
 
     Attributes:
         n_steps: Optimizer steps.
@@ -65,7 +65,7 @@ class Evaluator(ABC):
         raise UsageError(f"evaluator {type(self).__name__} scores without a network; train one from scratch")
 
     def work(self, candidate: Candidate | None = None) -> Work:
-        """What an evaluation takes: for budgets, and for the estimate of time.
+        """The work of an evaluation, for budgets and for the estimate of time.
 
         Args:
             candidate: Which; None stands for one without a budget of its own.
@@ -73,7 +73,7 @@ class Evaluator(ABC):
         return Work()
 
     def blueprint(self, folder: Path) -> Blueprint:
-        """How a worker process makes an equal evaluator, with the same figures to the bit.
+        """A description from which a worker process makes an equal evaluator, with the same figures to the bit.
 
         Args:
             folder: Where what is too large for a message may be put, such as weights; it lives as long as the workers.

@@ -106,7 +106,7 @@ class Chain:
 
 
 def chain_of(module: nn.Module) -> Chain | None:
-    """The fast form of a plain sequence in which a convolution takes up what stands beside it; None of others."""
+    """The fast form of a plain sequence with a convolution that can be fused with its neighbours; else None."""
     if type(module) is not nn.Sequential or has_hooks(module):
         return None
     chain = Chain(_leaves(module))
@@ -119,7 +119,7 @@ def chain_of(module: nn.Module) -> Chain | None:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether somebody watches the module, who would miss it if something else ran in its place."""
+    """Whether the module has hooks, which would not run if a fast form ran in its place."""
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 

@@ -85,5 +85,12 @@ class FromScratch(Evaluator):
 
 
 def rebuild(space: Space, task: Task, training: dict[str, Any], device: str) -> FromScratch:
-    """What a `FromScratch.blueprint` builds."""
+    """The evaluator that a `FromScratch.blueprint` describes.
+
+    Args:
+        space: The space of candidates.
+        task: Data, loss and metrics.
+        training: JSON form of the `TrainingConfig` of each candidate.
+        device: Device to train on.
+    """
     return FromScratch(space, task, from_json(TrainingConfig, training), device=device)

@@ -1,4 +1,4 @@
-"""What a generated `model.py` says at its head, by what its network takes."""
+"""The docstring of a generated `model.py`, which depends on the inputs of the network."""
 
 from __future__ import annotations
 
@@ -47,7 +47,13 @@ Kind = Literal["images", "text", "tensors"]
 
 
 def kind_of(signature: Signature, class_names: Sequence[str], preprocessing: Mapping[str, Any]) -> Kind:
-    """What the inputs mean, and so what the file does with the network."""
+    """What the inputs mean, and so what the file does with the network.
+
+    Args:
+        signature: What the network takes and gives.
+        class_names: Names of the classes or tokens; empty where there are none.
+        preprocessing: Of the task; its `layout` is "T" for texts. Empty where inputs are used as they are.
+    """
     if preprocessing.get("layout") == "T":
         return "text"
     return "tensors" if len(signature.inputs) > 1 or not (class_names or preprocessing) else "images"

@@ -49,7 +49,7 @@ _OPSET, _IR_VERSION = 18, 10
 
 @dataclass(frozen=True)
 class OnnxExport:
-    """What was written.
+    """Facts about a written ONNX file.
 
     Attributes:
         path: The file.
@@ -169,6 +169,14 @@ def verify_onnx(
     Measured on random normal inputs of each batch size, relative to max(1, max|logit|); for a network that rounds
     inside, as the root mean square relative to the spread of the logits.
 
+    Args:
+        path: The file.
+        network: The network that was exported; it stays as it is.
+        input_shape: Shape of one input without the batch, or a signature.
+        batches: Batch sizes to compare at.
+        seed: Draws the inputs.
+        threads: Threads of ONNX Runtime inside an operation.
+
     Raises:
         RunFolderError: If the file cannot be loaded.
         ExportError: If the difference exceeds 1e-4 (0.25 where the network rounds) or is not a number, or the shapes
@@ -226,7 +234,7 @@ def _translate(network: nn.Module, form: Form, opset: int) -> onnx.ModelProto:
 
 
 def _shapes(signature: Signature) -> str:
-    """As (N, 3, 32, 32), one after the other."""
+    """Shapes of the inputs as text, each like (N, 3, 32, 32)."""
     return ", ".join(f"({', '.join(map(str, ('N', *spec.shape)))})" for spec in signature.inputs)
 
 

@@ -44,7 +44,13 @@ def outputs_of(network: nn.Module, inputs: Inputs) -> list[NDArray[np.float32]]:
 
 
 def worst(compare: Compare, found: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]]) -> float:
-    """The largest difference of any output; infinite where there are more or fewer outputs."""
+    """The largest difference of any output; infinite if the numbers of outputs differ, NaN if one difference is NaN.
+
+    Args:
+        compare: Measures the difference of two arrays.
+        found: Outputs of the exported file.
+        expected: Outputs of the network in torch.
+    """
     if len(found) != len(expected):
         return float("inf")
     differences = [compare(one, other) for one, other in zip(found, expected, strict=True)]

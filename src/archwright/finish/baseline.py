@@ -1,4 +1,4 @@
-"""What a found network is compared with: random search of equal budget, and a few random draws."""
+"""Comparisons for a winner: random search of equal budget, and a few random draws."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _n_trials(found: SearchResult) -> int:
 
 
 def random_draws(run: Run, space: Space, found: SearchResult, n: int, *, label: str = "") -> list[Arch]:
-    """Random feasible archs.
+    """Random archs within the limits, to compare the winner with.
 
     Args:
         run: Its seed draws them.
@@ -94,5 +94,5 @@ def random_draws(run: Run, space: Space, found: SearchResult, n: int, *, label: 
 
 
 def _seed(run: Run, study: Study, label: str) -> int:
-    """The first winner's are those of a run that looks for one."""
+    """The seed of a study; the first winner's is the same as in a run with one winner."""
     return derive_seed(run.seed, study, label) if label else derive_seed(run.seed, study)

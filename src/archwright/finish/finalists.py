@@ -1,4 +1,4 @@
-"""Networks that reach the end of a run: what each stands for, how it came by its weights, and how it tests."""
+"""The finalists of a run: their roles, their final weights, and their test scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a finished search to networks in hand: the same for every recipe, so that no recipe is kinder to itself.
+"""What follows a search, the same for every recipe, so that no recipe is kinder to itself.
 
 Each winner is trained to its end; random search of equal budget stands beside it, and a few random draws, all trained
 alike; every network meets the test part once, after all choices are made; then the winners are exported.
@@ -52,7 +52,7 @@ class Found:
 
     @property
     def labels(self) -> list[str]:
-        """What tells the winners apart in names of phases and files: empty for the first, then `-COST-LIMIT`."""
+        """The suffix of each winner in names of phases and files: empty for the first, then `-COST-LIMIT`."""
         return labels_of([search.objective for search in self.searches])
 
 
@@ -228,7 +228,7 @@ def _selected(
 
 
 def _score(search: SearchResult, trial: Trial, task: Task) -> dict[str, Any]:
-    """What a trial was ranked by in its search, if it was scored; and by what, if not by the metric of the task."""
+    """The score that ranked a trial, if it has one, and the metric of that score where it is not the task's."""
     goal = search.objective.goals[0]
     value = trial.metrics.get(goal.name, trial.costs.get(goal.name))
     if value is None:
@@ -238,7 +238,7 @@ def _score(search: SearchResult, trial: Trial, task: Task) -> dict[str, Any]:
 
 
 def _comparison(space: Space, contest: _Contest, tested: Mapping[str, float], task: Task) -> dict[str, Any]:
-    """What the best of the random baseline came to, and the random draws."""
+    """Test scores of the best of the random baseline and of the random draws."""
     draws = [
         {"arch": arch.to_json(), "test": tested[f"draw{i}{contest.label}"], "macs": _macs(space, arch)}
         for i, arch in enumerate(contest.draws)
@@ -300,7 +300,7 @@ def _heading(run: Run, space: Space, task: Task, recipe: str) -> dict[str, Any]:
 
 
 def _search_goal(task: Task) -> dict[str, Any]:
-    """What candidates were scored by, where it is not what networks are tested by."""
+    """The metric that scored candidates, where it is not the metric of the test."""
     if task.search_metric == task.metric:
         return {}
     return {"search_metric": task.search_metric, "search_direction": task.search_direction}

@@ -1,4 +1,4 @@
-"""What a user is handed: the network in several formats with its figures, and the page."""
+"""Export the winner in several formats, measure it, and write the page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def export_and_measure(
     *,
     label: str = "",
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The figures of a finished network, and why files of it are missing, by name.
+    """Export and measure a finished network: its figures, and the reason for each file that is missing, by name.
 
     Args:
         run: Where it happens.
@@ -105,7 +105,18 @@ def write_run_page(
     network: nn.Module,
     curves: Mapping[str, Any],
 ) -> None:
-    """What only the page shows, and the page, from the folder alone: `archwright report` makes the same one again."""
+    """Write a run's page, and the file of what only the page shows.
+
+    The page is made from the folder alone, so `archwright report` makes the same one again.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        record: What result.json holds.
+        space: The space of stand-alone networks.
+        network: The winner.
+        curves: Loss curves of the trainings, by name.
+    """
     extras = {"format": 1, "layers": layer_rows(network, space.signature), "training": curves}
     try:
         extras["drawing"] = draw_svg(space, Arch.from_json(record["arch"]), title="")

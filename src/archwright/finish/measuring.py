@@ -28,10 +28,10 @@ Latencies = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Choice:
-    """The trial that is taken.
+    """The winner among the trials, with what was measured to choose it.
 
     Attributes:
-        trial: It.
+        trial: The winner.
         latency_ms: What its network takes, by backend, as far as a limit asked for it.
         passed_over: Better-scored trials that missed a limit when measured: number, cost, limit, predicted, value.
     """
@@ -164,7 +164,15 @@ def measure_winner(
 def limit_values(
     objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Form, latency_ms: Latencies
 ) -> dict[str, float]:
-    """Each limited cost of a finished network: latency as it was measured, anything else counted on the network."""
+    """Each limited cost of a finished network: latency as it was measured, anything else counted on the network.
+
+    Args:
+        objective: Says which costs are limited.
+        costs: Costs, these among them.
+        network: The network.
+        input_shape: Shape of one input without the batch, or a signature.
+        latency_ms: What was measured of this network, by backend.
+    """
     by_name = {cost.name: cost for cost in costs}
 
     def value(cost: Cost) -> float:
@@ -176,7 +184,13 @@ def limit_values(
 
 
 def satisfaction(objective: Objective, trial: Trial, values: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Each limit with what was predicted of a trial, what its network has, and whether that keeps it."""
+    """Each limit with the predicted cost, the cost of the finished network, and whether that keeps the limit.
+
+    Args:
+        objective: Has the limits.
+        trial: Has the predicted costs.
+        values: Costs of the finished network by name.
+    """
     return [
         {
             "cost": constraint.cost,
@@ -190,7 +204,7 @@ def satisfaction(objective: Objective, trial: Trial, values: Mapping[str, float]
 
 
 def limit_line(limit: Mapping[str, Any]) -> str:
-    """One limit of a result's record for people; the prediction too where it was not exact."""
+    """One line about a limit of a result's record; with the prediction where it was not exact."""
     word = "kept" if limit["satisfied"] else "MISSED"
     is_exact = limit.get("predicted", limit["value"]) == limit["value"]
     value = f"{limit['value']:,.10g}" if is_exact else f"{limit['value']:.4g} (predicted {limit['predicted']:.4g})"
@@ -198,7 +212,7 @@ def limit_line(limit: Mapping[str, Any]) -> str:
 
 
 def latency_lines(record: Mapping[str, Any]) -> list[str]:
-    """What the winner of a result's record takes, and who missed a limit on it; nothing where that is not known."""
+    """Lines about the winner's latency and the trials that missed a limit on it; none where that is not known."""
     taken = [f"{latency['median']:.4g} ms in {backend}" for backend, latency in record.get("latency_ms", {}).items()]
     kinds = {"perplexity": "one text", "top1_accuracy": "one image"}
     one = kinds.get(str(record.get("metric", "top1_accuracy")), "one input")

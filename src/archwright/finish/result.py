@@ -64,7 +64,16 @@ class Result:
 
 
 def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
-    """The result of a run that is finished already; `phase` is the one that trained its network."""
+    """The result of a run that is finished already; a page that is gone is written again.
+
+    Args:
+        run: The run.
+        space: The space of stand-alone networks.
+        phase: The phase that trained the winner; its checkpoint holds the weights.
+
+    Raises:
+        RunFolderError: If result.json was not written by a run, or the weights are gone.
+    """
     record = checked_record(run.result, run.folder)
     network = _load_winner(run, phase, space, Arch.from_json(record["arch"]))
     studies = [f"search{label}" for label in _labels(record)] if "n_evaluated" in record else []
@@ -75,13 +84,13 @@ def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
 
 
 def _labels(record: Mapping[str, Any]) -> list[str]:
-    """What tells the winners of a record apart in names of studies: nothing for the first."""
+    """The suffix of each winner of a record in names of studies: empty for the first."""
     folders = [one.get("folder", "best") for one in record.get("selected", ())] or ["best"]
     return [folder.removeprefix("best").replace("/", "-", 1) for folder in folders]
 
 
 def checked_record(record: Any, folder: Path | None) -> dict[str, Any]:
-    """A record that was read from a file, if all is there that is read from it again.
+    """A record that was read from a file, checked to have the keys that are needed.
 
     Raises:
         RunFolderError: If it was not written by a run.

@@ -23,7 +23,7 @@ Inputs = Tensor | tuple[Tensor, ...]
 DType = Literal["float32", "int64", "bool"]
 
 IMAGES, TOKENS, OUTPUT = "images", "tokens", "logits"
-"""What the input of a network that takes one tensor is called, and its output."""
+"""Names of the one input and of the output of a network, in exported files."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,13 @@ class Signature:
             )
 
     def example(self, n: int, *, rng: np.random.Generator | None = None, device: str | torch.device = "cpu") -> Inputs:
-        """A batch of n inputs, each drawn as `TensorSpec.example`: a tensor, or a tuple where there are several."""
+        """A batch of each input, as `TensorSpec.example` draws it: one tensor, or a tuple where there are several.
+
+        Args:
+            n: Inputs in the batch.
+            rng: Draws the values; without it they are zeros, or True.
+            device: Device of the tensors; on "meta" they have no values.
+        """
         drawn = tuple(spec.example(n, rng=rng, device=device) for spec in self.inputs)
         return drawn if len(drawn) > 1 else drawn[0]
 
@@ -166,7 +172,7 @@ def dtype_name(dtype: torch.dtype) -> DType:
 
 
 def call(network: nn.Module, inputs: Inputs) -> Any:
-    """The network's result for its inputs."""
+    """The outputs of a network for its inputs, one tensor or several."""
     return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
 
 

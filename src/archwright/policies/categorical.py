@@ -25,7 +25,7 @@ from archwright.spaces.base import Space
     "arXiv:1812.00332",
 )
 class Categorical(LearnedPolicy):
-    """Each decision is drawn on its own, by a softmax over one α a value; it begins uniform by decision.
+    """Draws each decision independently, by a softmax over one α for each value; begins uniform.
 
     A conditional decision has one distribution, wherever it is active.
 
@@ -122,7 +122,7 @@ class Categorical(LearnedPolicy):
         return torch.split(self.alpha, self._sizes)
 
     def _entropies(self) -> Tensor:
-        """(n_decisions,) the entropy of each."""
+        """The entropy (n_decisions,) of each decision."""
         return torch.stack([_entropy(each.log_softmax(0)) for each in self._alphas()])
 
     def _mixable(self) -> dict[str, Tensor]:

@@ -89,7 +89,7 @@ class LearnedPolicy(Policy, nn.Module):
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `tensors` gave; the policy's own keep their identity.
+        """Copy in what `tensors` gave; parameters stay the same objects.
 
         Raises:
             RunFolderError: If names or shapes are not those of this policy.
@@ -106,7 +106,7 @@ class LearnedPolicy(Policy, nn.Module):
             tensor.copy_(tensors[name])
 
     def state(self) -> dict[str, Any]:
-        """What the tensors belong to, as JSON."""
+        """The kind of policy and the decisions that the tensors belong to, as JSON."""
         return {
             "policy": type(self).__name__,
             "space": self.space.name,
@@ -132,7 +132,7 @@ class LearnedPolicy(Policy, nn.Module):
         write_tensors(path, self.tensors(), self.state())
 
     def restore(self, path: Path | str) -> None:
-        """Take up what `save` wrote.
+        """Restore what `save` wrote.
 
         Raises:
             RunFolderError: If the file is damaged, or of another policy or space; names both.

@@ -15,7 +15,7 @@ from archwright.policies.base import Policy, Progress
 from archwright.spaces.base import Space
 
 N_DRAWN = 10_000
-"""Random archs a look at a space's costs takes."""
+"""Random archs that estimate the distribution of a cost."""
 
 
 @listed("policy", "uniform", summary="every arch equally likely")
@@ -36,7 +36,7 @@ class Uniform(Policy):
     source="Guo et al., ECCV 2020, arXiv:1904.00420",
 )
 class UniformInCostBins(Policy):
-    """A bin of a cost uniformly, then an arch uniformly within the bin.
+    """Draws a bin of a cost uniformly, then an arch uniformly within the bin.
 
     The constrained sampling of SPOS's released code (src/Supernet/train.py): archs whose cost is rare are
     trained as often as common ones. After `max_tries` draws that miss the bin an unconstrained arch is taken.
@@ -93,6 +93,15 @@ def quantile_edges(
 
     The bins of SPOS (290 to 360 M in steps of 10 M) hold 99.7 % of its space; for a space of another scale
     these are the like. Where both quantiles coincide, one bin around that value is returned.
+
+    Args:
+        space: Where archs come from.
+        cost: The cost that the bins divide.
+        rng: Draws the archs.
+        n_bins: Number of bins; there is one edge more.
+        low: Quantile of the first edge, in [0, 1].
+        high: Quantile of the last edge, in [0, 1].
+        n_drawn: Archs drawn to find the quantiles.
     """
     values = _costs(cost, space, space.decisions.sample(n_drawn, rng))
     bottom, top = np.quantile(values, [low, high])
@@ -102,7 +111,7 @@ def quantile_edges(
 
 
 def check_edges(space: Space, cost: Cost, edges: Sequence[float], *, setting: str) -> None:
-    """Refuse bins none of many random archs lies in: draws from them would miss, and be draws from the whole space.
+    """Refuse bins that hold none of many random archs: draws would miss them and cover the whole space instead.
 
     Args:
         space: Where archs come from.

@@ -79,7 +79,7 @@ class SearchConfig:
         raise InvalidValueError(f"{cls.__name__} has no presets")
 
     def objectives(self, metric: str, direction: Direction) -> list[Objective]:
-        """What is sought, once for each winner.
+        """The objective of each winner: goals and limits.
 
         Args:
             metric: What trials are ranked by.
@@ -106,7 +106,7 @@ class SearchConfig:
 
     @property
     def final_training(self) -> FinalTraining:
-        """How finalists are trained."""
+        """How winner, baseline and random draws come by their final weights."""
         return FinalTraining(self.retrain, self.final)
 
 
@@ -168,7 +168,7 @@ class Opened:
         return int(feasible(self.space.decisions.enumerate_rows()).sum())
 
     def with_costs(self, costs: list[Cost]) -> Opened:
-        """The same with its latency tables at hand."""
+        """The same run with costs that have their latency tables."""
         return replace(self, costs=costs)
 
 

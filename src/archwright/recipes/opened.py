@@ -64,7 +64,7 @@ class OpenSearch:
 
     @property
     def costs(self) -> list[Cost]:
-        """What is noted with each trial: parameters, multiply–accumulates, and what limits and goals name."""
+        """The costs noted with each trial: parameters, multiply–accumulates, and those that limits and goals name."""
         return [Params(), Macs(), *self.opened.costs]
 
     # ── one set of weights for many archs ─────────────────────────────────────────────────────────
@@ -90,11 +90,11 @@ class OpenSearch:
     # ── evaluators ────────────────────────────────────────────────────────────────────────────────
 
     def from_scratch(self, training: TrainingConfig) -> FromScratch:
-        """Trains each candidate on its own."""
+        """An evaluator that trains each candidate from scratch."""
         return FromScratch(self.space, self.task, training, device=self.device)
 
     def by_shared(self, shared: SharedWeights, calibration: CalibrationConfig) -> SupernetEvaluator:
-        """Scores candidates by shared weights.
+        """An evaluator that scores candidates by shared weights.
 
         Args:
             shared: The weights.
@@ -136,7 +136,7 @@ class OpenSearch:
         return Found(tuple(searches), self.n_steps, self.curves)
 
     def unscored(self, objective: Objective, evaluator: Evaluator) -> SearchResult:
-        """What stands for a search that is not executed: one random architecture that nobody scored."""
+        """A stand-in for the result of a search that is not executed: one random architecture without a score."""
         (arch,) = self.space.sample(1, np.random.default_rng(0))
         return SearchResult((Trial(Candidate(0, arch, 0)),), objective, evaluator)
 
@@ -159,5 +159,11 @@ class OpenSearch:
 
 
 def n_trials(opened: Opened, objective: Objective, strategy: Strategy) -> int:
-    """Trials to expect: no more than there are architectures, where none is tried twice."""
+    """Trials to expect: no more than there are architectures, where none is tried twice.
+
+    Args:
+        opened: Has the space, and counts its architectures.
+        objective: Has the limits that an architecture must keep.
+        strategy: Says how many trials it asks for, and whether it may repeat one.
+    """
     return strategy.n_trials if strategy.may_repeat else min(strategy.n_trials, opened.n_members(objective))

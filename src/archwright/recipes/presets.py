@@ -77,6 +77,11 @@ def darts_language_training(
 
     Deviations: the code begins to average the weights when the validation loss has not fallen for five epochs, here the
     last half is averaged; it draws each window's length about 35, here all are as long as the task says.
+
+    Args:
+        epochs: Length of the training.
+        batch_size: Streams of text that are read side by side.
+        weight_decay: L2 penalty on all parameters.
     """
     return TrainingConfig(
         epochs=epochs,
@@ -119,7 +124,7 @@ Config = TypeVar("Config", bound="DataclassInstance")
 
 
 def suited(config: Config, input_shape: Sequence[int]) -> Config:
-    """A recipe's short preset for data of that shape: where they are texts, all its trainings are those of texts.
+    """A recipe's short preset adapted to the data: for texts, all trainings become language-model trainings.
 
     Steps and batch sizes stay.
 

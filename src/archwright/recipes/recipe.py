@@ -24,6 +24,11 @@ Body = Callable[[OpenSearch, C], Found]
 class Recipe(Generic[C]):
     """A method by name; call it to run it. Made by `recipe`.
 
+    Args:
+        entry: Its line in the catalogue.
+        config: The class of its settings.
+        body: The method itself.
+
     Attributes:
         name: As on the command line.
         config: The class of its settings.

@@ -44,7 +44,7 @@ class Item:
 
 
 class Rehearsal(OpenSearch):
-    """Notes what a body asks for and does nothing of it; each of its searches ends with one unscored architecture.
+    """Records the work that a body asks for without doing it; each search returns one architecture without a score.
 
     Args:
         opened: What would be searched.
@@ -82,7 +82,7 @@ class Rehearsal(OpenSearch):
 
 
 def workload(rehearsal: Rehearsal, found: Found) -> Workload:
-    """What a run computes in all: what its body asked for, and what follows it.
+    """All work of a run: that of its body, and that of the baseline and the final trainings.
 
     Args:
         rehearsal: Went through the body.

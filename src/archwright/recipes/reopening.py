@@ -36,7 +36,7 @@ from archwright.weight_sharing.shared import SharedWeights
 
 @dataclass(frozen=True)
 class TrainedSupernet:
-    """What a run whose shared weights are trained holds, opened again.
+    """A run with trained shared weights, opened again.
 
     Attributes:
         config: The run's configuration.
@@ -86,7 +86,7 @@ def open_supernet(folder: Path | str, *, part: Part = "validation") -> TrainedSu
 
 
 class _Reopening(OpenSearch):
-    """Loads what was trained, and notes what the body would score with.
+    """Loads trained shared weights, and records the evaluator that the body scores with.
 
     Args:
         opened: The run's settings, opened.

@@ -19,6 +19,7 @@ class TrialsConfig(SearchConfig):
 
     Attributes:
         training: Of each candidate, on the training part; it is scored on the validation part.
+        retrain: Training of the winner and of what it is compared with, on both parts together.
     """
 
     training: TrainingConfig = field(default_factory=lambda: amoeba_training(25))

@@ -1,4 +1,4 @@
-"""How much a run computes, and the step by which its time is estimated."""
+"""How much a run computes, and the estimate of its time from a few measured steps."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from archwright.training.threads import Pace, Step
 
 GLANCE_S = 1.0
 LONG_S = 5.0
-"""Beside so long a warm-up, what only a first step has to do does not matter."""
+"""Seconds of warm-up, after which the extra cost of a first step does not matter."""
 
 MAX_MEASURED = 64
-"""Images of a measured step at most."""
+"""Largest batch of a measured step."""
 
 
 class Load(NamedTuple):
-    """What a part of a run computes, in images: those trained on, and those that only pass through a network."""
+    """Work of a part of a run, in examples: those trained on, and those that only pass through a network."""
 
     trained: float
     passed: float = 0.0

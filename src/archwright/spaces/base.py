@@ -31,7 +31,7 @@ from archwright.spaces.sweep import check_shapes
 Shape = tuple[int, ...]
 IMAGE_AXES = 3
 MAX_SIDE, MAX_CLASSES = 1_000_000, 1_000_000
-"""Larger inputs and outputs are no network's: a file that asks for them must not take all memory."""
+"""Largest accepted side of an input and number of classes, so that a damaged file cannot take all memory."""
 
 
 class Space(ABC):
@@ -78,7 +78,7 @@ class Space(ABC):
 
     @property
     def name(self) -> str:
-        """What files and the command line call it: the catalogue's name, what it was opened as, or `module:Class`."""
+        """Its name in files and on the command line: as in the catalogue, as it was opened, or `module:Class`."""
         if self.opened_as is not None:
             return self.opened_as
         listing = type(self).__dict__.get("__listing__")
@@ -163,7 +163,7 @@ class Space(ABC):
 
     @functools.cached_property
     def decisions(self) -> DecisionSpace:
-        """The decisions of this space, as `declare` gives them."""
+        """The decisions of this space, recorded or declared."""
         return self.declare()
 
     def declare(self) -> DecisionSpace:
@@ -262,7 +262,7 @@ class Space(ABC):
         return Arch(values)
 
     def equivalence_key(self, arch: Mapping[str, Value]) -> str | None:
-        """A text that archs share which are the same function written differently; None where only `key` is known.
+        """A text that is equal for archs that compute the same function; None where the space knows of none.
 
         A space with isomorphic archs overrides it, so that a search can leave out what it has tried in another form.
         """
@@ -280,7 +280,13 @@ class Space(ABC):
         return Drawing((self.network_strip(arch),), f"{self.name} {self.code(arch)}")
 
     def network_strip(self, arch: Mapping[str, Value], *, title: str = "", merge: bool = False) -> Strip:
-        """The network of an arch as a strip of blocks (see `spaces.blocks.network_strip`)."""
+        """The network of an arch as a strip of blocks in the order in which they run (see `spaces.blocks`).
+
+        Args:
+            arch: A member of the space.
+            title: Text above the strip.
+            merge: Draw equal blocks in a row as one box; with more than 40 blocks this is always done.
+        """
         return network_strip(self.network, arch, self.signature, title=title, merge=merge)
 
     @property

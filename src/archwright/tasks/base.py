@@ -19,13 +19,13 @@ from archwright.spaces.base import Space
 from archwright.tasks.batching import steps_per_epoch
 
 Part = Literal["train", "validation", "train+validation", "test"]
-"""A share of the data: what a search trains on, what it scores on, both, and what only the end may see."""
+"""A part of the data: for training in a search, for scoring in a search, both together, and for the final test."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class Batch(NamedTuple):
-    """Some examples.
+    """A batch: inputs and targets of some examples.
 
     Attributes:
         inputs: What the network is called with: one tensor, or a tuple of several in the order of its `forward`; each
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
 
 def given_options(**options: Any) -> dict[str, Any]:
-    """Those that are not None, as JSON keeps them: the form of `Task.options`."""
+    """The options that are not None, as JSON values: the form of `Task.options`."""
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if value is not None
     }
@@ -87,7 +87,7 @@ class Split(ABC):
 
 
 class Meter(ABC):
-    """Sums up a pass over a split into metrics.
+    """Computes metrics over the batches of a split.
 
     Attributes:
         decodes: Whether `measure` runs the network in a way of its own, such as token by token, each from those before.
@@ -98,10 +98,10 @@ class Meter(ABC):
 
     @abstractmethod
     def update(self, outputs: Any, batch: Batch) -> None:
-        """Take in what a network gave for a batch."""
+        """Add the outputs of a network for a batch."""
 
     def measure(self, network: nn.Module, batch: Batch) -> None:
-        """Run the network on a batch and take in what it gives.
+        """Run the network on a batch and add its outputs.
 
         Args:
             network: In evaluation mode, called without gradients.
@@ -151,7 +151,7 @@ class Task(ABC):
         """SHA-256 (hex) over the data, their split and their augmentation: a resumed run refuses others."""
 
     def blueprint(self, folder: Path) -> Blueprint:
-        """How a worker process makes an equal task.
+        """A description from which a worker process makes an equal task.
 
         Args:
             folder: Where arrays may be put; it lives as long as the workers.
@@ -213,7 +213,7 @@ class Task(ABC):
 
     @property
     def signature(self) -> Signature:
-        """What the inputs of a batch are, as those of `example` say."""
+        """The inputs of a batch, by default as those of `example` are."""
         inputs = tensors_of(self.example(1).inputs)
         specs = [TensorSpec(tuple(x.shape[1:]), dtype_name(x.dtype), name=f"input{i}") for i, x in enumerate(inputs)]
         return Signature(tuple(specs))
@@ -255,5 +255,5 @@ class Task(ABC):
         """A fresh meter of this task's metrics."""
 
     def search_meter(self) -> Meter:
-        """A fresh meter of what candidates are scored by in a search; by default `meter`."""
+        """A fresh meter of the metrics that score candidates in a search; by default `meter`."""
         return self.meter()

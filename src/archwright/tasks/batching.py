@@ -30,7 +30,18 @@ def steps_per_epoch(n: int, batch_size: int) -> int:
 def training_order(
     n: int, batch_size: int, *, seed: int, first_step: int, n_steps: int
 ) -> Iterator[tuple[int, Indices]]:
-    """Pairs of a step and the positions (B,) of its examples among n; each epoch is shuffled anew."""
+    """Pairs of a step and the positions (B,) of its examples among n; each epoch is shuffled anew.
+
+    Args:
+        n: Number of examples.
+        batch_size: Examples in a batch, B.
+        seed: Draws the order of each epoch.
+        first_step: The first step to give, from 0.
+        n_steps: Steps to give.
+
+    Raises:
+        InvalidValueError: If the batch size is not positive.
+    """
     per_epoch = steps_per_epoch(n, batch_size)
     shuffled, order = -1, np.empty(0, dtype=np.int64)
     for step in range(first_step, first_step + n_steps):

@@ -1,4 +1,4 @@
-"""From what `--data` says to a task."""
+"""Open the task that `--data` names."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def open_task(
 
 
 def smoke_options(spec: str) -> dict[str, Any]:
-    """Options with which the data are as small as a smoke run wants them: short inputs of texts; empty for images.
+    """Data options of a smoke run: short inputs for texts, none for images.
 
     Raises:
         UnknownNameError: If no dataset has that name.
@@ -101,7 +101,7 @@ def _builder(spec: str) -> Any:
 
 
 def _as_path(spec: str) -> str:
-    """How a path that someone gave without its kind is written; empty where it is none."""
+    """The right spelling of a path that was given without its kind; empty where the text is no path."""
     try:
         path = Path(spec)
         kind = "folder" if path.is_dir() else "npz" if path.is_file() or path.suffix == ".npz" else ""
@@ -113,6 +113,12 @@ def _as_path(spec: str) -> str:
 
 def reopen_task(spec: str, seed: int, options: Mapping[str, Any], fingerprint: str) -> Task:
     """The task that was opened by this name and these options in another process.
+
+    Args:
+        spec: As of `open_task`.
+        seed: As of `open_task`.
+        options: Its further options by name.
+        fingerprint: Of the task in the other process.
 
     Raises:
         DataError: If the name stands for other data here, or they have changed.

@@ -15,7 +15,7 @@ Indices = NDArray[np.int64]
 
 
 def hold_out_test(labels: NDArray[np.int64], fraction: float = 0.2) -> tuple[Indices, Indices]:
-    """Training and test positions of data that come in one piece.
+    """Training and test positions of data without a test part of their own.
 
     Of each class the last `fraction` (rounded) of one fixed permutation is the test part. No seed enters,
     so every run of every method is tested on the same examples.
@@ -108,7 +108,7 @@ def _by_fraction(sizes: Indices, fraction: float) -> list[int]:
 
 
 def _in_proportion(sizes: Indices, n: int) -> list[int]:
-    """How many of n each class gives: the nearest to its share that leaves one of each class."""
+    """How many of n examples each class gives: nearest to its share, with one of each class left."""
     most = int((sizes - 1).sum())
     if not 1 <= n <= most:
         raise InvalidValueError(

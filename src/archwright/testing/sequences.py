@@ -88,7 +88,13 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Tokens so far (N, U) and the memory (N, T, width), read where a mask (N, T) is true → scores (N, U, n_tokens).
 
-    Arguments as of `Encoder`; no place sees later ones.
+    No place sees later ones.
+
+    Args:
+        n_tokens: Size of the vocabulary.
+        length: Most tokens.
+        width: Features; may be a decision.
+        layer: From (N, U, width) to the same.
     """
 
     def __init__(self, n_tokens: int, length: int, width: Size, layer: nn.Module) -> None:
@@ -97,6 +103,13 @@ class Decoder(nn.Module):
         self.query, self.head = Linear(width, width), Linear(width, n_tokens)
 
     def forward(self, target: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """Scores (N, U, n_tokens) of the token after each place.
+
+        Args:
+            target: Tokens so far (N, U), `BEGIN` first.
+            memory: What the encoder gave (N, T, width).
+            mask: Truth values (N, T); where False, the memory is not read.
+        """
         x = self.tokens(target) + self.places(torch.arange(target.shape[1], device=target.device))
         x = x + self.layer(x)
         scores = self.query(x) @ memory.transpose(1, 2) / math.sqrt(memory.shape[-1])
@@ -124,12 +137,26 @@ class SequenceToSequence(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
     def forward(self, source: Tensor, source_mask: Tensor, target: Tensor) -> Tensor:
+        """Scores (N, U, n_tokens) of each token of the answer, from those before it.
+
+        Args:
+            source: Source tokens (N, T).
+            source_mask: Truth values (N, T); False at padding.
+            target: The answer (N, U), shifted by one: `BEGIN` first, its last token left out.
+        """
         found: Tensor = self.decoder(target, self.encoder(source), source_mask)
         return found
 
 
 def decoded(network: nn.Module, source: Tensor, mask: Tensor, n: int) -> Tensor:
-    """The answer (N, n) of a network, token by token: each time the most likely one after those before."""
+    """The answer (N, n) of a network by greedy decoding: token by token, the most likely one after those before.
+
+    Args:
+        network: A `SequenceToSequence`, or what has its `encoder` and `decoder`.
+        source: Source tokens (N, T).
+        mask: Truth values (N, T); False at padding.
+        n: Tokens of the answer.
+    """
     encoder, decoder = network.get_submodule("encoder"), network.get_submodule("decoder")
     memory = encoder(source)
     tokens = torch.full((len(source), 1), BEGIN, device=source.device)

@@ -1,4 +1,4 @@
-"""The tensors of a training by name, and a network that takes them up again bit for bit."""
+"""Save the tensors of a training by name, and restore them bit for bit."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def load_networks(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tenso
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors below a prefix, named without it; below the empty one are all."""
+    """The tensors whose names begin with a prefix, named without it; all of them for the empty prefix."""
     start = _joined(prefix, "")
     return {path.removeprefix(start): tensor for path, tensor in tensors.items() if path.startswith(start)}
 

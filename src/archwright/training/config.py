@@ -17,7 +17,7 @@ ScheduleName = Literal["constant", "cosine", "cosine-restarts", "linear", "step"
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 
 MAX_STEPS, MAX_EPOCHS, MAX_BATCH = 10**12, 1_000_000, 1_000_000
-"""More is a slip of the keyboard."""
+"""Largest accepted steps, epochs and batch size; larger ones are taken for typing errors."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where and how exactly numbers are computed: device, threads, precision, layout, determinism."""
+"""How numbers are computed: device, threads, precision, layout, determinism."""
 
 from __future__ import annotations
 
@@ -87,7 +87,13 @@ def use_layout(network: nn.Module, channels_last: bool) -> None:
 
 
 def place_batch(batch: Batch, device: torch.device, channels_last: bool) -> Batch:
-    """A batch on the device; see `place_inputs`."""
+    """A batch on the device.
+
+    Args:
+        batch: Inputs and targets; targets may be tensors in lists, tuples and mappings.
+        device: Where to.
+        channels_last: Layout of images (4 axes): channels-last, or else contiguous.
+    """
     return Batch(place_inputs(batch.inputs, device, channels_last), _moved(batch.targets, device))
 
 
@@ -142,7 +148,7 @@ def seeder(device: torch.device) -> Callable[[int], None]:
 
 
 def make_deterministic(device: torch.device) -> None:
-    """Make this whole process prefer the same bits to speed on CUDA: for commands and workers, not for a user's own.
+    """Switch on deterministic algorithms for CUDA in this process: for commands and workers, not for a user's process.
 
     Libraries no longer choose algorithms by timing them. An operation without a deterministic form runs all the same;
     the run notes it and takes its promise back (`runs.nondeterminism`).

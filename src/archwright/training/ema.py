@@ -1,4 +1,4 @@
-"""An average of a network beside the network: a moving one, or the plain mean of a training's last part."""
+"""Averages of a network's weights: a moving average, or the plain mean over the last part of a training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Ema:
         move(list(self._average.values()), list(self._live.values()), step)
 
     def _enter(self, step: int) -> float:
-        """Count the network of that step; what stays of the average when it enters."""
+        """Count a step, and give the factor by which the average decays in it."""
         self.n += 1
         return min(self._decay, self.n / (self.n + 9))
 
@@ -66,7 +66,7 @@ class Ema:
         return self._average
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `tensors` gave."""
+        """Restore what `tensors` gave."""
         for name, tensor in self._average.items():
             tensor.copy_(tensors[name])
 

@@ -1,4 +1,4 @@
-"""What moves in a training: the parameters of some modules, with an optimizer of their own."""
+"""Learners: the parameters of some modules with an optimizer of their own."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Learner:
     def begin(
         self, clock: Clock, *, device: torch.device, dtype: torch.dtype, channels_last: bool, is_alone: bool
     ) -> None:
-        """Bring the modules into place and make the optimizer; `run_steps` calls it.
+        """Move the modules to the device and make the optimizer; `run_steps` calls it.
 
         Args:
             clock: Tells the present step.
@@ -184,7 +184,7 @@ class Learner:
         return [parameter for parameter in self._parameters.values() if parameter.requires_grad]
 
     def _place(self) -> tuple[int, int]:
-        """Where its schedule stands, and how long it is."""
+        """Position in the learner's schedule, and length of the schedule."""
         clock = self._running()
         if self.n_updates is None:
             return clock.number, clock.n_steps
@@ -215,7 +215,7 @@ class Learner:
         return found if self._average is None else found | below("ema", self._average.tensors())
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `tensors` gave."""
+        """Restore what `tensors` gave."""
         self._updater.load(under("optimizer", tensors))
         for name, gradient in under("gradient", tensors).items():
             parameter = self._parameters[name]
@@ -224,13 +224,13 @@ class Learner:
             self._average.load(under("ema", tensors))
 
     def state(self) -> dict[str, Any]:
-        """The rest of it, as JSON."""
+        """The rest of the state, as JSON."""
         counts = {"updates": self._updates, "pending": self._pending}
         averaged = {} if self._average is None else {"averaged": self._average.n}
         return {"scaler": self._updater.state(), **counts, **averaged}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` gave."""
         self._updater.load_state(state["scaler"])
         self._updates, self._pending = int(state["updates"]), int(state["pending"])
         if self._average is not None:

@@ -1,4 +1,4 @@
-"""What a training leaves for people and reports: its loss curve and its length."""
+"""The log of a training: its loss curve and its length."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class TrainingLog:
     scores: Scores = ()
 
     def to_json(self) -> dict[str, Any]:
+        """As checkpoints keep it; `final_loss` is the last point of the curve."""
         document: dict[str, Any] = {"steps": self.steps, "curve": _points(self.curve), "seconds": self.seconds}
         if self.curves:
             document["curves"] = {name: _points(curve) for name, curve in self.curves.items()}
@@ -51,6 +52,7 @@ class TrainingLog:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> TrainingLog:
+        """The log that `to_json` gave."""
         curve = _curve(document["curve"])
         curves = {name: _curve(points) for name, points in document.get("curves", {}).items()}
         final_loss = curve[-1][1] if curve else math.nan
@@ -59,7 +61,7 @@ class TrainingLog:
 
 
 def scores_from_json(document: Iterable[Any]) -> Scores:
-    """Scores as a log or a checkpoint keeps them."""
+    """The scores in the JSON of a log or a checkpoint."""
     return tuple((int(step), {name: float(value) for name, value in found.items()}) for step, found in document)
 
 
@@ -86,7 +88,7 @@ def broken_loss(loss: float, step: int, n_steps: int) -> RunError:
 
 
 class LossRecorder:
-    """Gathers a loss of the steps into a curve, and stops a training whose loss is no number.
+    """Collects the losses of steps into a curve, and stops a training whose loss is infinite or not a number.
 
     Args:
         n_steps: Steps of the training.
@@ -102,7 +104,7 @@ class LossRecorder:
         self.last = math.nan
 
     def add(self, loss: Tensor, step: int) -> None:
-        """Take in the loss of a step, from 0; a step may give none.
+        """Add the loss of a step (counted from 0); a step may have none.
 
         Raises:
             RunError: If it, or one that was not looked at yet, is infinite or not a number; names the step.
@@ -112,7 +114,7 @@ class LossRecorder:
             self.read()
 
     def read(self) -> None:
-        """Look at the losses that were not looked at yet."""
+        """Read the values of the losses that are pending."""
         if self._pending:
             pending, self._pending = self._pending, []
             losses = [loss for _, loss in pending]
@@ -145,11 +147,11 @@ class LossRecorder:
         return tuple(self.curve)
 
     def state(self) -> dict[str, Any]:
-        """Everything so far, as JSON."""
+        """The state so far, as JSON."""
         self.read()
         return {"done": self._done, "sum": self._sum, "count": self._count, "curve": [list(p) for p in self.curve]}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` gave."""
         self._done, self._sum, self._count = int(state["done"]), float(state["sum"]), int(state["count"])
         self.curve = [(int(step), float(loss)) for step, loss in state["curve"]]

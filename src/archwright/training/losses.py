@@ -1,4 +1,4 @@
-"""The loss of a network as a training takes it: the task's, and what parts of the network add to it."""
+"""The training loss of a network: the task's loss, and the terms that parts of the network add to it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,21 @@ def train_network(
     device: torch.device,
     phase: Phase | None = None,
 ) -> tuple[nn.Module, TrainingLog]:
-    """The stand-alone network of an arch, trained from fresh weights; weights, batches and dropout follow the seed."""
+    """The stand-alone network of an arch, trained from fresh weights, and the log of the training.
+
+    Args:
+        space: The space of stand-alone networks.
+        arch: A member of it.
+        task: Data and loss.
+        training: How to train.
+        part: Part of the data to train on.
+        seed: Of initial weights, batches and dropout.
+        device: Device to train on.
+        phase: Keeps checkpoints; a phase that has begun is continued from the last one.
+
+    Raises:
+        RunError: If the loss is infinite or not a number.
+    """
     network = build_seeded(space, arch, seed, for_training=True)
     log = fit(network, task, training, part=part, seed=seed, device=device, phase=phase)
     return network, log

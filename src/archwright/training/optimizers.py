@@ -1,4 +1,4 @@
-"""From a loss to changed parameters: gradients, their norm, and the optimizer's step."""
+"""Update parameters from a loss: gradients, clipping, and the optimizer's step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Updater:
         return self._scaler.scale(loss)
 
     def update(self, rate: float) -> None:
-        """Change the parameters along their gradients; leaves no gradients behind."""
+        """Update the parameters by their gradients; clears the gradients."""
         active = self._narrow(rate)
         if not active:
             return  # a scaler would refuse to have seen no gradient
@@ -100,7 +100,7 @@ class Updater:
         return {key: every[key] for key in _SCALER_STATE if key in every}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` gave."""
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(self._scaler.state_dict() | dict(state))
 

@@ -1,4 +1,4 @@
-"""Batch-norm statistics for weights that were trained under other ones: the one definition of recalibration."""
+"""Recalibration of batch-norm statistics, for weights that were trained with other statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step is given: where the training stands, its batches, its random numbers."""
+"""The arguments of a training step: its number, its batches, its random numbers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where and how exactly numbers are computed."""
+    """Device, precision and layout of a training.
+
+    Attributes:
+        device: Device of networks and batches.
+        precision: Number type of forward passes.
+        channels_last: Layout of images (4 axes): channels-last, or else contiguous.
+    """
 
     device: torch.device
     precision: Precision
@@ -47,7 +53,19 @@ class Surroundings:
 
 
 class Reader:
-    """A source being read."""
+    """A source that is being read, and its last batch.
+
+    Args:
+        source: The source.
+        network: The modules that carry state along the source, where some do.
+        n_ahead: Batches to ask the source for at once: as many as the training has steps.
+        surroundings: Where batches are placed.
+
+    Attributes:
+        n_read: Batches read so far.
+        batch: The last of them, on the device; None before the first.
+        stream: State that is carried along the source; None where no module carries any.
+    """
 
     def __init__(self, source: Source, network: nn.Module, n_ahead: int, surroundings: Surroundings) -> None:
         self._source, self._n_ahead, self._around = source, n_ahead, surroundings
@@ -59,7 +77,7 @@ class Reader:
         self.batch: Batch | None = None
 
     def read(self) -> None:
-        """Go to the next batch."""
+        """Read the next batch."""
         try:
             batch = next(self._batches)
         except StopIteration:
@@ -76,7 +94,7 @@ class Reader:
         return source.split.batches(source.batch_size, seed=source.seed, first_step=self.n_read, n_steps=n)
 
     def close(self) -> None:
-        """Let go of what reads ahead."""
+        """Stop reading ahead."""
         if hasattr(self._batches, "close"):
             self._batches.close()
 

@@ -50,23 +50,23 @@ class Scoring:
 
 
 class Stateful(Protocol):
-    """What has a state beside the parameters: a baseline of rewards, a memory of archs."""
+    """An object with state that checkpoints must keep, e.g. a baseline of rewards."""
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Its tensors by name, for a checkpoint."""
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `tensors` gave."""
+        """Restore what `tensors` gave."""
 
     def state(self) -> Any:
-        """The rest of it, as JSON."""
+        """The rest of the state, as JSON."""
 
     def load_state(self, state: Any) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` gave."""
 
 
 Step = Callable[[Now], Tensor | Mapping[str, Tensor] | None]
-"""Moves learners, and gives the loss to record, or several by name, or none."""
+"""One step: updates learners and returns the loss to record, several losses by name, or None."""
 
 
 def run_steps(
@@ -256,7 +256,7 @@ class _Training:
         }
 
     def outcome(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What a finished training leaves: tensors of modules and stateful objects, copied, and the log."""
+        """The result of a finished training: copied tensors of modules and stateful objects, and the log."""
         tensors = networks_tensors(self._modules) | self._stateful_tensors()
         state = {"training": self._identity, "log": self.log.to_json()}
         states = {"stateful": self._stateful_states()} if self._stateful else {}
@@ -273,7 +273,7 @@ class _Training:
         return {name: each.state() for name, each in self._stateful.items()}
 
     def resume(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Take up a checkpoint, or the outcome of a finished training."""
+        """Restore a checkpoint, or the result of a finished training."""
         check_same_training(state["training"], self._identity, self._absent)
         is_finished = "log" in state
         if is_finished:

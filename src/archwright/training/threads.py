@@ -1,4 +1,4 @@
-"""With how many threads a step is fastest here and now, found by trying.
+"""Find the number of threads with which a training step is fastest, by timing.
 
 Threads meet at the end of every operation, and one that waits spins while its partner is not running. Beside a process
 that keeps a core busy, two threads can so be many times slower than one; on a quiet machine they are nearly twice as
@@ -14,22 +14,22 @@ from dataclasses import dataclass
 from archwright.training.device import set_threads
 
 Step = Callable[[int], float]
-"""Computes the i-th training step of some; gives the seconds its forward pass took."""
+"""Computes training step i; returns the seconds of its forward pass."""
 
 Clock = Callable[[], float]
 
 CLEARLY = 1.15
-"""How many times as fast more threads have to be: they also suffer more from a neighbour that comes later."""
+"""Speed-up that more threads must reach: they lose more when another process starts later."""
 
 HOPELESS = 3.0
-"""So many times slower than another number after one block, a number of threads is not tried again."""
+"""A number of threads that is this many times slower after one block is not tried again."""
 
 BLOCK_S = 0.2
 
 
 @dataclass
 class Pace:
-    """What steps took.
+    """Timings of steps.
 
     Attributes:
         n_steps: How many there were.
@@ -57,7 +57,7 @@ class Pace:
         return self.n_steps / self.total_s if self.total_s > 0 else 0.0
 
     def run(self, step: Step, *, seconds: float, most: int | None = None, clock: Clock = time.perf_counter) -> None:
-        """Add steps, at least one, until the time is over.
+        """Time further steps, at least one, until the time is over.
 
         Args:
             step: Is given the number of steps before it.

@@ -24,7 +24,7 @@ class WeightSharing(ABC):
     @property
     @abstractmethod
     def batch_size(self) -> int:
-        """Examples of a step."""
+        """Examples in the batch of a step."""
 
     @abstractmethod
     def fit(

@@ -1,4 +1,4 @@
-"""A teacher whose outputs archs learn from (Hinton et al., 2015, arXiv:1503.02531), as in once-for-all."""
+"""Distillation: archs learn from a teacher's outputs (Hinton et al., 2015, arXiv:1503.02531), as in once-for-all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Teacher = nn.Module | Mapping[str, Value]
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """How much of the loss is the teacher's.
+    """Weight and temperature of the teacher's part of the loss.
 
     Attributes:
         share: Weight of the distillation loss in [0, 1]; the task's loss has the rest.
@@ -82,7 +82,7 @@ class Distilled:
 
     @torch.no_grad()
     def look(self, now: Now) -> None:
-        """Ask the teacher about the step's batch; another arch may be active afterwards."""
+        """Compute the teacher's outputs for the step's batch; may change which arch is active."""
         self._targets = None
         if isinstance(self._teacher, nn.Module):
             with now.forward():
@@ -104,7 +104,7 @@ class Distilled:
 
 
 def described(teacher: Teacher) -> Any:
-    """What tells a teacher from another, as JSON."""
+    """What identifies the teacher, as JSON."""
     if not isinstance(teacher, nn.Module):
         return Arch(teacher).to_json()
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Weights that a hypernetwork gives each arch (SMASH, Brock et al., ICLR 2018; GHN, Zhang et al., ICLR 2019)."""
+"""Weights that a hypernetwork generates for each arch (SMASH, Brock et al., 2018; GHN, Zhang et al., 2019)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ N_CACHED = 8
 
 
 class GeneratedNetwork(nn.Module):
-    """Runs the network of the active arch with the parameters a generator gives it; trained is the generator."""
+    """Runs the network of the active arch with generated parameters; training changes the generator."""
 
     def __init__(self, owner: GeneratedWeights, generator: nn.Module) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class GeneratedWeights(SharedWeights):
         return self._executed[1]
 
     def stages(self) -> list[Stage] | None:
-        """As `reads` declares them.
+        """The stages that `reads` declares; None where it declares none.
 
         Raises:
             SpaceError: If the network has other stages than are declared.
@@ -149,7 +149,7 @@ class GeneratedWeights(SharedWeights):
         return network.train(self.network.training)
 
     def _parameters(self, arch: Arch, structure: nn.Module) -> dict[str, Tensor]:
-        """What is generated, checked to be what the network needs."""
+        """The generated parameters, checked against the names and shapes that the network needs."""
         given = dict(self.generate(arch, structure))
         wanted = {name: tuple(parameter.shape) for name, parameter in structure.named_parameters()}
         found = {name: tuple(tensor.shape) for name, tensor in given.items()}
@@ -191,6 +191,6 @@ def _structure(space: Space, arch: Arch) -> nn.Module:
 
 
 def reopen_generated(shared: GeneratedWeights, weights: str) -> GeneratedWeights:
-    """What `GeneratedWeights.blueprint` builds."""
+    """The weights that a `GeneratedWeights.blueprint` describes."""
     load_network(shared.network, read_tensors(weights)[0])
     return shared

@@ -27,7 +27,7 @@ from archwright.training.networks import build_seeded
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a network that takes what the stage before it gave.
+    """A part of a network; its input is the output of the stage before.
 
     Attributes:
         module: Runs it for the active arch.
@@ -71,7 +71,7 @@ class SharedWeights(ABC):
 
     @property
     def executed(self) -> nn.Module:
-        """A network that gives what `network` gives for the active arch, for use without gradients."""
+        """A network with the outputs of `network` for the active arch, for use without gradients."""
         return self.network
 
     @abstractmethod
@@ -88,7 +88,7 @@ class SharedWeights(ABC):
 
     @abstractmethod
     def blueprint(self, folder: Path) -> Blueprint:
-        """How another process makes equal ones.
+        """A description from which another process makes equal weights.
 
         Args:
             folder: Where the weights are put; it lives as long as the other process.
@@ -156,14 +156,14 @@ class SupernetWeights(SharedWeights):
 
 
 def write_weights(shared: SharedWeights, folder: Path) -> str:
-    """Put the trained tensors into a folder; the path of the file."""
+    """Write the trained tensors to a file in a folder; returns its path."""
     path = folder / "shared.safetensors"
     write_tensors(path, network_tensors(shared.network))
     return str(path)
 
 
 def reopen_supernet(space: Space, weights: str) -> SupernetWeights:
-    """What `SupernetWeights.blueprint` builds."""
+    """The weights that a `SupernetWeights.blueprint` describes."""
     supernet = space.supernet()
     load_network(supernet, read_tensors(weights)[0])
     return SupernetWeights(space, supernet)

@@ -30,7 +30,7 @@ from archwright.weight_sharing.distillation import DistillationConfig, Distilled
 from archwright.weight_sharing.shared import SharedWeights
 
 MAX_ARCHS = 10_000
-"""More a step is a slip of the keyboard."""
+"""Most archs in a step; a larger number is taken for a typing error."""
 
 
 @listed(
@@ -126,7 +126,7 @@ class UniformPath(WeightSharing):
         )
 
     def _draws(self, policy: Policy, n_steps: int, seed: int) -> Callable[[Now], Rows]:
-        """What gives the rows of a step."""
+        """A function that gives the rows of a step."""
         n = self.n_archs
         if policy.has_state:
             return lambda now: policy.draw(n, now.rng("paths"), np.full(n, now.progress))

@@ -1,1 +1,1 @@
-"""Counting what one network takes, on meta tensors."""
+"""Count parameters, operations and memory of a network, on meta tensors."""

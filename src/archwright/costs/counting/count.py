@@ -39,7 +39,7 @@ FREE_BY_CONVENTION = (
 
 @dataclass
 class Leaf:
-    """What one module does itself, without its children.
+    """Figures of one module without its children.
 
     Attributes:
         macs: Multiply–accumulates.
@@ -308,7 +308,7 @@ def _add_memory(result: Count, account: MemoryAccount) -> None:
 
 @contextmanager
 def _tracked(running: Running, counting: _Counting) -> Iterator[None]:
-    """Tells which module is running."""
+    """Follows which module is running."""
     paths: dict[nn.Module, str] = {}
     for name, part in running:
         paths.setdefault(part, name)

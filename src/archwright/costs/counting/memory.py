@@ -1,4 +1,4 @@
-"""What one forward pass reads, writes and keeps in memory, from the operations it really performs.
+"""Memory access and activation peak of a forward pass, from the operations it performs.
 
 The tensors of a forward pass are followed by their storage, so that a view is the tensor it looks at and costs
 nothing. What a tensor holds is a `Content`: an operation reads contents and makes new ones; one that writes in
@@ -46,6 +46,8 @@ class Content:
         is_main: Whether it is its operation's first result; others (indices, statistics) count when they are used.
         born: Number of the operation that made it.
         read_last: Number of the last operation that read it, `born` if none did.
+        used_inside: Whether the call that made it reads it too.
+        used_outside: Whether another call reads it, or its call or the network returns it.
     """
 
     n: int
@@ -61,7 +63,7 @@ class Content:
 
     @property
     def counts(self) -> bool:
-        """Whether it is more than a by-product that nobody asked for."""
+        """Whether it counts as an activation; by-products that nothing reads do not."""
         return self.is_activation and (self.is_main or self.used_inside or self.used_outside)
 
     @property
@@ -110,12 +112,12 @@ class MemoryAccount:
         self._inputs = {self._new(tensor) for tensor in tensors_in(inputs)}
 
     def enter(self, path: str) -> None:
-        """A module is called."""
+        """Note that a module is called."""
         self._stack.append(Call(path))
         self._calls.append(self._stack[-1])
 
     def leave(self, result: Any) -> None:
-        """The module called last returns."""
+        """Note that the module called last returns."""
         call = self._stack.pop()
         for tensor in tensors_in(result):
             content = self._contents.get(_key(tensor))
@@ -123,7 +125,14 @@ class MemoryAccount:
                 content.used_outside = True
 
     def note(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> None:
-        """An operation was performed by the module called last."""
+        """Note an operation of the module called last.
+
+        Args:
+            func: The operation, as torch's dispatcher names it.
+            args: What it was given by position.
+            kwargs: What it was given by name.
+            out: Its result: tensors, and containers of them.
+        """
         read, results = list(tensors_in((args, kwargs))), list(tensors_in(out))
         written = [argument for argument in _written(func, args, kwargs) if isinstance(argument, Tensor)]
         known = {_key(tensor) for tensor in read}
@@ -140,7 +149,7 @@ class MemoryAccount:
                 self._new(tensor, is_activation=is_activation, is_main=i == 0)
 
     def finish(self, result: Any) -> None:
-        """The network returned."""
+        """Note that the network returned."""
         for tensor in tensors_in(result):
             content = self._contents.get(_key(tensor))
             if content is not None:

@@ -43,7 +43,7 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ProfileConfig:
-    """How a space is measured.
+    """Settings of the measurement of a space.
 
     Attributes:
         backend: "onnxruntime" or "torch".
@@ -155,7 +155,7 @@ class _Profiler:
         return self._finished(tables, checked)
 
     def _plan(self) -> _Plan:
-        """Builds archs until every term is described."""
+        """Builds archs until each term of the table is known as a sum of parts to time."""
         plan, tables = _Plan(), ScopeTables(self.decisions, [part.scope for part in self.parts], 1)
         for row in tables.covering_rows():
             if tables.look_up(row[None])[1] is None:

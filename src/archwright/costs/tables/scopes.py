@@ -43,12 +43,12 @@ class ScopeTables:
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        """All scopes."""
+        """The scopes, in order."""
         return tuple(self._tables)
 
     @property
     def n_cells(self) -> int:
-        """How many numbers are kept in all."""
+        """How many numbers the tables hold."""
         return sum(table.size for table in self._tables.values())
 
     def look_up(self, rows: Rows) -> tuple[NDArray[np.float64], int | None]:

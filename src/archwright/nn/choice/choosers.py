@@ -39,7 +39,13 @@ class Chooser(ABC):
 
     @abstractmethod
     def repeat(self, name: str, counts: Sequence[int], make: Callable[[int], nn.Module]) -> nn.Module:
-        """The first n of a chain of blocks, block i made by `make(i)`."""
+        """The first n of a chain of blocks; n is the decision.
+
+        Args:
+            name: Name of the decision.
+            counts: The values of n, whole numbers; 0 leaves the input as it is.
+            make: Makes block i from its position in the chain, from 0.
+        """
 
     @abstractmethod
     def inputs(
@@ -191,7 +197,7 @@ def subsets(n: int, k: int | Sequence[int]) -> tuple[tuple[int, ...], ...]:
 
 
 def check_join(name: str, join: str) -> None:
-    """Refuse what is no way to join inputs."""
+    """Refuse an unknown way to join inputs."""
     if join not in get_args(Join):
         raise InvalidValueError(
             f"decision {name!r} joins inputs by {join!r}; choose one of {', '.join(get_args(Join))}"
@@ -199,7 +205,7 @@ def check_join(name: str, join: str) -> None:
 
 
 def check_candidates(name: str, candidates: Mapping[str, Make]) -> None:
-    """Refuse what are no factories by name: modules, above all, which `Fixed` would build without need."""
+    """Refuse candidates that are no mapping of factories, above all modules, which would be built without need."""
     if not isinstance(candidates, Mapping):
         kind = type(candidates).__name__
         raise InvalidValueError(f"decision {name!r} chooses among a {kind}; give a mapping {{key: factory}}")
@@ -212,14 +218,14 @@ def check_candidates(name: str, candidates: Mapping[str, Make]) -> None:
 
 
 def check_numbers(name: str, values: Sequence[int | float]) -> tuple[int | float, ...]:
-    """The values of a number, once they are known to be plain, finite numbers and at least one."""
+    """The values of a number, checked: at least one, all plain and finite."""
     if not values or any(type(value) not in (int, float) or not math.isfinite(value) for value in values):
         raise InvalidValueError(f"decision {name!r} chooses among {list(values)}; give plain numbers, at least one")
     return tuple(values)
 
 
 def check_counts(name: str, counts: Sequence[int]) -> tuple[int, ...]:
-    """The counts of a repeat, once they are known to be whole numbers from 0 up, not all of them 0."""
+    """The counts of a repeat, checked: whole numbers from 0, not all of them 0."""
     if not counts or any(not isinstance(count, int) or count < 0 for count in counts) or max(counts) == 0:
         raise InvalidValueError(
             f"decision {name!r} repeats a block {list(counts)} times; give whole numbers, at least one above 0"

@@ -20,11 +20,16 @@ from archwright.nn.sizes import LazyDecision
 from archwright.nn.source import source_template
 
 Join = Literal["sum", "concat"]
-"""What becomes of the edges into a node."""
+"""How the edges into a node are joined."""
 
 
 class ChoiceModule(nn.Module):
     """A searched part: reads one decision from the selection.
+
+    Args:
+        decision: Name of the decision.
+        selection: The supernet's one selection.
+        children: The modules to choose from by name; a name has no dot.
 
     Attributes:
         decision: Name of the decision.
@@ -59,7 +64,13 @@ class ChoiceModule(nn.Module):
 
 
 class OpChoice(ChoiceModule):
-    """One of several candidate operations, or a weighted sum of their results."""
+    """One of several candidate operations, or a weighted sum of their results.
+
+    Args:
+        decision: Name of the decision.
+        selection: The supernet's one selection.
+        candidates: The operations by key, in the order of the decision's values.
+    """
 
     def __init__(self, decision: str, selection: Selection, candidates: Mapping[str, nn.Module]) -> None:
         super().__init__(decision, selection, candidates)
@@ -86,7 +97,14 @@ class OpChoice(ChoiceModule):
 
 
 class RepeatChoice(ChoiceModule):
-    """The first n of a chain of blocks, or a weighted sum of the results after several n."""
+    """The first n of a chain of blocks, or a weighted sum of the results after several n.
+
+    Args:
+        decision: Name of the decision.
+        selection: The supernet's one selection.
+        counts: The decision's values: how many blocks run.
+        blocks: The chain; as many as the largest count.
+    """
 
     def __init__(self, decision: str, selection: Selection, counts: Sequence[int], blocks: Sequence[nn.Module]) -> None:
         super().__init__(decision, selection, {str(i): block for i, block in enumerate(blocks)})
@@ -114,6 +132,13 @@ class InputsChoice(ChoiceModule):
 
     A relaxed node sums all its edges; with weights over its subsets, each edge by the weight of those it is in. One
     that concatenates cannot be relaxed.
+
+    Args:
+        decision: Name of the decision.
+        selection: The supernet's one selection.
+        edges: An edge from each source, by the source's index as text.
+        kept: The decision as a value: the sources of the kept edges.
+        join: "sum", or "concat" along the channels.
 
     Attributes:
         kept: Source indices of the edges that are kept now.

@@ -1,4 +1,4 @@
-"""Which decisions a network's result depends on, by the word of its modules.
+"""Which decisions the result of a network depends on, as its modules declare.
 
 A `ChoiceModule` reads its decision, a lazy value those it is made of. Any other module that holds a Selection may read
 whatever it likes: it says what in `decisions_read`, a collection of names, or nothing is known.
@@ -20,7 +20,7 @@ from archwright.nn.choice.selection import Selection
 from archwright.nn.sizes import Lazy
 
 MAX_HELD = 100_000
-"""Objects a module may hold before it is given up to look for a Selection among them."""
+"""Most objects of a module that are searched for a Selection."""
 
 _PLAIN = frozenset(
     [str, bytes, int, float, bool, type(None), torch.Tensor, nn.Parameter, torch.dtype, types.ModuleType]

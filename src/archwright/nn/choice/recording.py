@@ -29,6 +29,11 @@ class Recording:
     def request(self, kind: Kind, name: str, values: Sequence[Value]) -> None:
         """Note that the network asks for a decision here.
 
+        Args:
+            kind: What is asked for: "op", "number", "repeat" or "inputs".
+            name: Name of the decision.
+            values: What can be chosen.
+
         Raises:
             SpaceError: If the name was asked before with other values or another kind, or depends on itself.
         """
@@ -78,7 +83,12 @@ class Recording:
 
 
 def check_same_request(name: str, before: tuple[Kind, tuple[Value, ...]], now: tuple[Kind, tuple[Value, ...]]) -> None:
-    """One name means one decision.
+    """Refuse a name that is asked for a second time with another kind or other values.
+
+    Args:
+        name: Name of the decision.
+        before: Kind and values of the first request.
+        now: Kind and values of this request.
 
     Raises:
         SpaceError: If the two requests differ; shows both.

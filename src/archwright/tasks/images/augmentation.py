@@ -1,4 +1,4 @@
-"""Random changes of training images that leave their class as it is, a whole batch at a time."""
+"""Augmentation of training images, a whole batch at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What arrays of images and labels must be like; every fault is one line that names source and array."""
+"""Check arrays of images and labels; an error is one line that names source and array."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ MAX_CHANNELS = 4
 
 
 def check_images(source: str, name: str, images: NDArray[Any]) -> None:
-    """Images are uint8 (N, C, H, W), none of these zero, with up to four channels.
+    """Refuse images that are not uint8 (N, C, H, W), none of these zero, with up to four channels.
+
+    Args:
+        source: Path or name of the data, for the error.
+        name: Name of the array.
+        images: The array.
 
     Raises:
-        DataError: If they are not.
+        DataError: If they are not; names the array and what it holds.
     """
     if images.dtype != np.uint8:
         raise DataError(f"{source}: array {name!r} has dtype {images.dtype}; accepted is uint8, values 0..255")
@@ -29,10 +34,17 @@ def check_images(source: str, name: str, images: NDArray[Any]) -> None:
 
 
 def check_labels(source: str, name: str, labels: NDArray[Any], images_name: str, n_images: int) -> None:
-    """Labels are integers (N,), none negative, one for each image.
+    """Refuse labels that are not integers (N,), none negative, one for each image.
+
+    Args:
+        source: Path or name of the data, for the error.
+        name: Name of the array.
+        labels: The array.
+        images_name: Name of the array of images.
+        n_images: Number of images in it.
 
     Raises:
-        DataError: If they are not.
+        DataError: If they are not; names the array and what it holds.
     """
     if labels.dtype.kind not in "iu":
         raise DataError(f"{source}: array {name!r} has dtype {labels.dtype}; accepted are integer labels 0..k-1")
@@ -50,10 +62,15 @@ def check_labels(source: str, name: str, labels: NDArray[Any], images_name: str,
 
 
 def check_classes(source: str, y_train: NDArray[Any], y_test: NDArray[Any]) -> int:
-    """The number of classes: training has each of 0..k-1 at least twice, test has no other.
+    """The number k of classes, where training has each of 0..k-1 at least twice and test has no other.
+
+    Args:
+        source: Path or name of the data, for the error.
+        y_train: Training labels (N,), not negative.
+        y_test: Test labels (N,), not negative.
 
     Raises:
-        DataError: If that is not so.
+        DataError: If that is not so, or there is one class only.
     """
     present, counts = np.unique(y_train, return_counts=True)
     k = len(present)
@@ -82,6 +99,13 @@ def check_image_data(
     source: str, x_train: NDArray[Any], y_train: NDArray[Any], x_test: NDArray[Any], y_test: NDArray[Any]
 ) -> int:
     """Check all four arrays, one by one and against each other; returns the number of classes.
+
+    Args:
+        source: Path or name of the data, for the error.
+        x_train: Training images (N, C, H, W), uint8.
+        y_train: Their labels (N,), integers.
+        x_test: Test images, of the same size.
+        y_test: Their labels.
 
     Raises:
         DataError: At the first fault.

@@ -1,4 +1,4 @@
-"""One image file → one upright 8-bit image, or one line that says what is wrong with the file."""
+"""Decode an image file into an upright 8-bit image; errors say in one line what is wrong with the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugi
 from archwright.core.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-"""Of files that count as images, in either case."""
+"""File name extensions of images, in lower or upper case."""
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused: a small file can claim any size, and decoding it would take all memory."""
@@ -25,7 +25,7 @@ _TURNED = (5, 6, 7, 8)
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of an image file say.
+    """What the header of an image file says.
 
     Attributes:
         height: Pixels, of the upright image.
@@ -39,7 +39,7 @@ class Header:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of that name counts as an image."""
+    """Whether the extension of a file name is that of an image."""
     return name.lower().endswith(SUFFIXES)
 
 
@@ -57,7 +57,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 
 def read_image(path: str | os.PathLike[str], n_channels: int) -> Image.Image:
-    """An image as it is meant to be seen: upright by its EXIF orientation, 8 bits, grey (1 channel) or RGB (3).
+    """A decoded image: turned upright by its EXIF orientation, 8 bits, grey (1 channel) or RGB (3).
 
     Palettes, CMYK and grey become RGB, colour becomes grey by Pillow's luma where one channel is asked for; of 16 bits
     the upper 8 stay; transparency is dropped, the colours under it stay; of an animation the first frame is taken.

@@ -1,4 +1,4 @@
-"""Paths of a great many files in little memory."""
+"""Lists of many file paths in little memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a folder of that name; not so where the system cannot even look it up, as it is too long."""
+    """Whether there is a folder of that name; False too where the name is too long for the system."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ class FileList(Sequence[str]):
         return len(self.ends) - 1
 
     def name(self, i: int) -> str:
-        """Path i relative to the root."""
+        """The path of file i, relative to the root."""
         return os.fsdecode(self.text[self.ends[i] : self.ends[i + 1]])
 
     @overload
@@ -50,7 +50,7 @@ class FileList(Sequence[str]):
     @overload
     def __getitem__(self, i: slice) -> list[str]: ...
     def __getitem__(self, i: int | slice) -> str | list[str]:
-        """Path i with the root before it."""
+        """The full path of file i."""
         if isinstance(i, slice):
             return [self[k] for k in range(*i.indices(len(self)))]
         if not -len(self) <= i < len(self):
@@ -59,5 +59,5 @@ class FileList(Sequence[str]):
 
     @property
     def nbytes(self) -> int:
-        """Memory of the list."""
+        """Memory that the list takes, in bytes."""
         return len(self.text) + self.ends.nbytes

@@ -19,7 +19,7 @@ from archwright.tasks.images.streamed import StreamedTask
 ACCEPTED = ", ".join(SUFFIXES)
 LAYOUT = "train/CLASS/* and test/CLASS/* (or val/CLASS/*)"
 MAX_DEPTH = 50
-"""Folders inside each other that are looked through."""
+"""How deep nested folders are searched."""
 
 
 @listed(
@@ -71,7 +71,7 @@ def folder(
 
 @dataclass(frozen=True)
 class PartOfTree:
-    """The images below one folder of a tree.
+    """The images of one part of a tree.
 
     Attributes:
         folder: Its name: "train", "test" or "val".
@@ -84,7 +84,7 @@ class PartOfTree:
     counts: dict[str, int]
 
     def labels(self, names: list[str]) -> NDArray[np.int64]:
-        """The number of each file's class among the names."""
+        """The class number of each file."""
         numbers = {name: number for number, name in enumerate(names)}
         return np.repeat([numbers[name] for name in self.counts], list(self.counts.values())).astype(np.int64)
 
@@ -137,7 +137,7 @@ def _images(root: Path, folder: str, real_root: str, above: tuple[str, ...]) -> 
 
 
 def _entries(root: Path, folder: str, real_root: str) -> list[os.DirEntry[str]]:
-    """What a folder holds, by name, without what is hidden."""
+    """The entries of a folder in order of their names, without hidden ones."""
     try:
         with os.scandir(root / folder) as found:
             entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)

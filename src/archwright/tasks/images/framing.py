@@ -1,4 +1,4 @@
-"""From an image of any size to the one size a network takes, the same way each time."""
+"""Resize and crop images of any size to the input size of a network, without randomness."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Framing:
 
     @classmethod
     def default(cls, crop: Size) -> Framing:
-        """The usual frame of an input: of photos the middle 7/8 (256 → 224), of small images the whole shorter side.
+        """The usual framing: for photos the central 7/8 (256 → 224), for small images the whole shorter side.
 
         >>> Framing.default((224, 224)).resize, Framing.default((32, 32)).resize
         ((256, 256), (32, 32))
@@ -47,7 +47,7 @@ class Framing:
         return cls((round(height * 8 / 7), round(width * 8 / 7)), crop)
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """The framed image; the image itself if it has that size already."""
+        """The resized and cropped image; the image itself if it has that size already."""
         size = self._scaled(image.height, image.width)
         if size != (image.height, image.width):
             image = image.resize(size[::-1], Image.Resampling.BILINEAR)
@@ -57,7 +57,7 @@ class Framing:
         return image.crop((left, top, left + self.crop[1], top + self.crop[0]))
 
     def to_json(self) -> dict[str, object]:
-        """The part of a preprocessing document that says this."""
+        """The entries of a preprocessing document that describe this framing."""
         return {"resize": list(self.resize), "crop": list(self.crop), "interpolation": "bilinear"}
 
     def _scaled(self, height: int, width: int) -> Size:

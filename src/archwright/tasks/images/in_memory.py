@@ -33,6 +33,11 @@ class Normalizer:
     """Turns uint8 images (B, H, W, C) into float32 inputs (B, C, H, W): (value / 255 - mean) / std.
 
     Inputs keep the pixels of a place side by side (channels-last strides), the fast layout for convolutions.
+
+    Args:
+        mean: Mean of each channel (C,), on the scale 0..1.
+        std: Standard deviation of each channel (C,), on the scale 0..1, not zero.
+        width: W, the width of the images in pixels.
     """
 
     def __init__(self, mean: NDArray[np.float64], std: NDArray[np.float64], width: int) -> None:
@@ -47,7 +52,15 @@ class Normalizer:
 
 
 class ImageSplit(Split):
-    """Some of the images (N, H, W, C) of an array, with their labels (N,); nothing is copied before a batch is."""
+    """Some of the images of an array, with their labels; images are copied a batch at a time.
+
+    Args:
+        images: All images (N, H, W, C), uint8.
+        labels: Their classes (N,).
+        positions: Which of the N belong to the split.
+        augmentation: Of training batches.
+        normalizer: Turns images into inputs.
+    """
 
     def __init__(
         self,
@@ -174,7 +187,14 @@ class ImageTask(ClassificationTask):
 
 
 def rebuild(name: str, folder: str, augmentation: dict[str, Any], **options: Any) -> ImageTask:
-    """What an `ImageTask.blueprint` builds."""
+    """The task that an `ImageTask.blueprint` describes.
+
+    Args:
+        name: Name of the data in results and errors.
+        folder: Folder of the arrays' files.
+        augmentation: JSON form of the `Augmentation`.
+        options: Further arguments of `ImageTask`.
+    """
     x_train, y_train, x_test, y_test = (
         np.asarray(np.load(Path(folder) / f"{array}.npy", mmap_mode="r", allow_pickle=False)) for array in ARRAYS
     )
@@ -220,7 +240,16 @@ def _labels(labels: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def named_classes(source: str, names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
-    """One name a class; their numbers where there are none."""
+    """One name for each class; its number where no names are given.
+
+    Args:
+        source: Path or name of the data, for the error.
+        names: The names, in the order of the classes; None where there are none.
+        n_classes: Number of classes.
+
+    Raises:
+        DataError: If there are more or fewer names than classes, or one is no Unicode text.
+    """
     if names is None:
         return tuple(str(number) for number in range(n_classes))
     if len(names) != n_classes:

@@ -1,4 +1,4 @@
-"""Arrays of a numpy archive; what each claims to be is checked before memory is taken for it.
+"""Read arrays of a numpy archive; sizes in headers are checked before memory is allocated.
 
 A few kilobytes can claim any shape, or unpack to any number of zeros, and numpy's own reader takes the memory first.
 """
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from archwright.core.errors import DataError
 
 MAX_RATIO = 1032
-"""No deflated member unpacks to more than so many times its size."""
+"""Largest compression ratio of deflate; a member that claims more is refused."""
 
 _SLACK = 1024
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def read_arrays(path: Path, required: Collection[str], optional: Collection[str] = ()) -> dict[str, NDArray[Any]]:
-    """Arrays of an npz file by name; others in it are not looked at, and Python objects are never read.
+    """The named arrays of an npz file; other arrays are ignored, and Python objects are never read.
 
     Args:
         path: The file.
@@ -57,7 +57,7 @@ def read_arrays(path: Path, required: Collection[str], optional: Collection[str]
 
 
 def memory_limit() -> int:
-    """Bytes that data may take: half of the memory of this machine, or of what this process may have."""
+    """Most bytes of data: half of this machine's memory, or of this process's memory limit."""
     memory = 2**36
     if hasattr(os, "sysconf"):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -71,7 +71,7 @@ def memory_limit() -> int:
 
 @dataclass(frozen=True)
 class _Claim:
-    """What a member says of itself, and that it can be so."""
+    """The header of a member, checked against its size."""
 
     name: str
     member: zipfile.ZipInfo
@@ -97,7 +97,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Members by the name of their array; of two of one name none can be said to be meant."""
+    """Members by the name of their array; two members of one name are refused."""
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
@@ -128,7 +128,7 @@ def _claim(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: 
 
 
 def _check_packing(path: Path, member: zipfile.ZipInfo, name: str) -> None:
-    """Refuse sizes that cannot be: the directory of an archive may say anything."""
+    """Refuse impossible sizes in the archive's directory."""
     most = {zipfile.ZIP_STORED: member.compress_size, zipfile.ZIP_DEFLATED: MAX_RATIO * member.compress_size + _SLACK}
     if member.compress_type not in most:
         raise DataError(f"{path}: array {name!r} cannot be read (unknown packing); write the file with numpy.savez")

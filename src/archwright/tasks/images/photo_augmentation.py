@@ -1,4 +1,4 @@
-"""Random changes of photos as ImageNet papers make them: a part of any size, mirrored, in other colours."""
+"""Augmentation of photos as in ImageNet papers: random resized crop, mirror image, colour jitter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 from archwright.core.errors import InvalidValueError
 
 N_TRIES = 10
-"""Parts drawn before the largest middle part of an accepted shape is taken, as torchvision does."""
+"""Crops drawn before the largest central crop of an accepted shape is taken, as torchvision does."""
 
 Draws = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ class PhotoAugmentation:
         return rng.random((n, _N_DRAWS))
 
     def __call__(self, image: Image.Image, draws: Draws, size: tuple[int, int]) -> Image.Image:
-        """The changed image, scaled to `size` (height, width), by its row of numbers."""
+        """The augmented image, scaled to `size` (height, width); a row of random numbers decides how."""
         image = image.crop(self._box(image.height, image.width, draws))
         image = image.resize(size[::-1], Image.Resampling.BILINEAR)
         if self.flip and draws[_FLIP] < 0.5:
@@ -68,7 +68,7 @@ class PhotoAugmentation:
         return image
 
     def _box(self, height: int, width: int, draws: Draws) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the part that is kept."""
+        """Left, top, right and bottom of the crop."""
         wide, high = self._part(height, width, draws)
         if wide:
             top = int(float(draws[_PLACE]) * (height - high + 1))
@@ -79,7 +79,7 @@ class PhotoAugmentation:
         return left, top, left + wide, top + high
 
     def _part(self, height: int, width: int, draws: Draws) -> tuple[int, int]:
-        """Width and height of the first part drawn that fits into the image; zeros if none does."""
+        """Width and height of the first drawn crop that fits into the image; zeros if none does."""
         (low, high), (narrow, broad) = self.scale, (math.log(self.ratio[0]), math.log(self.ratio[1]))
         for u, v in draws[:_PLACE].reshape(N_TRIES, 2).tolist():
             area, ratio = height * width * (low + u * (high - low)), math.exp(narrow + v * (broad - narrow))
@@ -89,6 +89,6 @@ class PhotoAugmentation:
         return 0, 0
 
     def _middle(self, height: int, width: int) -> tuple[int, int]:
-        """Width and height of the largest part whose shape is accepted."""
+        """Width and height of the largest crop of an accepted shape."""
         ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
         return max(1, min(width, round(height * ratio))), max(1, min(height, round(width / ratio)))

@@ -1,4 +1,4 @@
-"""Image classification over files that are read as they are needed."""
+"""Image classification with images that are read from files batch by batch."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from archwright.tasks.images.streaming import ImageReader, Job, StreamedSplit, d
 from archwright.tasks.splitting import draw_shares, draw_validation
 
 N_SAMPLED: dict[Part, int] = {"train": 1000, "validation": 500, "test": 500}
-"""Images of each part that are read when the data are opened."""
+"""Images of each part that are read when the data are opened, as a sample."""
 
 DEFAULT_SIDE = 224
 MAX_SIDE = 4096
 
 
 class StreamedTask(ClassificationTask):
-    """Image classification over files, decoded batch by batch, so that more images than memory holds are no matter.
+    """Image classification over files that are decoded batch by batch; the data set may be larger than memory.
 
     When it is opened, a sample drawn by seed is read: up to 1,000 images of the part "train", which give mean and
     standard deviation, and up to 500 of validation and test part each. So a small set is checked as a whole; of a
@@ -112,7 +112,7 @@ class StreamedTask(ClassificationTask):
         }
 
     def blueprint(self, folder: Path) -> Blueprint:
-        """As `Task.blueprint`; by the data's name, so files that no name stands for are refused there."""
+        """As `Task.blueprint`; workers open the data by name, so data without a name are refused."""
         arguments = {"spec": self.name, "seed": self.seed, "options": self.options, "fingerprint": self.fingerprint}
         return Blueprint("archwright.tasks.opening:reopen_task", arguments)
 
@@ -134,7 +134,7 @@ class StreamedTask(ClassificationTask):
         return ImageReader(files, self.input_shape, self.framing, self.augmentation)
 
     def _count(self, part: Part, positions: Indices) -> NDArray[np.int64]:
-        """How often each channel has each value in these images, which are read for it."""
+        """Histogram of each channel over these images, which are read from their files."""
         jobs = (Job(positions[batch]) for batch in stored_order(len(positions), 64))
         counts = np.zeros((self.input_shape[0], 256), dtype=np.int64)
         for _, images in read_batches(self._reader(part), jobs, self._n_workers):
@@ -163,7 +163,7 @@ class StreamedTask(ClassificationTask):
 
 
 def default_augmentation(input_shape: tuple[int, int, int]) -> Augmentation | PhotoAugmentation:
-    """What is usual for inputs (C, H, W): of photos from 64 pixels a side on, else of small images."""
+    """The usual augmentation for inputs (C, H, W): that of photos from 64 pixels a side, else that of small images."""
     if min(input_shape[1:]) >= PHOTO_SIDE:
         return PhotoAugmentation(flip=input_shape[0] >= 3)
     return Augmentation.default(input_shape)

@@ -1,4 +1,4 @@
-"""Image files decoded by threads a little ahead of whoever takes the batches.
+"""Decode image files in threads, a few batches ahead.
 
 Threads, not processes: Pillow lets go of the interpreter while it decodes and scales, so they run at once; they share
 the list of files and the batch they fill, and leave nothing behind when a run is killed. Memory holds a few batches,
@@ -79,7 +79,7 @@ class ImageReader:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of what is read."""
+        """Shape (H, W, C) of a decoded image."""
         return (*self.size, self.n_channels)
 
     def __call__(self, position: int, draws: Draws | None = None) -> NDArray[np.uint8]:
@@ -92,7 +92,12 @@ class ImageReader:
 
 
 def read_batches(reader: ImageReader, jobs: Iterable[Job], n_workers: int) -> Iterator[tuple[Job, Images]]:
-    """Each job with its images (B, H, W, C), in the order of the jobs; what comes does not depend on `n_workers`.
+    """Each job with its images (B, H, W, C), in the order of the jobs.
+
+    Args:
+        reader: Decodes one image.
+        jobs: The batches to decode; taken a few ahead.
+        n_workers: Threads that decode; the images do not depend on it.
 
     Raises:
         DataError: If an image cannot be read; after the batches before it.

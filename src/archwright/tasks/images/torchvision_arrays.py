@@ -1,4 +1,4 @@
-"""Small data sets in the files torchvision lays down, read without torchvision.
+"""Small data sets in torchvision's file formats, read without torchvision.
 
 Its own classes unpickle CIFAR, and old copies of MNIST; nothing is unpickled here.
 """
@@ -22,7 +22,7 @@ Pair = tuple[NDArray[Any], NDArray[Any]]
 """Images (N, C, H, W) and labels (N,)."""
 
 MAX_BYTES = 2**31
-"""Of one file, unpacked: the largest that is read here has a tenth of it."""
+"""Largest accepted size of an unpacked file; those of the known sets have at most a tenth of it."""
 
 _CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz"
 
@@ -32,7 +32,16 @@ Reader = Callable[[Path], tuple[Pair, Pair, list[str] | None]]
 
 
 def idx_set(name: str, train: str, test: str, classes: list[str] | None = None) -> Reader:
-    """MNIST and its kin: ROOT/NAME/raw/TRAIN-images-idx3-ubyte and three more, plain or gzipped."""
+    """A reader of MNIST and of data sets in its format: ROOT/NAME/raw/TRAIN-images-idx3-ubyte and three more files.
+
+    Each file may be plain or gzipped.
+
+    Args:
+        name: Folder of the data set inside the root.
+        train: Beginning of the names of the training part's files.
+        test: Beginning of the names of the test part's files.
+        classes: Names of the classes; None for their numbers.
+    """
 
     def read(root: Path) -> tuple[Pair, Pair, list[str] | None]:
         raw = root / name / "raw"
@@ -61,7 +70,16 @@ def read_idx(path: Path, n_axes: int) -> NDArray[np.uint8]:
 
 
 def cifar_set(folder: str, pickled: str, train: list[str], test: str, names: str, n_labels: int) -> Reader:
-    """CIFAR in its binary version: records of `n_labels` label bytes, the last one counts, and 3x32x32 values."""
+    """A reader of CIFAR's binary version: records of label bytes, of which the last counts, and 3x32x32 values.
+
+    Args:
+        folder: Folder of the binary version inside the root.
+        pickled: Folder of the Python version, which is never read; where only that is there, the error says so.
+        train: Files of the training part.
+        test: File of the test part.
+        names: File of the class names, separated by white space.
+        n_labels: Label bytes in a record.
+    """
 
     def read(root: Path) -> tuple[Pair, Pair, list[str] | None]:
         home = root / folder

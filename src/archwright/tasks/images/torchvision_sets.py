@@ -1,4 +1,4 @@
-"""Classification data sets of torchvision that are on disk already."""
+"""Classification data sets that torchvision has downloaded to disk."""
 
 from __future__ import annotations
 

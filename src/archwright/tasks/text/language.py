@@ -41,19 +41,19 @@ from archwright.tasks.text.reading import (
 )
 
 TOKENS, VOCABULARY = 35, 10_000
-"""Tokens of an input, as most papers unroll; largest vocabulary, that of the Penn Treebank."""
+"""Default tokens of an input, as in most papers; default largest vocabulary, that of the Penn Treebank."""
 
 N_STREAMS = 10
 """Streams a text is scored in, whatever the batch size: a score depends a little on their number."""
 
 IGNORED = -100
-"""Target of a place behind the end of the text."""
+"""Target of a position after the end of the text; losses and metrics leave it out."""
 
 Tokens = NDArray[np.int64]
 
 
 class TextSplit(Split):
-    """A text of n + 1 tokens, in which each of the last n is to be predicted from those before it.
+    """A text of n + 1 tokens; each of the last n is a target, predicted from the tokens before it.
 
     An example is a window of T tokens. A batch of B examples is B parallel streams, and the next batch goes on where
     it ended; a pass begins at a place drawn anew, so that another remainder is left out each time.
@@ -84,7 +84,7 @@ class TextSplit(Split):
             yield Batch(torch.from_numpy(self._text[places]), torch.from_numpy(self._text[places + 1]))
 
     def ordered(self, batch_size: int) -> Iterator[Batch]:
-        """Every token but the first is a target once, in ten streams whatever the batch size.
+        """Batches in which every token but the first is a target once, in ten streams at any batch size.
 
         Streams are equally long; where the last one ends early, inputs are repeated and targets are `IGNORED`. The last
         batch may have fewer steps.
@@ -130,7 +130,7 @@ class PerplexityMeter(Meter):
 
 
 class LanguageTask(Task):
-    """A text whose next token is to be predicted at every place.
+    """Language modelling: predict the next token at every position of a text.
 
     Words are those of the training part; others are `<unk>`. The parts are the text's own, so no seed changes them.
 
@@ -243,7 +243,15 @@ class LanguageTask(Task):
 
 
 def rebuild(name: str, folder: str, tokens: int, level: Level, marks_apart: bool) -> LanguageTask:
-    """What a `LanguageTask.blueprint` builds."""
+    """The task that a `LanguageTask.blueprint` describes.
+
+    Args:
+        name: Name of the data in results and errors.
+        folder: Folder of the files with the parts and the vocabulary.
+        tokens: Tokens of an input.
+        level: "word" or "character".
+        marks_apart: As of `LanguageTask`.
+    """
     parts = [
         np.load(Path(folder) / f"{part}.npy", mmap_mode="r", allow_pickle=False)
         for part in ("train", "validation", "test")
@@ -261,7 +269,16 @@ def text(
 ) -> LanguageTask:
     """A UTF-8 text file, divided 80/10/10 in order, or a folder with a file for each part.
 
-    Arguments and errors as for `LanguageTask`; further errors if a file cannot be read, is empty or not UTF-8.
+    Args:
+        path: The file or folder.
+        seed: Not used; every task takes one.
+        tokens: Tokens of an input; 35 if not given.
+        vocabulary: Largest number of different tokens, `<unk>` included; 10,000 if not given.
+        level: "word", the default, or "character".
+
+    Raises:
+        DataError: If a file cannot be read, is empty or not UTF-8, or a part has too little text.
+        InvalidValueError: If an option cannot be.
     """
     options = {"tokens": tokens, "vocabulary": vocabulary, "level": level}
     return LanguageTask(f"text:{path}", read_texts(Path(path)), seed=seed, **options)  # type: ignore[arg-type]
@@ -273,7 +290,16 @@ def pydoc(
 ) -> LanguageTask:
     """The topics that `help()` knows: some 120,000 words and marks of English, which come with Python itself.
 
-    The text differs from one version of Python to the next. Arguments as for `LanguageTask`.
+    The text differs from one version of Python to the next.
+
+    Args:
+        seed: Not used; every task takes one.
+        tokens: Tokens of an input; 35 if not given.
+        vocabulary: Largest number of different tokens, `<unk>` included; 10,000 if not given.
+        level: "word", the default, or "character".
+
+    Raises:
+        InvalidValueError: If an option cannot be.
     """
     options = {"tokens": tokens, "vocabulary": vocabulary, "level": level}
     return LanguageTask("pydoc", pydoc_text(), seed=seed, marks_apart=True, **options)  # type: ignore[arg-type]

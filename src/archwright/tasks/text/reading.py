@@ -30,7 +30,7 @@ Texts = tuple[str, str, str] | str
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens a text is written in.
+    """The vocabulary of a text: its known tokens by number.
 
     Attributes:
         words: Words or characters by number: the most frequent of the training part first, equal ones in their order.
@@ -77,7 +77,7 @@ class Vocabulary:
 
 
 def check_level(level: str) -> Level:
-    """The level, once it is known to be one.
+    """The level of tokens, checked.
 
     Raises:
         InvalidValueError: If it is not.
@@ -88,7 +88,7 @@ def check_level(level: str) -> Level:
 
 
 def tokens_of(text: str, level: Level) -> list[str]:
-    """The tokens of a text: its characters, or what blanks separate, and `<eos>` at the end of each line.
+    """The tokens of a text: its characters, or its words (separated by blanks) with `<eos>` at the end of each line.
 
     >>> tokens_of("a cat\\nsat", "word")
     ['a', 'cat', '<eos>', 'sat', '<eos>']
@@ -101,7 +101,7 @@ def tokens_of(text: str, level: Level) -> list[str]:
 
 
 def divided(tokens: Sequence[str]) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """The first 80 %, the next 10 % and the last 10 %."""
+    """Tokens divided in order: the first 80 %, the next 10 % and the last 10 %."""
     first, second = (int(share * len(tokens)) for share in SHARES)
     return tokens[:first], tokens[first:second], tokens[second:]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from archwright.core.arch import Arch
-from archwright.core.trial import Candidate, Trial, derive_seed
+from archwright.core.trial import Candidate, Trial, derive_seed, of_largest_budget
 
 
 def test_derived_seed_is_the_first_63_bits_of_a_hash() -> None:
@@ -30,3 +30,16 @@ def test_trial_shows_its_candidates_number_and_arch() -> None:
     """They are asked for on the trial itself."""
     trial = Trial(Candidate(4, Arch({"a": 1}), seed=0), status="failed", failure="out of memory")
     assert (trial.number, trial.arch, trial.is_complete) == (4, Arch({"a": 1}), False)
+
+
+def test_the_largest_budget_counts_only_complete_trials() -> None:
+    """A failed trial of more steps sets no measure; a trial without a budget is longer than any with one."""
+    arch = Arch({"a": 1})
+    short, long, failed, full = (
+        Trial(Candidate(i, arch, 0, budget=budget), status)
+        for i, (budget, status) in enumerate([(1, "complete"), (5, "complete"), (9, "failed"), (None, "complete")])
+    )
+    assert of_largest_budget([short, long, failed]) == [long]
+    assert of_largest_budget([short, long, full]) == [full]
+    assert of_largest_budget([failed]) == []
+    assert of_largest_budget([]) == []

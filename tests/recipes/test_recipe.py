@@ -15,8 +15,10 @@ from archwright.core.trial import Candidate
 from archwright.evaluators import FromScratch
 from archwright.finish import Found
 from archwright.recipes import RandomSearchConfig, random_search
+from archwright.recipes.base import open_search
 from archwright.recipes.opened import OpenSearch
 from archwright.recipes.recipe import Recipe, known_recipe, recipe
+from archwright.recipes.rehearsal import Rehearsal
 from archwright.recipes.trials import TrialsConfig
 from archwright.tasks import digits
 from archwright.training.config import TrainingConfig
@@ -105,3 +107,15 @@ def test_recipes_are_short() -> None:
     )
     assert done.returncode == 0, done.stdout
     assert len(done.stdout.splitlines()) >= 4
+
+
+def test_a_method_may_ask_for_shares_of_the_training_part() -> None:
+    """Halves by the run's seed: disjoint, of equal size, none of the validation part."""
+    task = digits()
+    search = Rehearsal(open_search(CONFIG, task))
+    one, other = search.shares(0.5, 0.5)
+    assert abs(one.n - other.n) <= 10
+    assert one.n + other.n <= task.split("train").n
+    again, _ = Rehearsal(open_search(CONFIG, task)).shares(0.5, 0.5)
+    first, repeated = (next(iter(split.ordered(8))) for split in (one, again))
+    assert torch.equal(first.inputs, repeated.inputs)

@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from archwright.core.arch import Arch
 from archwright.core.errors import RunFolderError
 from archwright.core.trial import Candidate, Trial
-from archwright.reports.folder import run_document
+from archwright.reports.folder import plain_trials, run_document
 from archwright.runs.run import open_run
+from archwright.testing import NumberSpace
 
 
 def make_run(folder: Path, *, finished: bool = True, seed: int = 0, **result: Any) -> Path:
@@ -111,3 +113,13 @@ def test_no_run_is_refused(tmp_path: Path) -> None:
     (folder / "rank.json").write_text("[]")
     with pytest.raises(RunFolderError, match="holds no JSON object"):
         run_document(folder)
+
+
+def test_short_trainings_enter_no_chart() -> None:
+    """Of two trials of three steps and one of one step, the scores of the first two are shown."""
+    archs = NumberSpace().sample(3, np.random.default_rng(0))
+    trials = [
+        Trial(Candidate(i, arch, 0, budget=budget), metrics={"top1_accuracy": 0.5})
+        for i, (arch, budget) in enumerate(zip(archs, (3, 1, 3), strict=True))
+    ]
+    assert [trial["metrics"] for trial in plain_trials(trials)] == [{"top1_accuracy": 0.5}, {}, {"top1_accuracy": 0.5}]

@@ -28,6 +28,7 @@ from archwright.runs.run import Run
 from archwright.search import SearchResult, search
 from archwright.strategies.base import Strategy
 from archwright.strategies.random import Random
+from archwright.tasks.base import Split
 from archwright.training.config import TrainingConfig
 from archwright.weight_sharing.base import WeightSharing
 from archwright.weight_sharing.shared import SharedWeights, SupernetWeights
@@ -66,6 +67,17 @@ class OpenSearch:
     def costs(self) -> list[Cost]:
         """The costs noted with each trial: parameters, multiply–accumulates, and those that limits and goals name."""
         return [Params(), Macs(), *self.opened.costs]
+
+    def shares(self, *fractions: float) -> list[Split]:
+        """Disjoint, seeded shares of the training part, stratified where there are classes: one for each learner.
+
+        Args:
+            fractions: Of each share; together at most 1.
+
+        Raises:
+            UsageError: If the data cannot be divided so.
+        """
+        return self.task.shares("train", fractions, seed=self.seed_of("shares"))
 
     # ── one set of weights for many archs ─────────────────────────────────────────────────────────
 

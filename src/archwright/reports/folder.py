@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archwright.core.errors import ArchwrightError, RunFolderError
-from archwright.core.trial import Trial
+from archwright.core.trial import Trial, of_largest_budget
 from archwright.runs import files
 from archwright.runs.ledger import Ledger
 from archwright.runs.phase import CHECKPOINTS
@@ -64,11 +64,15 @@ def run_document(folder: Path | str, *, result: Mapping[str, Any] | None = None)
 
 
 def plain_trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """Trials as the JSON objects that the page reads."""
+    """Trials as the JSON objects that the page reads.
+
+    Of trials that were trained for less than the longest budget the metrics are left out: charts compare equals.
+    """
+    full = {trial.number for trial in of_largest_budget(trials)}
     return [
         {
             "number": trial.number,
-            "metrics": dict(trial.metrics),
+            "metrics": dict(trial.metrics) if trial.number in full else {},
             "costs": dict(trial.costs),
             "status": trial.status,
             "arch": trial.arch.to_json(),

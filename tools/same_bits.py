@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "spos-nasbench201": ("search", "spos", "--space", "nasbench201", "--data", "digits", *SMOKE),
     "spos-bits": ("search", "spos", "--space", "spos-bits", "--data", "digits", *SMOKE),
     "random": ("search", "random", "--space", "spos", "--data", "digits", *SMOKE),
-    "grid": ("search", "grid", "--space", "lenet", "--data", "digits", *SMOKE),
+    "grid": ("search", "grid", "--space", "spos", "--data", "digits", *SMOKE),
     "regularized-evolution": ("search", "regularized-evolution", "--space", "spos", "--data", "digits", *SMOKE),
     "random-text": ("search", "random", "--space", "darts-rnn", "--data", "pydoc", *SMOKE),
     "train": ("train", "spos:3020003011", "--data", "digits", *SMOKE),

@@ -9,7 +9,7 @@ import pytest
 
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError
-from archwright.core.objective import Constraint, Goal, Objective
+from archwright.core.objective import Constraint, Goal, Objective, labels_of
 from archwright.core.trial import Candidate, Trial
 
 ACCURACY = Objective((Goal("accuracy"),), (Constraint("macs", 10.0),))
@@ -111,3 +111,10 @@ def test_a_direction_is_max_or_min() -> None:
     """Anything else is refused, with both spellings."""
     with pytest.raises(InvalidValueError, match="'max' or 'min'"):
         Goal("accuracy", "up")  # type: ignore[arg-type]
+
+
+def test_labels_tell_large_limits_apart_and_can_name_files() -> None:
+    """Limits that agree in ten digits have their own names, with all digits and without a sign of an exponent."""
+    limits = (5e9, 12_345_678_901.0, 12_345_678_902.0, 0.25, 1e22)
+    objectives = [Objective((Goal("accuracy"),), (Constraint("macs", limit),)) for limit in limits]
+    assert labels_of(objectives) == ["", "-macs-12345678901", "-macs-12345678902", "-macs-0.25", "-macs-1e22"]

@@ -106,7 +106,12 @@ def labels_of(objectives: Sequence[Objective]) -> list[str]:
     """
     limits = [{constraint.cost: constraint.limit for constraint in one.constraints} for one in objectives]
     varied = [cost for cost in limits[0] if len({one.get(cost) for one in limits}) > 1]
-    return ["", *("".join(f"-{cost}-{one[cost]:.10g}" for cost in varied) for one in limits[1:])]
+    return ["", *("".join(f"-{cost}-{_plain(one[cost])}" for cost in varied) for one in limits[1:])]
+
+
+def _plain(limit: float) -> str:
+    """A number with all its digits, in characters that names may have; two numbers never look alike."""
+    return f"{limit:.0f}" if limit == int(limit) < 2**53 else repr(float(limit)).replace("+", "")
 
 
 def _minimised(goal: Goal, trial: Trial) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from archwright.core.arch import Value
 from archwright.core.blueprint import Blueprint
 from archwright.core.errors import UsageError
 from archwright.nn.choice import selection_of
-from archwright.nn.choice.reading import decisions_read
+from archwright.nn.choice.reading import decisions_read, selections_held
 from archwright.nn.choice.selection import Weights
 from archwright.runs.files import read_tensors, write_tensors
 from archwright.spaces.base import Space
@@ -64,6 +65,10 @@ class SharedWeights(ABC):
             "or train a supernet"
         )
 
+    def twin(self) -> SharedWeights | None:
+        """The same weights for another thread, which may run another arch at a time; None where there can be none."""
+        return None
+
     @property
     def executed(self) -> nn.Module:
         """A network with the outputs of `network` for the active arch, for use without gradients."""
@@ -110,6 +115,15 @@ class SupernetWeights(SharedWeights):
         """Untrained weights by a seed, of the form of a space that its supernet is searched in."""
         form = space.search_form()
         return cls(form, build_seeded(form, None, seed))
+
+    def twin(self) -> SupernetWeights | None:
+        """The same parameters in modules of their own, which may run another arch at a time; buffers are copied.
+
+        None where the copy would follow this one's Selection, as a module does that has it in a closure.
+        """
+        kept: dict[int, Any] = {id(parameter): parameter for parameter in self.network.parameters()}
+        twin = SupernetWeights(self.space, copy.deepcopy(self.network, kept))
+        return twin if selections_held(twin.network) == [twin.selection] else None
 
     def activate(self, row: NDArray[Any]) -> None:
         self.selection.activate_row(row)

@@ -59,6 +59,28 @@ def decisions_read(network: nn.Module) -> frozenset[str] | None:
     return frozenset(names)
 
 
+def selections_held(network: nn.Module) -> list[Selection] | None:
+    """Every Selection that modules of a network hold, each once, wherever they hold it; None for too much to look at.
+
+    A copy of a network still follows the Selection of the original where a function has it in its closure.
+    """
+    found: dict[int, Selection] = {}
+    waiting: list[Any] = list(network.modules())
+    kept: dict[int, Any] = {}
+    while waiting:
+        value = waiting.pop()
+        if type(value) in _PLAIN or id(value) in kept or isinstance(value, type):
+            continue
+        kept[id(value)] = value
+        if isinstance(value, Selection):
+            found[id(value)] = value
+        elif len(kept) > MAX_HELD:
+            return None
+        else:
+            waiting += _parts(value)
+    return list(found.values())
+
+
 def _names(module: nn.Module, declared: Any) -> frozenset[str]:
     if isinstance(declared, str) or not all(isinstance(name, str) for name in declared):
         raise SpaceError(

@@ -80,7 +80,7 @@ ValImages = Annotated[
 Input = Annotated[
     str | None,
     typer.Option(
-        "--input", metavar="CxHxW", help="Size images from files are resized to.  [default: chosen from the images]"
+        "--input", metavar="CxHxW", help="Resize images from files to this size.  [default: chosen from the images]"
     ),
 ]
 Preset = Annotated[
@@ -136,7 +136,7 @@ Device = Annotated[
         "--device",
         metavar="D",
         autocompletion=completion.values(completion.DEVICES.items()),
-        help="auto, cpu or cuda.",
+        help="Where to compute: auto, cpu or cuda.",
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the estimate.")]
@@ -153,7 +153,7 @@ SpaceSettings = Annotated[
     typer.Option(
         "--space-set",
         metavar="KEY=VALUE",
-        help="A setting of the space, like cells=1; repeatable, or several with commas between them.",
+        help="A setting of the space, like cells=1; repeatable, or a comma list of several.",
     ),
 ]
 

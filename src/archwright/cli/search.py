@@ -116,7 +116,7 @@ def search(
             "--space",
             metavar="S",
             autocompletion=completion.names("space"),
-            help="A name, package.module:Class or file.py:Class.",
+            help="Search space: a name, package.module:Class or file.py:Class.",
         ),
     ] = None,
     preset: Preset = None,
@@ -135,7 +135,7 @@ def search(
             "--goal",
             metavar="COST",
             autocompletion=completion.names("cost"),
-            help="Minimise this cost behind the metric; repeatable.",
+            help="Also minimise this cost; the metric still picks the winner; repeatable.",
         ),
     ] = None,
     max_macs: Annotated[
@@ -143,7 +143,8 @@ def search(
     ] = None,
     max_params: Annotated[str | None, typer.Option("--max-params", metavar="N", help="Limit on parameters.")] = None,
     max_latency_ms: Annotated[
-        str | None, typer.Option("--max-latency-ms", metavar="X", help="Limit on milliseconds an image.")
+        str | None,
+        typer.Option("--max-latency-ms", metavar="X", help="Limit on the latency of one image, in milliseconds."),
     ] = None,
     seed: Seed = None,
     out: Out = None,
@@ -152,7 +153,8 @@ def search(
         int, typer.Option("--workers", metavar="N", help="Worker processes that evaluate candidates.")
     ] = 1,
     trial_timeout: Annotated[
-        float | None, typer.Option("--trial-timeout", metavar="S", help="Longest evaluation, in seconds.")
+        float | None,
+        typer.Option("--trial-timeout", metavar="S", help="Stop an evaluation after so many seconds; its trial fails."),
     ] = None,
     threads: Threads = None,
     device: Device = None,

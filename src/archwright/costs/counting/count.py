@@ -46,7 +46,7 @@ class Leaf:
         bit_ops: Those of a layer with bit widths, times the bits of its weights and of its inputs.
         params: Learnable parameters.
         model_size_bytes: Parameters and buffers.
-        memory_access_bytes: What its own operations move (see `costs.memory`).
+        memory_access_bytes: What its own operations move (see `costs.counting.memory`).
         reads_from: Paths of the modules whose results they read.
     """
 
@@ -65,7 +65,7 @@ class Count:
     Attributes:
         leaves: By module path; only modules with a cost of their own.
         uncounted: Operations without a rule, each with how often it ran, e.g. "fft_fft2 (2 times)".
-        activation_peak_bytes: Largest sum of the tensors alive at one operation (see `costs.memory`); 0 where
+        activation_peak_bytes: Largest sum of the tensors alive at one operation (see `costs.counting.memory`); 0 where
             memory was not asked for.
     """
 
@@ -98,7 +98,7 @@ class Count:
 
     @property
     def memory_access_bytes(self) -> int:
-        """Inputs, outputs and weights of every leaf, four bytes a number (see `costs.memory`)."""
+        """Inputs, outputs and weights of every leaf, four bytes a number (see `costs.counting.memory`)."""
         return sum(leaf.memory_access_bytes for leaf in self.leaves.values())
 
 

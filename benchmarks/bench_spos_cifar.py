@@ -19,7 +19,7 @@ from archwright.core.trial import derive_seed
 from archwright.costs.counted import Macs
 from archwright.recipes.spos import SposConfig, spos
 from archwright.runs.progress import make_progress
-from archwright.spaces.spos import CANDIDATES, SposSpace
+from archwright.spaces.spos.blocks import CANDIDATES, SposSpace
 from archwright.tasks import open_task
 from archwright.training.evaluate import evaluate
 from archwright.training.networks import train_network

@@ -17,17 +17,23 @@ from archwright.testing import (
     CostContract,
     EvaluatorContract,
     FaultContract,
+    LearnedPolicyContract,
+    PolicyContract,
     SpaceContract,
     StrategyContract,
     TaskContract,
+    WeightSharingContract,
 )
 from archwright.testing.contracts.base import Contract
+from archwright.training.config import TrainingConfig
 
 CONTRACTS: dict[catalog.Kind, type[Contract]] = {
     "space": SpaceContract,
     "strategy": StrategyContract,
     "evaluator": EvaluatorContract,
     "cost": CostContract,
+    "policy": PolicyContract,
+    "weight-sharing": WeightSharingContract,
     "recipe": FaultContract,
     "dataset": TaskContract,
 }
@@ -137,7 +143,9 @@ def _made(contract: type[Contract]) -> object:
         return catalog.load("recipe", test.name) if test.name in catalog_names("recipe") else None
     if isinstance(test, StrategyContract):
         return type(test.make(test.make_space(), 0))
-    return type(test.make(test.make_space()) if isinstance(test, EvaluatorContract) else test.make())
+    if isinstance(test, WeightSharingContract):
+        return type(test.make(TrainingConfig(steps=1)))
+    return type(test.make(test.make_space()) if isinstance(test, EvaluatorContract | PolicyContract) else test.make())
 
 
 def catalog_names(kind: catalog.Kind) -> set[str]:
@@ -150,7 +158,8 @@ def inheritors() -> list[type[Contract]]:
     modules = []  # a class knows its subclasses only as long as something else holds them
     for number, path in enumerate(sorted(Path(__file__).parent.rglob("test_*.py"))):
         text = path.read_text("utf-8")
-        if any(f"({contract.__name__})" in text for contract in CONTRACTS.values()) and path != Path(__file__):
+        families = (*CONTRACTS.values(), LearnedPolicyContract)
+        if any(f"({contract.__name__})" in text for contract in families) and path != Path(__file__):
             spec = importlib.util.spec_from_file_location(f"contracts_of_{number}", path)
             assert spec is not None
             assert spec.loader is not None

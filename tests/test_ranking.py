@@ -105,7 +105,7 @@ def set_record(key: str, value: object) -> Callable[[Path], object]:
         ),
         (unfinish, "is not trained yet; finish the run"),
         (lambda copy: (copy / "checkpoints" / "supernet.safetensors").write_bytes(b"x" * 100), "supernet.safetensors"),
-        (set_record("recipe", "darts"), "is a run of darts; only spos leaves a supernet"),
+        (set_record("recipe", "random"), "is a run of random; it leaves no supernet"),
         (set_record("config.data_sha256", "0" * 64), "the data digits are not those"),
         (set_record("config.space", "nasbench201"), "the checkpoint is of another network"),
         (set_record("config.data", None), "'config.data' is missing or malformed"),

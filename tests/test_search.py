@@ -365,6 +365,20 @@ class Misses(Table):
         return [{"loss": 1.0} if candidate.arch["depth"] == 1 else _score(candidate.arch) for candidate in candidates]
 
 
+def test_a_goal_that_nobody_gives_ends_the_search() -> None:
+    """At once, with what there is: neither a metric nor a cost has that name."""
+    with pytest.raises(RunError, match=r"gave no speed, only .*, and the costs are params, macs; set a goal"):
+        search(SPACE, Random(SPACE, n_trials=3), Table(), Objective((Goal("speed"),)))
+
+
+def test_a_goal_on_a_cost_is_opened() -> None:
+    """It is noted with each trial, though no limit names it; the first goal picks the winner."""
+    objective = Objective((Goal("top1_accuracy"), Goal("memory_access_bytes", "min")))
+    found = search(SPACE, Random(SPACE, n_trials=4), Table(), objective)
+    assert all("memory_access_bytes" in trial.costs for trial in found.trials)
+    assert found.best == max(found.trials, key=lambda trial: trial.metrics["top1_accuracy"])
+
+
 def test_metrics_without_what_is_sought_are_a_failure() -> None:
     """Such a trial has no place in a ranking; the message says what was given instead."""
     trials = _evolved(Misses()).trials

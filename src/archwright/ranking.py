@@ -1,4 +1,4 @@
-"""How well a run's supernet ranks architectures: its scores beside the truth, from a table or from training."""
+"""How well a run's supernet ranks architectures: compares its scores with the truth, from a table or from training."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ from archwright.recipes.reopening import TrainedSupernet, open_supernet
 from archwright.reports.folder import RANK
 from archwright.runs.files import is_file, json_text, write_text
 from archwright.runs.progress import Progress
+from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run, open_run
 from archwright.search import search
 from archwright.spaces.base import Space
 from archwright.stores.opening import open_store
 from archwright.strategies.random import Random
 from archwright.tasks.base import Part
+from archwright.training.device import make_deterministic
 
 STORE = "rank.sqlite"
-"""Where a run's folder keeps the networks that were trained as truth."""
+"""File in a run's folder that keeps the results of networks trained as truth."""
 
 TRAIN = "train"
 COLUMNS = ("test200_c10", "mean_acc", "accuracy", "test", "top1_accuracy", "perplexity")
-"""Columns of a table that are taken for the truth, in this order, where none is named."""
+"""Columns of a table that are used as truth if none is named; the first that exists is taken."""
 
 N_NAMED = 3
 
@@ -50,23 +52,25 @@ def rank_run(
     seed: int = 0,
     part: Part = "validation",
     progress: Progress | None = None,
+    deterministic: bool = False,
 ) -> dict[str, Any]:
     """Correlations of a supernet's scores with the true quality of random architectures; `rank.json` keeps them.
 
     Args:
         folder: A run of `spos` whose supernet is trained.
         truth: "train" trains each architecture from scratch with the run's `retrain` configuration (kept in
-            `rank.sqlite`, so that an interrupted ranking goes on), else a CSV file, may be gzipped, with the column
-            `arch`.
-        column: Column of the table; the first of `COLUMNS` by default. Where more is better for the run's metric, it
-            has to be for the column, and where less is, less.
-        n: How many distinct architectures, uniform over the space; all of them where it has fewer.
-        seed: Draws them, and what is random in their training and in the intervals.
-        part: What the supernet scores on; the test part is for reproducing published figures only.
+            `rank.sqlite`, so that an interrupted ranking goes on); otherwise a path of a CSV file, plain or gzipped,
+            with the column `arch`.
+        column: Column of the table; None takes the first of `COLUMNS` that the table has. Better values have to be
+            larger in it if they are larger in the run's metric, else smaller.
+        n: How many distinct architectures, uniform over the space; all of them if it has fewer.
+        seed: Seed of the draw, of their training and of the intervals.
+        part: The part of the data on which the supernet scores; use the test part only to reproduce published figures.
         progress: Where to show how far it is.
+        deterministic: Whether to switch this whole process to deterministic algorithms, as the command does.
 
     Returns:
-        `correlations`, and: "baselines" (Kendall's τ of more multiply–accumulates with better), "metric", "truth",
+        `correlations`, and: "baselines" (Kendall's τ between multiply–accumulates and quality), "metric", "truth",
         "archs" (code, score, truth and multiply–accumulates of each).
 
     Raises:
@@ -76,6 +80,8 @@ def rank_run(
     if n < 2:
         raise InvalidValueError(f"--n is {n}; a ranking needs at least 2 architectures")
     opened = open_supernet(folder, part=part)
+    if deterministic:
+        make_deterministic(opened.device)
     space, metric = opened.space, opened.task.search_metric
     candidates = _random(space, n, seed).ask(n)
     table: dict[Arch, float] = {}
@@ -100,6 +106,8 @@ def rank_run(
     better = true if opened.task.search_direction == "max" else [-value for value in true]
     described = {"metric": metric, "part": part, "truth": str(truth), "column": column, "seed": seed}
     document = {**found, "baselines": {"macs": kendall(macs, better)}, **described, "archs": lines}
+    if run.nondeterministic:
+        document[NONDETERMINISTIC] = run.nondeterministic
     with suppress(RunError):  # a folder that cannot be written is no reason to lose the figures
         write_text(Path(folder) / RANK, json_text(document, RANK, any_float=True) + "\n")
     return document
@@ -108,16 +116,16 @@ def rank_run(
 def read_truth(path: Path, space: Space, column: str | None = None) -> tuple[dict[Arch, float], str]:
     """The values of a table's column by architecture, and the column's name.
 
-    Lines of architectures that are no members of the space are passed over, as are empty cells: the table may be that
-    of a larger space, or not complete.
+    Lines with an architecture that is not in the space are skipped, and so are empty cells: the table may belong to a
+    larger space or be incomplete.
 
     Args:
-        path: CSV with a header, gzipped where its name ends in .gz.
-        space: Reads the column `arch`, as `space.parse` does.
-        column: Which column; the first of `COLUMNS` that is there by default.
+        path: CSV file with a header; gzipped if its name ends in .gz.
+        space: The space, whose `parse` reads the column `arch`.
+        column: Name of the column; None takes the first of `COLUMNS` that the table has.
 
     Raises:
-        DataError: If the file cannot be used; says where and why.
+        DataError: If the file cannot be used; the message says where and why.
     """
     lines = _lines(path)
     header = next(lines, (0, []))[1]

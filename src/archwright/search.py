@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from archwright.core.catalog import is_known
 from archwright.core.errors import InvalidValueError, RunError, RunFolderError
 from archwright.core.objective import Objective
 from archwright.core.pareto import front
-from archwright.core.trial import Candidate, Trial
+from archwright.core.trial import Candidate, Trial, of_largest_budget
 from archwright.costs.base import Cost
 from archwright.costs.counted import Macs, Params
 from archwright.costs.watch import Watch, open_costs
@@ -37,7 +38,15 @@ MAX_AHEAD = 4096
 class SearchResult:
     """All trials of a search, in ask order, and how to read them.
 
-    `costs` were noted with each trial; `evaluator` and `runner` score what is compared with them.
+    Where trials had several budgets, only those of the largest are ranked: shorter trainings say less.
+
+    Attributes:
+        trials: In ask order.
+        objective: What is better, and which limits hold.
+        evaluator: What scored them, and scores what is compared with them.
+        costs: Noted with each trial.
+        runner: Where evaluations execute.
+        is_scored: Whether the trials were evaluated; not where a method derives its arch without scoring any.
     """
 
     trials: tuple[Trial, ...]
@@ -45,6 +54,12 @@ class SearchResult:
     evaluator: Evaluator
     costs: tuple[Cost, ...] = ()
     runner: Runner = field(default_factory=Serial)
+    is_scored: bool = True
+
+    @property
+    def n_steps(self) -> int:
+        """Optimizer steps that all trials took together, those that failed included."""
+        return sum(self.evaluator.work(trial.candidate).n_steps for trial in self.trials) if self.is_scored else 0
 
     @property
     def best(self) -> Trial:
@@ -62,7 +77,7 @@ class SearchResult:
         Raises:
             RunError: If there is none.
         """
-        ranked = self.objective.ranked(self.trials)
+        ranked = self.objective.ranked(of_largest_budget(self.trials))
         if not ranked:
             failed = [trial for trial in self.trials if not trial.is_complete]
             reason = f"; the last failure: {failed[-1].failure}" if failed else ""
@@ -70,12 +85,14 @@ class SearchResult:
         return ranked
 
     def pareto(self) -> list[Trial]:
-        """Trials no other trial is better than in every goal and every watched cost; best first."""
-        ranked = self.objective.ranked(self.trials)
+        """Trials that no other one dominates, best first: in the goals, or in the one goal and all watched costs."""
+        ranked = self.objective.ranked(of_largest_budget(self.trials))
         if not ranked:
             return []
-        costs = sorted(set.intersection(*(set(trial.costs) for trial in ranked)))
-        values = np.column_stack([self.objective.values(ranked), [[t.costs[name] for name in costs] for t in ranked]])
+        values = self.objective.values(ranked)
+        if len(self.objective.goals) == 1:
+            costs = sorted(set.intersection(*(set(trial.costs) for trial in ranked)))
+            values = np.column_stack([values, [[trial.costs[name] for name in costs] for trial in ranked]])
         return [trial for trial, keep in zip(ranked, front(values), strict=True) if keep]
 
     def model(self) -> nn.Module:
@@ -121,7 +138,7 @@ def search(
     if limit < 1:
         raise InvalidValueError(f"n_trials is {limit}; give at least 1")
     noted = costs if costs is not None else (Params(), Macs())
-    watch = Watch(space, [*noted, *open_costs(objective.costs, noted)])
+    watch = Watch(space, [*noted, *open_costs([*objective.costs, *_goals_on_costs(objective, noted)], noted)])
     watch.check_reachable(objective)
     strategy.bind(objective, watch.feasible(objective))
     opened, runner = open_store(store), runner or Serial()
@@ -134,6 +151,12 @@ def search(
         if opened is not store:
             opened.close()
     return SearchResult(tuple(loop.trials), objective, evaluator, tuple(watch.costs.values()), runner)
+
+
+def _goals_on_costs(objective: Objective, noted: Sequence[Cost]) -> list[str]:
+    """Names of the goals that are costs; others are the evaluator's metrics."""
+    known = {cost.name for cost in noted}
+    return [goal.name for goal in objective.goals if goal.name in known or is_known("cost", goal.name)]
 
 
 class _Loop:
@@ -159,6 +182,7 @@ class _Loop:
         self._stored = {trial.number: trial for trial in store.trials()}
         self._n_failed = self._n_failed_in_a_row = 0
         self._best: Trial | None = None
+        self._is_goal_given = any(trial.is_complete for trial in self._stored.values())
 
     def ask(self) -> bool:
         """Ask for as many candidates as may be under way; whether any is."""
@@ -216,11 +240,19 @@ class _Loop:
         return Trial(candidate, "complete", outcome.metrics, costs, outcome.duration_s)
 
     def _missing(self, outcome: Outcome, costs: Mapping[str, float]) -> str:
-        """What is wrong with metrics that lack what the search is after; empty if nothing is."""
+        """What is wrong with metrics that lack what the search is after; empty if nothing is.
+
+        Raises:
+            RunError: If none that was evaluated before had it either: then it is the goal that is wrong.
+        """
         missing = [goal.name for goal in self.objective.goals if goal.name not in (*outcome.metrics, *costs)]
         if not missing:
+            self._is_goal_given = True
             return ""
-        return f"the evaluator gave no {', '.join(missing)}, only {', '.join(outcome.metrics)}"
+        what = f"the evaluator gave no {', '.join(missing)}, only {', '.join(outcome.metrics)}"
+        if not self._is_goal_given:
+            raise RunError(f"{what}, and the costs are {', '.join(costs)}; set a goal that is one of these")
+        return what
 
     def _take(self, candidate: Candidate) -> Trial:
         trial = self._stored[candidate.number]
@@ -243,7 +275,7 @@ class _Loop:
             self._n_failed_in_a_row = 0 if trial.is_complete else self._n_failed_in_a_row + 1
             if self._n_failed_in_a_row >= MAX_FAILURES:
                 raise RunError(f"{MAX_FAILURES} trials in a row failed; the last, {trial.arch.key}: {trial.failure}")
-        self._best = self.objective.best([*([self._best] if self._best else []), *told])
+        self._best = self.objective.best(of_largest_budget([*([self._best] if self._best else []), *told]))
         if self.phase is not None:
             goal = self.objective.goals[0].name
             best = {} if self._best is None else {"best": self._best.metrics.get(goal, float("nan"))}

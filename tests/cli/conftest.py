@@ -46,6 +46,7 @@ class Toy:
 
     config: type[ToyConfig] = ToyConfig
     act: Callable[[], object] = lambda: None
+    seconds: float = 1.0
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(
@@ -63,8 +64,15 @@ class Toy:
         (out / "result.json").write_text("{}")
         return SimpleNamespace(summary=lambda: ["test accuracy 0.98", f"everything is in {out}"])
 
-    def estimate(self, config: ToyConfig, task: Any) -> list[str]:
-        return [f"{config.training.steps} steps on {task.name}"]
+    def workload(self, config: ToyConfig, task: Any) -> Any:
+        lines = [f"{config.training.steps} steps on {task.name}"]
+        return SimpleNamespace(
+            glance=lambda: None,
+            seconds=lambda pace: self.seconds,
+            lines=lambda pace, threads=None: lines,
+            step=lambda i: 0.0,
+            device=SimpleNamespace(type=config.device),
+        )
 
 
 @pytest.fixture

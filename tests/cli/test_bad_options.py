@@ -75,6 +75,8 @@ TRAININGS = {
 SHARED = {
     "limits": ("x", "macs", "macs:0", "macs:1:2", "nothing:1", "macs:2M,macs:3M", "macs:1"),
     "space": NAMES,
+    "goals": ("x", "nothing,macs"),
+    "final": ("", "x", "none"),
     "n_draws": ("-1", "x", "1e300"),
     "latency_table": ("", "missing.json", "empty", "file", DEVICE, LONG, NUL, CONTROL),
     "profile.backend": ("", "x"),
@@ -136,7 +138,7 @@ DATA = (
 )
 DEVICES = ("", "x", "cuda:x", f"cuda:{HUGE}", "meta", "cpu:-1", LONG, NUL, CONTROL)
 SHAPES = ("", "x", "3", "3x", "3x0x3", "-3x8x8", "3x8x8x8x8x8x8x8x8x8x8", f"3x{HUGE}x8", "٣x8x8", LONG, NUL, CONTROL)
-LIMITS = ("", "0", "-1", "x", "nan", "inf", "1e999", "1M,2M", LONG, NUL, CONTROL, "1")
+LIMITS = ("", "0", "-1", "x", "nan", "inf", "1e999", "1,2", LONG, NUL, CONTROL, "1")
 
 
 def _after(base: tuple[str, ...], option: str, values: Any) -> list[tuple[str, ...]]:
@@ -162,7 +164,10 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
         (*SEARCH, "--max-macs", "20M", "--limit", "macs=20M"),
     ],
     ("search", "max_params"): _after(SEARCH, "--max-params", LIMITS),
-    ("search", "max_latency_ms"): _after(SEARCH, "--max-latency-ms", LIMITS[:-1]),
+    ("search", "max_latency_ms"): _after(
+        SEARCH, "--max-latency-ms", [value for value in LIMITS if value not in ("1", "1,2")]
+    ),
+    ("search", "goal"): [*_after(SEARCH, "--goal", NAMES), (*SEARCH, "--goal", "macs", "--goal", "macs")],
     ("search", "seed"): _after(SEARCH, "--seed", ("", "x", "-1", "1.5", HUGE, NUL, CONTROL)),
     ("search", "out"): [
         *_after(SEARCH[:-1], "--out", (*_paths(FOLDERS), "file", "file/x", "other", DEVICE, "missing.link/x")),

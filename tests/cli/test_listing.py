@@ -58,7 +58,7 @@ def test_unknown_kind(cli: Cli) -> None:
     done = cli("list", "recipees")
     assert (done.code, done.err) == (
         2,
-        "error: unknown kind of names 'recipees'; did you mean recipes or strategies?\n",
+        "error: unknown kind of names 'recipees'; did you mean recipes or strategies or policies?\n",
     )
 
 

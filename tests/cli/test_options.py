@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from archwright.cli.options import parse_assignments, parse_count, parse_limits, parse_shape
-from archwright.core.errors import InvalidValueError
+from archwright.cli.options import parse_assignments, parse_count, parse_goals, parse_limits, parse_shape
+from archwright.core.errors import InvalidValueError, UnknownNameError
 
 
 @pytest.mark.parametrize(("text", "shape"), [("3x224x224", (3, 224, 224)), ("1x8x8", (1, 8, 8)), ("64", (64,))])
@@ -44,6 +44,22 @@ def test_limits_keep_their_order_and_take_either_spelling() -> None:
         ("model_size_bytes", 52428.0),
         ("macs", 1.5e9),
     )
+
+
+def test_a_list_of_limits_is_several_on_one_cost() -> None:
+    """The others hold for every winner; two lists would ask for a grid of winners."""
+    assert parse_limits([], macs="2M,5M", params="1k") == (("macs", 2e6), ("macs", 5e6), ("params", 1e3))
+    with pytest.raises(InvalidValueError, match="the limits on macs and params are lists; give several values to one"):
+        parse_limits([], macs="2M,5M", params="1k,2k")
+
+
+def test_goals_are_costs_by_name() -> None:
+    """In either spelling, each once."""
+    assert parse_goals(["Latency-ms.torch", "memory_access_bytes"]) == ("latency_ms.torch", "memory_access_bytes")
+    with pytest.raises(InvalidValueError, match="--goal names macs twice"):
+        parse_goals(["macs", "MACs"])
+    with pytest.raises(UnknownNameError, match="unknown cost 'mcas'"):
+        parse_goals(["mcas"])
 
 
 @pytest.mark.parametrize("text", ["macs=", "macs=inf", "macs=nan", "macs=1e999", "macs=abc", "=5"])

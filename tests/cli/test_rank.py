@@ -40,13 +40,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_defaults(cli: Cli, calls: list[dict[str, Any]]) -> None:
     """Twenty architectures, each trained."""
     assert cli("rank", "run").code == 0
-    assert calls == [{"folder": Path("run"), "truth": "train", "column": None, "n": 20, "seed": 0}]
+    assert calls == [
+        {"folder": Path("run"), "truth": "train", "column": None, "n": 20, "seed": 0, "deterministic": True}
+    ]
 
 
 def test_options(cli: Cli, calls: list[dict[str, Any]]) -> None:
     """Each as given."""
     cli("rank", "run", "--truth", "t.csv", "--column", "test", "--n", 5, "--seed", 7)
-    assert calls == [{"folder": Path("run"), "truth": "t.csv", "column": "test", "n": 5, "seed": 7}]
+    assert calls == [
+        {"folder": Path("run"), "truth": "t.csv", "column": "test", "n": 5, "seed": 7, "deterministic": True}
+    ]
 
 
 def test_text(cli: Cli, calls: list[dict[str, Any]]) -> None:

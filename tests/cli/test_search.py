@@ -22,6 +22,15 @@ def test_defaults(cli: Cli, toy: Any) -> None:
     assert [(call["data"], call["config"].seed, call["resume"]) for call in toy.calls] == [("digits", 0, False)]
 
 
+def test_the_process_is_made_deterministic(cli: Cli, toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the device of the config, before anything is computed."""
+    devices: list[Any] = []
+    monkeypatch.setattr("archwright.training.device.make_deterministic", devices.append)
+    toy.act = lambda: devices.append("run")
+    cli("search", "toy")
+    assert [str(device) for device in devices] == ["cpu", "run"]
+
+
 def test_next_run_gets_its_own_folder(cli: Cli, toy: Any) -> None:
     """Nothing of an earlier run is overwritten."""
     cli("search", "toy")
@@ -32,10 +41,10 @@ def test_next_run_gets_its_own_folder(cli: Cli, toy: Any) -> None:
 def test_options_reach_the_config(cli: Cli, toy: Any) -> None:
     """Each option fills the field of its name; sizes may be written for people."""
     options = ("--data", "npz:a.npz", "--space", "file.py:Mine", "--preset", "smoke", "--seed", 7, "--threads", 2)
-    limits = ("--device", "cuda", "--limit", "memory-access-bytes=1G", "--max-macs", "20M", "--max-params", "300k")
+    limits = ("--device", "auto", "--limit", "memory-access-bytes=1G", "--max-macs", "20M", "--max-params", "300k")
     cli("search", "toy", *options, *limits)
     config = toy.calls[0]["config"]
-    assert (config.space, config.seed, config.threads, config.device) == ("file.py:Mine", 7, 2, "cuda")
+    assert (config.space, config.seed, config.threads, config.device) == ("file.py:Mine", 7, 2, "auto")
     assert config.limits == (("memory_access_bytes", 1e9), ("macs", 2e7), ("params", 3e5))
     assert (toy.calls[0]["data"], toy.calls[0]["task_seed"], config.training.steps) == ("npz:a.npz", 7, 2)
 
@@ -129,7 +138,8 @@ def test_too_many_workers_are_noted(cli: Cli, toy: Any, monkeypatch: pytest.Monk
         (("toy", "--max-macs", "many"), "the limit on macs is 'many'; give a positive number like 20M"),
         (("toy", "--max-macs", "0"), "the limit on macs is '0'"),
         (("toy", "--max-macs", "-5M"), "the limit on macs is '-5M'"),
-        (("toy", "--max-macs", "2M,5M"), "this recipe finds one network, so give one value"),
+        (("toy", "--max-macs", "2M,5M", "--max-params", "1k,2k"), "the limits on macs and params are lists"),
+        (("toy", "--goal", "mcas"), "unknown cost 'mcas'"),
         (("toy", "--limit", "macs"), "--limit is 'macs'; write it as NAME=VALUE"),
         (("toy", "--limit", "macs=1M", "--max-macs", "2M"), "macs is limited twice, by --limit and by --max-macs"),
         (("toy", "--limit", "macs=1M", "--limit", "macs=2M"), "--limit names 'macs' twice"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archwright.evaluators.chains import find_chains, running
+from archwright.evaluators.fast_forms import find_forms, running
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.testing import NumberSpace
 
@@ -41,6 +41,12 @@ CHAINS: dict[str, Callable[[], nn.Sequential]] = {
     "nested": lambda: nn.Sequential(nn.Sequential(conv(4, 4), norm(4)), nn.Sequential(conv(4, 4), norm(4), nn.ReLU())),
     "last norm": lambda: nn.Sequential(conv(4, 4), norm(4), nn.ReLU(), conv(4, 4, 3), norm(4)),
     "pooled": lambda: nn.Sequential(conv(4, 6), norm(6), nn.AvgPool2d(2), nn.MaxPool2d(2), conv(6, 4), norm(4)),
+    "pooled squares, 1x1": lambda: nn.Sequential(nn.AvgPool2d(2, 2, ceil_mode=True), conv(4, 6, bias=True)),
+    "pooled squares, 1x1, not even": lambda: nn.Sequential(nn.AvgPool2d(4, 4, ceil_mode=True), conv(4, 6), norm(6)),
+    "norm before pooled squares": lambda: nn.Sequential(conv(4, 4, 3), norm(4), nn.AvgPool2d(3), conv(4, 6), norm(6)),
+    "pooled squares, strided 1x1": lambda: nn.Sequential(nn.AvgPool2d(2), conv(4, 6, stride=2), norm(6)),
+    "pooled squares, 3x3": lambda: nn.Sequential(nn.AvgPool2d(2), conv(4, 6, 3), norm(6)),
+    "pooled squares that overlap": lambda: nn.Sequential(nn.AvgPool2d(3, 1), conv(4, 6), norm(6)),
     "head": lambda: nn.Sequential(
         conv(4, 6), norm(6), nn.ReLU(), GlobalAvgPool2d(), nn.Flatten(), nn.Dropout(), nn.Linear(6, 3)
     ),
@@ -91,7 +97,7 @@ def test_calibration_gives_outputs_and_statistics_of_the_modules(name: str) -> N
     """Over three batches, in float64: outputs, running means, variances and counts; inputs are not changed."""
     network = _network(CHAINS[name])
     plain = copy.deepcopy(network)
-    chains = find_chains(network)
+    chains = find_forms(network)
     assert list(chains) == [network]
     with running(chains, calibrate=True):
         for images in _batches(3):
@@ -113,7 +119,7 @@ def test_scoring_gives_outputs_of_the_modules(name: str) -> None:
     state = copy.deepcopy(network.state_dict())
     images = _batches(3)[2]
     expected = network(images)
-    with running(find_chains(network), calibrate=False):
+    with running(find_forms(network), calibrate=False):
         torch.testing.assert_close(network(images), expected, rtol=1e-12, atol=1e-12)
     assert all(torch.equal(tensor, state[path]) for path, tensor in network.state_dict().items())
 
@@ -121,7 +127,7 @@ def test_scoring_gives_outputs_of_the_modules(name: str) -> None:
 @pytest.mark.parametrize("name", UNTOUCHED)
 def test_other_sequences_run_as_they_are(name: str) -> None:
     """What has no fast form is left to its modules."""
-    assert find_chains(_network(UNTOUCHED[name])) == {}
+    assert find_forms(_network(UNTOUCHED[name])) == {}
 
 
 @pytest.mark.parametrize("kind", ["forward", "forward_pre"])
@@ -131,7 +137,7 @@ def test_hooks_are_called(kind: str, place: str) -> None:
     network = _network(CHAINS["conv-bn-relu"])
     seen: list[object] = []
     getattr(network.get_submodule(place), f"register_{kind}_hook")(lambda *seen_now: seen.append(seen_now))
-    with running(find_chains(network), calibrate=True), torch.no_grad():
+    with running(find_forms(network), calibrate=True), torch.no_grad():
         network(_batches(1)[0])
     assert len(seen) == 1
 
@@ -140,18 +146,18 @@ def test_sequence_with_a_hook_runs_as_it_is() -> None:
     """Also where the sequence itself is watched."""
     network = _network(CHAINS["conv-bn-relu"])
     network.register_forward_hook(lambda *_: None)
-    assert find_chains(network) == {}
+    assert find_forms(network) == {}
 
 
 def test_elastic_layers_run_as_they_are() -> None:
     """Their weights are sliced at each call."""
-    assert find_chains(NumberSpace().supernet()) == {}
+    assert find_forms(NumberSpace().supernet()) == {}
 
 
 def test_modules_are_themselves_afterwards() -> None:
     """Also where a forward pass fails: the fast form is gone."""
     network = _network(CHAINS["conv-bn-relu"])
-    with pytest.raises(RuntimeError), running(find_chains(network), calibrate=True):
+    with pytest.raises(RuntimeError), running(find_forms(network), calibrate=True):
         network(torch.zeros(1, 5, 6, 6, dtype=torch.float64))
     assert "forward" not in vars(network)
 
@@ -160,4 +166,4 @@ def test_chains_inside_other_modules_are_found() -> None:
     """The outermost plain sequences, wherever they hang; their parts are not listed again."""
     inner = _network(CHAINS["nested"])
     outer = nn.ModuleDict({"a": nn.ModuleList([inner]), "b": _network(CHAINS["conv-bn-relu"])})
-    assert list(find_chains(outer)) == [inner, outer["b"]]
+    assert list(find_forms(outer)) == [inner, outer["b"]]

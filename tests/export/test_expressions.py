@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archwright.core.errors import ExportError
 from archwright.export.expressions import NetworkWriter
@@ -154,6 +154,22 @@ def test_taken_names_are_numbered() -> None:
     assert "Scaled2(), ResidualBlock2(main=" in node.text
     assert "return twice2(x)" in writer.definitions["Scaled2"]
     assert writer.definitions["twice2"].startswith("def twice2(x)")
+
+
+@source_template()
+class UsesHelper(nn.Module):
+    """What its file does not have."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(text(x))  # type: ignore[arg-type]
+
+
+def test_class_that_is_no_template_of_its_own() -> None:
+    """An error of this file, with the place, as of a class without a template."""
+    with pytest.raises(
+        ExportError, match=r"1 is a .*UsesHelper, which is no source template as it is: UsesHelper uses"
+    ):
+        text(nn.Sequential(nn.ReLU(), UsesHelper()))
 
 
 # ── what cannot be expressed ──────────────────────────────────────────────────────────────────────

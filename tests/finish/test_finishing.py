@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from torch import nn
 from archwright.core.arch import Arch
 from archwright.core.errors import RunError, RunFolderError
 from archwright.core.objective import Constraint, Goal, Objective
-from archwright.core.trial import Candidate, Metrics, derive_seed
+from archwright.core.trial import Candidate, Metrics, Trial, derive_seed
 from archwright.costs import Latency, Macs, SpaceTable, TorchLatency, count
-from archwright.evaluators import Evaluator
+from archwright.evaluators import Evaluator, FromScratch
+from archwright.finish import FinalTraining, Found
 from archwright.finish.finishing import effective_config, finish
 from archwright.finish.result import Result, open_winner, reopen
 from archwright.nn import Chooser
@@ -31,6 +32,7 @@ from archwright.tasks.images.in_memory import ImageSplit
 from archwright.testing import NumberSpace
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
+from archwright.training.loop import fit
 from archwright.training.networks import train_network
 
 CPU = torch.device("cpu")
@@ -99,7 +101,9 @@ def _finished(
     objective = Objective((Goal(task.metric, task.direction),), (Constraint("macs", limit),))
     with open_run(out, {"recipe": "toy"}, seed=4, threads=1) as run:
         found = search(SPACE, Random(SPACE, n_trials=n_trials, seed=1), evaluator, objective, store=run.store("search"))
-        result = finish(run, SPACE, found, task, RETRAIN, recipe="toy", n_draws=n_draws, device=CPU)
+        result = finish(
+            run, SPACE, Found((found,)), task, FinalTraining(RETRAIN), recipe="toy", n_draws=n_draws, device=CPU
+        )
     return Done(result, task, evaluator, found)
 
 
@@ -181,7 +185,7 @@ def test_draws_are_distinct_and_keep_the_limits() -> None:
 
 def test_a_network_without_use_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """An infinite perplexity on the test part ends the run with advice: a result holds figures."""
-    monkeypatch.setattr("archwright.finish.finishing.evaluate", lambda *_args, **_kwargs: {"loss": float("inf")})
+    monkeypatch.setattr("archwright.finish.finalists.evaluate", lambda *_args, **_kwargs: {"loss": float("inf")})
     with pytest.raises(RunError, match=r"loss of the winner on the test part is inf: .* lower learning_rate"):
         _finished(task=LossTask(), n_draws=0)
 
@@ -249,7 +253,9 @@ def test_the_next_trial_is_taken_where_the_winner_is_too_slow(monkeypatch: pytes
     with open_run(None, {"recipe": "toy"}, seed=4, threads=1) as run:
         costs = [Macs(), TorchLatency(table)]
         found = search(SPACE, Random(SPACE, n_trials=8, seed=1), Table(), objective, costs=costs)
-        result = finish(run, SPACE, found, WatchedTask(), RETRAIN, recipe="toy", n_draws=1, device=CPU)
+        result = finish(
+            run, SPACE, Found((found,)), WatchedTask(), FinalTraining(RETRAIN), recipe="toy", n_draws=1, device=CPU
+        )
     by_score = sorted(macs, key=_score, reverse=True)
     taken = next(arch for arch in by_score if macs[arch] <= limit)
     assert result.arch == taken
@@ -326,7 +332,7 @@ def test_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     objective = Objective((Goal(task.metric, task.direction),), ())
     with open_run(tmp_path, {"recipe": "toy"}, seed=4, threads=1) as run:
         found = search(space, Random(space, n_trials=1, seed=1), evaluator, objective, store=run.store("search"))
-        result = finish(run, space, found, task, RETRAIN, recipe="toy", n_draws=0, device=CPU)
+        result = finish(run, space, Found((found,)), task, FinalTraining(RETRAIN), recipe="toy", n_draws=0, device=CPU)
     (reason,) = result.record["not_exported"].values()
     assert "1 is a " in reason
     assert ".Doubled, which has no source template" in reason
@@ -365,3 +371,124 @@ def test_effective_config_keeps_the_options_of_the_data() -> None:
     task = WatchedTask()
     task.options = {"val_images": 3}
     assert effective_config({"recipe": "toy"}, task)["data_options"] == {"val_images": 3}
+
+
+# ── several winners, other ways to final weights, budgets ─────────────────────────────────────────
+
+
+def _objective(limit: float) -> Objective:
+    return Objective((Goal("top1_accuracy"),), (Constraint("macs", limit),))
+
+
+def _run_finish(found: Found, final: FinalTraining, *, out: Path | None = None, n_draws: int = 0) -> Result:
+    with open_run(out, {"recipe": "toy"}, seed=4, threads=1) as run:
+        return finish(run, SPACE, found, WatchedTask(), final, recipe="toy", n_draws=n_draws, device=CPU)
+
+
+def test_a_winner_for_each_limit(tmp_path: Path) -> None:
+    """Each the best within its own limit, beside random search under the same one; the first lies in best/ itself."""
+    macs = {arch: float(Macs().cost_rows(SPACE, SPACE.row(arch)[None])[0]) for arch in _every_arch()}
+    limits = sorted(macs.values())[2], sorted(macs.values())[6]
+    searches = [search(SPACE, Random(SPACE, n_trials=8, seed=1), Table(), _objective(limit)) for limit in limits]
+    result = _run_finish(Found(tuple(searches)), FinalTraining(RETRAIN), out=tmp_path / "run", n_draws=1)
+    assert [one["folder"] for one in result.record["selected"]] == ["best", f"best/macs-{limits[1]:.0f}"]
+    for one, limit in zip(result.record["selected"], limits, strict=True):
+        feasible = [arch for arch in macs if macs[arch] <= limit]
+        assert Arch.from_json(one["arch"]) == max(feasible, key=_score)
+        assert one["random_baseline"]["n_evaluated"] == len(feasible)
+        assert one["constraints"][0]["limit"] == limit
+        names = sorted(path.name for path in (tmp_path / "run" / one["folder"]).iterdir() if path.is_file())
+        assert names == ["arch.json", "model.onnx", "model.py", "model.safetensors"]
+    assert [line[:6] for line in result.summary()].count("winner") == 2
+    _, again = _reopened(tmp_path / "run")
+    assert again.record == result.record
+
+
+def test_a_method_that_scores_none_is_met_by_what_its_steps_pay_for() -> None:
+    """Five search steps pay for two archs trained from scratch for two steps each, scored on validation."""
+    trial = Trial(Candidate(0, _every_arch()[3], 0), costs={"macs": 1.0})
+    derived = SearchResult((trial,), _objective(1e9), Table(), (Macs(),), is_scored=False)
+    record = _run_finish(Found((derived,), n_steps=5), FinalTraining(RETRAIN)).record
+    assert Arch.from_json(record["arch"]) == trial.arch
+    assert "validation" not in record
+    assert (record["n_evaluated"], record["n_steps"]) == (0, 5)
+    baseline = record["random_baseline"]
+    assert (baseline["n_evaluated"], baseline["n_steps"]) == (2, 4)
+    one = _run_finish(Found((derived,), n_steps=1), FinalTraining(RETRAIN)).record
+    assert one["random_baseline"]["n_evaluated"] == 1
+
+
+def _searched(objective: Objective, n_trials: int = 3) -> SearchResult:
+    """By an evaluator that trains each candidate."""
+    evaluator = FromScratch(SPACE, WatchedTask(), TrainingConfig(steps=3, batch_size=16))
+    return search(SPACE, Random(SPACE, n_trials=n_trials, seed=1), evaluator, objective)
+
+
+def test_inherited_weights_are_those_of_the_search(tmp_path: Path) -> None:
+    """Nothing is trained any more: the network tests as the evaluator's own does, also after the run was left."""
+    found = _searched(_objective(1e9))
+    result = _run_finish(Found((found,)), FinalTraining(RETRAIN, "inherited"), out=tmp_path / "run")
+    expected = found.evaluator.model(found.best.arch, found.best.candidate.seed)
+    assert result.record["provenance"] == "inherited"
+    assert result.record["test"] == evaluate(expected, WatchedTask(), "test")["top1_accuracy"]
+    assert all(torch.equal(a, b) for a, b in zip(_weights(result.network), _weights(expected), strict=True))
+    _, again = _reopened(tmp_path / "run")
+    assert all(torch.equal(a, b) for a, b in zip(_weights(again.network), _weights(expected), strict=True))
+
+
+def test_fine_tuning_starts_from_the_search_s_weights() -> None:
+    """The same as training the evaluator's network on."""
+    found = _searched(_objective(1e9))
+    result = _run_finish(Found((found,)), FinalTraining(RETRAIN, "fine-tuned"))
+    expected = found.evaluator.model(found.best.arch, found.best.candidate.seed)
+    fit(expected, WatchedTask(), RETRAIN, part="train+validation", seed=derive_seed(4, "retrain"))
+    assert all(torch.equal(a, b) for a, b in zip(_weights(result.network), _weights(expected), strict=True))
+    assert result.record["provenance"] == "fine-tuned"
+
+
+def _weights(network: nn.Module) -> list[torch.Tensor]:
+    return list(network.state_dict().values())
+
+
+class Bandit(Random):
+    """Every second candidate is trained for one step only."""
+
+    def ask(self, n: int) -> list[Candidate]:
+        return [replace(c, budget=1 if c.number % 2 else 3) for c in super().ask(n)]
+
+
+def test_only_trials_of_the_largest_budget_are_ranked_and_random_search_gets_the_same_steps() -> None:
+    """Four trials of 3, 1, 3 and 1 steps: two are ranked; random search tries two of three steps, which is 6 of 8."""
+    evaluator = FromScratch(SPACE, WatchedTask(), TrainingConfig(steps=3, batch_size=16))
+    found = search(SPACE, Bandit(SPACE, n_trials=4, seed=1), evaluator, _objective(1e9))
+    assert sorted(trial.number for trial in found.ranked) == [0, 2]
+    assert {trial.number for trial in found.pareto()} <= {0, 2}
+    assert found.n_steps == 8
+    record = _run_finish(Found((found,)), FinalTraining(RETRAIN)).record
+    assert (record["n_evaluated"], record["n_steps"]) == (4, 8)
+    assert (record["random_baseline"]["n_evaluated"], record["random_baseline"]["n_steps"]) == (2, 6)
+
+
+def test_the_score_of_the_search_need_not_be_the_task_s_metric() -> None:
+    """Ranked by loss, tested by accuracy; both are told."""
+    found = _searched(Objective((Goal("loss", "min"),)))
+    record = _run_finish(Found((found,)), FinalTraining(RETRAIN)).record
+    best = min(found.trials, key=lambda trial: trial.metrics["loss"])
+    assert Arch.from_json(record["arch"]) == best.arch
+    assert (record["search_metric"], record["search_direction"]) == ("loss", "min")
+    assert (record["metric"], record["validation"]) == ("top1_accuracy", best.metrics["loss"])
+
+
+def test_the_front_of_goals_stands_in_the_record() -> None:
+    """Of accuracy and parameters: what no other trial beats in both, by brute force."""
+    objective = Objective((Goal("top1_accuracy"), Goal("params", "min")))
+    found = search(SPACE, Random(SPACE, n_trials=8, seed=1), Table(), objective)
+    record = _run_finish(Found((found,)), FinalTraining(RETRAIN)).record
+    values = {t.number: (-t.metrics["top1_accuracy"], t.costs["params"]) for t in found.trials}
+    front = {
+        number
+        for number, (a, b) in values.items()
+        if not any(x <= a and y <= b and (x, y) != (a, b) for x, y in values.values())
+    }
+    assert {one["number"] for one in record["pareto"]} == front
+    assert all(one["goals"].keys() == {"top1_accuracy", "params"} for one in record["pareto"])

@@ -37,6 +37,8 @@ def test_summary_says_what_was_found() -> None:
         f"missing    model.py: {reason}",
         "files      runs/a/best: arch.json, model.onnx, model.safetensors; runs/a/report.html",
     ]
+    noted = summary_lines({**record, "nondeterministic": ["put_"]}, None)
+    assert noted[-1] == "no promise the same seed may give other bits: put_ has no deterministic form here"
     record["random_baseline"]["draws"] = []
     assert len(summary_lines(record, None)) == 5
 

@@ -15,9 +15,9 @@ from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.costs.base import Cost
 from archwright.costs.counted import Macs
-from archwright.policies import Uniform, UniformInCostBins, quantile_edges
+from archwright.policies import Uniform, UniformInCostBins, check_edges, quantile_edges
 from archwright.spaces import Space, SposSpace
-from archwright.testing import BranchSpace
+from archwright.testing import BranchSpace, PolicyContract
 
 EDGES = [m * 1e6 for m in range(290, 361, 10)]
 
@@ -32,6 +32,16 @@ class RowSum(Cost):
 
     def cost_rows(self, space: Space, rows: Rows) -> NDArray[np.float64]:
         return rows.sum(axis=1).astype(np.float64)
+
+
+class TestUniform(PolicyContract):
+    def make(self, space: Space) -> Uniform:
+        return Uniform(space)
+
+
+class TestUniformInCostBins(PolicyContract):
+    def make(self, space: Space) -> UniformInCostBins:
+        return UniformInCostBins(space, RowSum(), [-9, 2, 20])
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +145,15 @@ def test_equal_archs_are_costed_once() -> None:
     assert asked == [12]
     assert edges == quantile_edges(BranchSpace(), RowSum(), np.random.default_rng(0), n_bins=4, n_drawn=1000)
     assert (edges[0], edges[-1]) == (0, 4)
+
+
+@pytest.mark.parametrize("edges", [[5.0, 6.0], [-1.0, 0.0], [0.5, 0.6, 0.9]])
+def test_bins_without_an_arch_are_refused(edges: list[float]) -> None:
+    """Row sums are 0 to 4; an upper edge belongs to no bin."""
+    with pytest.raises(InvalidValueError, match=r"bin_edges from .* hold no .*: its row-sum lie between 0 and 4; give"):
+        check_edges(BranchSpace(), RowSum(), edges, setting="bin_edges")
+
+
+def test_one_arch_in_the_bins_is_enough() -> None:
+    """A lower edge belongs to its bin."""
+    check_edges(BranchSpace(), RowSum(), [4.0, 9.0], setting="bin_edges")

@@ -25,7 +25,7 @@ from archwright.recipes import (
     random_search,
     regularized_evolution,
 )
-from archwright.recipes.black_box import TrialsConfig
+from archwright.recipes.trials import TrialsConfig
 from archwright.reports.view import run_view
 from archwright.runners import ProcessPool
 from archwright.runs.phase import Phase

@@ -12,23 +12,24 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from scipy.stats import chisquare
 
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError, UnknownNameError
-from archwright.costs import SpaceTable, count
+from archwright.costs import BitOps, SpaceTable, count
 from archwright.evaluators import CalibrationConfig
 from archwright.export.onnx import onnx_metadata, onnx_session
 from archwright.export.preprocessing import preprocess
 from archwright.policies import UniformInCostBins
 from archwright.recipes import SposConfig, spos
-from archwright.recipes.spos import estimate
 from archwright.reports.building import build_report
-from archwright.spaces import SposSpace, open_architecture
+from archwright.spaces import SposBits, SposSpace, open_architecture
 from archwright.stores import open_store
 from archwright.strategies import EvolutionConfig
 from archwright.tasks import digits
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
+from archwright.weight_sharing.uniform_path import UniformPath
 
 RESULT_KEYS = {
     *("format", "recipe", "space", "dataset", "seed", "arch", "metric", "direction", "test", "validation", "params"),
@@ -241,7 +242,7 @@ def test_a_latency_limit_needs_only_data(tmp_path: Path, smoke_config: Callable[
     assert latency["satisfied"] is memory["satisfied"] is True
     assert spos(config, digits(), out=tmp_path / "run", resume=True).record == record
     again = replace(config, latency_table=str(tmp_path / "run" / "latency_ms_torch.json"))
-    lines = [estimate(one, digits())[-1] for one in (config, again)]
+    lines = [spos.estimate(one, digits())[-1] for one in (config, again)]
     assert ["measuring a latency table first" in line for line in lines] == [True, False]
     repeated = spos(again, digits())
     assert "profile-torch" not in repeated.record["ledger"]
@@ -318,6 +319,51 @@ def test_presets_count_steps_and_evaluations(name: str) -> None:
     assert config.supernet.n_steps(5) == config.supernet.n_steps(50_000) == config.supernet.steps
 
 
+class Reached(Exception):
+    """The training of the supernet was about to begin."""
+
+
+def _policy_of_supernet(monkeypatch: pytest.MonkeyPatch, config: SposConfig) -> UniformInCostBins:
+    """What a run draws its supernet's paths from."""
+    found: list[UniformInCostBins] = []
+
+    def fit(self: UniformPath, supernet: Any, policy: UniformInCostBins, task: Any, **rest: Any) -> None:
+        found.append(policy)
+        raise Reached
+
+    monkeypatch.setattr(UniformPath, "fit", fit)
+    with pytest.raises(Reached):
+        spos(config, digits())
+    return found[0]
+
+
+def test_paths_of_bits_are_drawn_by_bit_operations(
+    monkeypatch: pytest.MonkeyPatch, smoke_config: Callable[[int], SposConfig]
+) -> None:
+    """Flat over seven bins of them; by multiply-accumulates, of which there is one value, a draw would be uniform."""
+    config = replace(smoke_config(0), space="spos-bits", limits=())
+    policy = _policy_of_supernet(monkeypatch, config)
+    rows = policy.draw(700, np.random.default_rng(0))
+    counts = np.histogram(BitOps().cost_rows(SposBits(input_shape=(1, 8, 8)), rows), bins=policy.edges)[0]
+    assert (len(counts), counts.sum()) == (7, 700)
+    assert chisquare(counts).pvalue > 0.01
+
+
+def test_paths_of_other_spaces_are_drawn_by_macs(
+    monkeypatch: pytest.MonkeyPatch, smoke_config: Callable[[int], SposConfig]
+) -> None:
+    """What nearly every space names."""
+    assert _policy_of_supernet(monkeypatch, smoke_config(0)).cost.name == "macs"
+
+
+def test_bins_of_another_cost_are_refused(tmp_path: Path, smoke_config: Callable[[int], SposConfig]) -> None:
+    """Edges in multiply-accumulates hold no bit operations; before the folder is made."""
+    config = replace(smoke_config(0), space="spos-bits", limits=(), bin_edges=(290e6, 300e6))
+    with pytest.raises(InvalidValueError, match=r"bin_edges from 290,000,000 .* its bit_ops lie between"):
+        spos(config, digits(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_quick_retrains_three_random_networks() -> None:
     """Beside winner and baseline."""
     assert SposConfig.preset("quick", (1, 28, 28)).n_draws == 3
@@ -336,7 +382,11 @@ def test_unknown_preset() -> None:
         ({"n_draws": -1}, "n_draws is -1; give 0 or more"),
         ({"threads": 0}, "threads is 0; give at least 1"),
         ({"limits": (("macs", -1.0),)}, "limit on 'macs' is -1.0; give a positive number"),
-        ({"limits": (("macs", 1.0), ("macs", 2.0))}, "a cost is limited twice: macs, macs"),
+        ({"limits": (("macs", 1.0), ("macs", 1.0))}, "a limit on macs is given twice: 1, 1"),
+        (
+            {"limits": (("macs", 1.0), ("macs", 2.0), ("params", 1.0), ("params", 2.0))},
+            "limits of macs and params have several values each; give several to one cost at most",
+        ),
     ],
 )
 def test_numbers_out_of_range(change: dict[str, Any], message: str) -> None:
@@ -355,7 +405,7 @@ def test_nothing_starts_where_a_name_is_unknown(tmp_path: Any, smoke_config: Cal
 
 def test_estimate_counts_all_work(smoke_config: Callable[[int], SposConfig]) -> None:
     """Steps and evaluations of every phase, with a time; three networks: winner, baseline, one draw."""
-    lines = estimate(smoke_config(0), digits())
+    lines = spos.estimate(smoke_config(0), digits())
     assert lines[0].startswith("estimated time ")
     assert lines[0].endswith("on 1 thread of cpu")
     assert [line.split("  ")[-1] for line in lines[1:]] == [

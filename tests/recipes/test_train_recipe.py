@@ -18,7 +18,9 @@ from archwright.core.errors import InvalidArchError, InvalidValueError, RunFolde
 from archwright.export.files import EXPORT_FORMATS
 from archwright.finish.result import Result, export_run, open_winner
 from archwright.recipes import SposConfig, TrainConfig, train
+from archwright.runs.nondeterminism import note
 from archwright.runs.phase import Phase
+from archwright.runs.progress import Progress, Standing
 from archwright.runs.run import open_run
 from archwright.spaces import SposSpace, arch_document
 from archwright.tasks import digits
@@ -58,6 +60,33 @@ def test_files_are_those_of_a_search(done: Result) -> None:
     assert found.space.code(found.arch) == "0120"
     pairs = zip(network.state_dict().values(), done.model().state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+class Noting(Progress):
+    """Meets an operation that has no deterministic form, as a network on another device might."""
+
+    def begin(self, standing: Standing) -> None:
+        note("put_")
+
+
+def test_a_call_from_python_switches_nothing_and_says_what_it_met(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Result, summary, page and run.json take the promise back; torch's switches are the caller's affair."""
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise AssertionError("switched")
+
+    monkeypatch.setattr("archwright.training.device.make_deterministic", refuse)
+    monkeypatch.setattr(torch, "set_deterministic_debug_mode", refuse)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", refuse)
+    result = train(_config(steps=2), digits(), out=tmp_path / "run", progress=Noting())
+    said = "the same seed may give other bits: put_ has no deterministic form here"
+    assert result.record["nondeterministic"] == ["put_"]
+    assert f"no promise {said}" in result.summary()
+    assert said in (tmp_path / "run" / "report.html").read_text()
+    for name in ("run.json", "result.json"):
+        assert json.loads((tmp_path / "run" / name).read_text())["nondeterministic"] == ["put_"]
 
 
 def test_result_has_the_keys_that_apply(done: Result) -> None:

@@ -58,7 +58,7 @@ def test_seeds_of_one_search_are_one_group() -> None:
     assert row[:3] == ["spos", "3", f"91.00 % ± {100 * half:.2f}"]
     assert row[4] == f"+2.00 points ± {100 * half:.2f}"
     assert row[6:] == ["1 M", "100", "1 min 0 s"]
-    assert "is not to be told apart from" in view["verdict"][0]
+    assert "is not clearly different from" in view["verdict"][0]
     assert view["settings"].rows == []
 
 

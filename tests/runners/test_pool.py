@@ -16,6 +16,8 @@ from archwright.core.errors import InvalidValueError, RunError, UsageError
 from archwright.core.objective import Goal, Objective
 from archwright.evaluators import CalibrationConfig, Evaluator, FromScratch, SupernetEvaluator
 from archwright.runners import Outcome, ProcessPool, Runner, Serial
+from archwright.runs.record import read_record
+from archwright.runs.run import open_run
 from archwright.search import search
 from archwright.strategies import Random
 from archwright.testing import RunnerContract, Scripted, toy_task
@@ -41,6 +43,14 @@ def test_lost_workers_are_replaced(tmp_path: Path) -> None:
     assert found[4] == Outcome(
         4, failure="its worker process was lost 3 times; the last was killed by SIGKILL (out of memory?): about to go"
     )
+
+
+def test_workers_say_what_is_not_deterministic(tmp_path: Path) -> None:
+    """The run that is open in the pool's process enters it, each operation once."""
+    with open_run(tmp_path, {}, seed=0, threads=1) as run:
+        found = outcomes(ProcessPool(2, threads=1), Scripted({1: "put", 2: "put"}), candidates(4))
+        assert [outcome.metrics for outcome in found] == [score(candidate) for candidate in candidates(4)]
+        assert run.nondeterministic == read_record(tmp_path)["nondeterministic"] == ["put_"]
 
 
 def test_deterministic_failures_are_tried_once(tmp_path: Path) -> None:

@@ -1,27 +1,21 @@
-"""What tests of stores share: a PostgreSQL server of their own, and a database as version 1 wrote it."""
+"""What tests of stores share: a PostgreSQL server of their own."""
 
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 import pwd
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-
-from archwright.core.arch import Arch
-from archwright.core.trial import Candidate, Trial
 
 
 class Server:
@@ -129,71 +123,3 @@ def _programs() -> Path | None:
 def _unprivileged() -> str:
     names = {entry.pw_name for entry in pwd.getpwall()}
     return next(name for name in ("postgres", "nobody", "daemon") if name in names)
-
-
-_VERSION_1 = r"""
-CREATE TABLE archwright_schema (id INTEGER NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (id));
-INSERT INTO archwright_schema VALUES (1, 1);
-CREATE TABLE trials (
-    study VARCHAR(200) NOT NULL, number BIGINT NOT NULL, arch TEXT NOT NULL, "key" TEXT NOT NULL, seed BIGINT NOT NULL,
-    budget BIGINT, parent BIGINT, origin TEXT NOT NULL, status VARCHAR(20) NOT NULL, metrics TEXT NOT NULL,
-    costs TEXT NOT NULL, duration_s DOUBLE, failure TEXT NOT NULL, checksum BIGINT NOT NULL,
-    PRIMARY KEY (study, number)
-);
-INSERT INTO trials VALUES ('search', 0, '{"op":"3\u00d73","in":[0,2],"width":16}', '{"in":[0,2],"op":"3×3","width":16}',
-    9223372036854775807, 7, NULL, 'mutation', 'complete', '{"top1_accuracy":0.3333333333333333}', '{"macs":1000000.0}',
-    0.25, '', 2096323620);
-INSERT INTO trials VALUES ('search', 1, '{}', '{}', 5, NULL, 0, 'random', 'failed', '{"loss":"inf"}', '{}', NULL,
-    'a\x00b ü', 2140296183);
-INSERT INTO trials VALUES ('baseline', 0, '{"op":"a"}', '{"op":"a"}', 6, NULL, NULL, 'random', 'complete',
-    '{"top1_accuracy":0.5}', '{}', 1.0, '<01>json:', 503348358);
-"""
-
-
-class Version1:
-    """What archwright wrote when its schema had version 1, statement by statement, and the trials in it."""
-
-    trials: ClassVar[dict[str, list[Trial]]] = {
-        "search": [
-            Trial(
-                Candidate(0, Arch({"op": "3×3", "in": (0, 2), "width": 16}), 2**63 - 1, budget=7, origin="mutation"),
-                metrics={"top1_accuracy": 1 / 3},
-                costs={"macs": 1e6},
-                duration_s=0.25,
-            ),
-            Trial(
-                Candidate(1, Arch({}), 5, parent=0),
-                "failed",
-                metrics={"loss": math.inf},
-                duration_s=math.nan,
-                failure="a\\x00b ü",
-            ),
-        ],
-        "baseline": [
-            Trial(
-                Candidate(0, Arch({"op": "a"}), 6),
-                metrics={"top1_accuracy": 0.5},
-                duration_s=1.0,
-                failure="\x01json:",
-            )
-        ],
-    }
-
-    def statements(self, double: str = "DOUBLE") -> list[str]:
-        """The statements that write it; what a fraction is called differs between databases."""
-        return [
-            part.replace("DOUBLE", double) for part in _VERSION_1.replace("<01>", "\x01").split(";\n") if part.strip()
-        ]
-
-    def write(self, path: Path) -> None:
-        """Make a SQLite file of it."""
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            for statement in self.statements():
-                connection.execute(statement)
-            connection.commit()
-
-
-@pytest.fixture
-def version_1() -> Version1:
-    return Version1()

@@ -96,23 +96,6 @@ def test_sixteen_make_the_tables_at_once(postgresql: Any, tmp_path: Path) -> Non
         assert store.trials() == [make_trial(number) for number in range(16)]
 
 
-def test_sixteen_migrate_at_once(postgresql: Any, version_1: Any, tmp_path: Path) -> None:
-    """A database of version 1 is migrated by one of them; all read its trials."""
-    url = postgresql.database(tmp_path)
-    for statement in version_1.statements(double="DOUBLE PRECISION"):
-        postgresql.run(statement, url.rpartition("/")[2])
-    found: list[object] = []
-
-    def open_and_read(number: int) -> None:
-        with SqlStore(url) as store:
-            found.append(repr(store.trials()))
-
-    _run_together(open_and_read)
-    assert found == [repr(version_1.trials["search"])] * 16
-    with SqlStore(url, "baseline") as store:
-        assert store.trials() == version_1.trials["baseline"]
-
-
 def test_batches_in_opposite_orders_do_not_wait_for_each_other(postgresql: Any, tmp_path: Path) -> None:
     """Two processes that add the same numbers: each number is taken by one, without a deadlock."""
     url = postgresql.database(tmp_path)

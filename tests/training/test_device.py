@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import nn
 
 from archwright.core.errors import InvalidValueError
+from archwright.runs.run import open_run
 from archwright.training.device import (
     compute_dtype,
     make_deterministic,
@@ -85,21 +87,34 @@ def test_grey_images_get_contiguous_strides() -> None:
     assert place_inputs(grey, CPU, channels_last=True).stride() == (20, 1, 4, 1)
 
 
-@pytest.mark.slow
 def test_deterministic_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch refuses operations without a deterministic form, and allocations stay fast; needs no device."""
+    """Torch warns of operations without a deterministic form, and allocations stay fast; needs no device."""
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    before = torch.are_deterministic_algorithms_enabled()
     try:
         make_deterministic(torch.device("cuda"))
         assert torch.are_deterministic_algorithms_enabled()
-        assert not torch.utils.deterministic.fill_uninitialized_memory
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
         assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == (False, True)
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        with open_run(None, {}, seed=0, threads=1) as run:
+            torch.zeros(4).put_(torch.tensor([0, 0]), torch.ones(2))
+            assert run.nondeterministic == ["put_"]
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.set_deterministic_debug_mode("default")
+
+
+def test_switching_does_not_import_the_compiler(run_python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """It takes seconds, which each command and worker would pay."""
+    code = (
+        "import sys, torch; from archwright.training.device import make_deterministic; "
+        "make_deterministic(torch.device('cuda')); assert torch.are_deterministic_algorithms_enabled(); "
+        "print('torch._inductor.config' in sys.modules)"
+    )
+    assert run_python("-c", code).stdout == "False\n"
 
 
 def test_cpu_needs_no_settings() -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from archwright.core.errors import InvalidValueError, RunError, UsageError
 from archwright.training.config import OptimizerConfig
 from archwright.training.learners import Learner
-from archwright.training.steps import Now, run_steps
+from archwright.training.sources import Now
+from archwright.training.steps import run_steps
 
 SGD = OptimizerConfig(learning_rate=0.1, momentum=0.0, schedule="constant")
 COSINE = OptimizerConfig(learning_rate=1.0)
@@ -176,6 +177,23 @@ def test_second_order_darts_by_differences() -> None:
     _run(step, w=weights, a=alpha)
     assert found[0].item() == pytest.approx(r * (2.0 - r * 1.5), rel=1e-4)
     assert w.weight.item() == 2.0
+
+
+@pytest.mark.parametrize("average", [{"average_from": 0.5}, {"ema_decay": 0.5}])
+def test_an_average_counts_the_updates_of_its_learner(average: dict[str, float]) -> None:
+    """In steps 0, 2, 4, 6, 8 of 10 the weight becomes 0.9, 0.8, …: the mean of the last two, or the recursion."""
+    learner = Learner(module := _scalar(), OptimizerConfig(**{**vars(SGD), **average}))
+
+    def step(now: Now) -> None:
+        if now.number % 2 == 0:
+            learner.descend(module.weight.sum())
+
+    _run(step, 10, a=learner)
+    expected = 1.0
+    for k, value in enumerate((0.9, 0.8, 0.7, 0.6, 0.5)):
+        decay = min(0.5, (1 + k) / (10 + k))
+        expected = decay * expected + (1 - decay) * value
+    assert module.weight.item() == pytest.approx(0.55 if "average_from" in average else expected)
 
 
 class Tied(nn.Module):

@@ -23,7 +23,8 @@ from archwright.training.log import TrainingLog
 from archwright.training.loop import fit
 from archwright.training.losses import TaskLoss
 from archwright.training.networks import build_seeded
-from archwright.training.steps import Now, Scoring, Source, run_steps
+from archwright.training.sources import Now, Source
+from archwright.training.steps import Scoring, run_steps
 
 SPACE = BranchSpace()
 TASK = toy_task(SPACE)
@@ -289,6 +290,52 @@ def test_passes_over_one_batch_begin_with_the_same_state() -> None:
     batches = list(source.split.batches(4, seed=0, n_steps=3))
     whole = network(torch.cat([batch.inputs for batch in batches], dim=1))
     torch.testing.assert_close(torch.cat([pair[0] for pair in states], dim=1), whole)
+
+
+# ── two networks against each other ───────────────────────────────────────────────────────────────
+
+
+def _train_adversaries(seed: int, phase: Any = None) -> list[bytes]:
+    """A generator with a map to a frozen teacher's features, and a discriminator, in turn; each its own Adam."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(7)
+        teacher = nn.Linear(4, 6)
+        torch.manual_seed(seed)
+        generator, feature_map, discriminator = nn.Linear(4, 108), nn.Linear(108, 6), nn.Linear(108, 1)
+    config = OptimizerConfig(optimizer="adam", learning_rate=0.01, betas=(0.0, 0.9))
+    learners = {
+        "generator": Learner({"network": generator, "map": feature_map}, config),
+        "discriminator": Learner(discriminator, replace(config, learning_rate=0.02)),
+    }
+
+    def step(now: Now) -> dict[str, Tensor]:
+        real = now.batch("images").inputs.flatten(1)  # type: ignore[union-attr]
+        noise = torch.randn(len(real), 4)
+        made = generator(noise)
+        losses = {"d": (1 - discriminator(real)).relu().mean() + (1 + discriminator(made.detach())).relu().mean()}
+        learners["discriminator"].descend(losses["d"])
+        if now.number % 2:
+            with torch.no_grad():
+                told = teacher(noise)
+            losses["g"] = nn.functional.mse_loss(feature_map(made), told) - discriminator(made).mean()
+            learners["generator"].descend(losses["g"])
+        return losses
+
+    sources = {"images": Source(TASK.split("train"), 8, 0)}
+    run_steps(step, learners, sources=sources, n_steps=7, seed=0, identity={}, phase=phase)
+    networks = (generator, feature_map, discriminator)
+    return [tensor.numpy().tobytes() for network in networks for tensor in network_tensors(network).values()]
+
+
+def test_adversaries_end_with_the_same_bits_through_kills(memory_phase: Any, killed: Any) -> None:
+    """Killed after each step in turn; a loss that only every other step gives keeps its curve."""
+    expected, phase = _train_adversaries(0), memory_phase(tuple(range(8)))
+    for dies_at in range(2, 8):
+        phase.dies_at = dies_at
+        with pytest.raises(killed):
+            _train_adversaries(0 if dies_at == 2 else dies_at, phase)
+    phase.dies_at = None
+    assert _train_adversaries(99, phase) == expected
 
 
 # ── scoring ───────────────────────────────────────────────────────────────────────────────────────

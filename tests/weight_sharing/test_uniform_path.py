@@ -17,6 +17,7 @@ from archwright.core.trial import derive_seed
 from archwright.nn.choice import selection_of
 from archwright.nn.choice.modules import active_modules
 from archwright.policies import Policy, Uniform
+from archwright.policies.base import Progress
 from archwright.runs.phase import Phase
 from archwright.runs.run import open_run
 from archwright.spaces import SposSpace
@@ -42,7 +43,7 @@ class Always(Policy):
     def __init__(self, row: NDArray[Any]) -> None:
         self.row = row
 
-    def draw(self, n: int, rng: np.random.Generator) -> Rows:
+    def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
         return np.repeat(self.row[None], n, axis=0)
 
 
@@ -113,7 +114,7 @@ def test_momentum_does_not_move_a_path_that_rests(task: ImageTask) -> None:
     by_op = {op: next(r for r in rows if space.decisions.arch(r)["node.op"] == op) for op in ("conv", "pool")}
 
     class ThenOther(Policy):
-        def draw(self, n: int, rng: np.random.Generator) -> Rows:
+        def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
             return np.stack([by_op["conv" if step < n // 2 else "pool"] for step in range(n)])
 
     labels = np.arange(60) % 3

@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code.
 
     Args:
-        arguments: What stands behind `archwright`; those of this process by default.
+        arguments: The arguments after `archwright`; None takes those of this process.
     """
     import sys
 

@@ -25,7 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "report": report.report,
 }
-"""In the order of the help page."""
+"""The function of each command, in the order of the help page."""
 
 app = typer.Typer(
     name="archwright",
@@ -57,7 +57,7 @@ def root(
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code; `--debug` may stand anywhere in it."""
+    """Run one command line and return its exit code; `--debug` may be anywhere in it."""
     rest = [argument for argument in arguments if argument != "--debug"]
     parsed = get_command(app)
     return guarded(

@@ -1,6 +1,6 @@
-"""Where exceptions end: exit codes, one line on stderr, and what a signal does.
+"""Handle all exceptions and signals of a command: exit codes, and one line on standard error.
 
-0    done                      2    the user can mend it before starting (UsageError, wrong options)
+0    done                      2    the user can correct it before starting (UsageError, wrong options)
 1    anything after the start  130  SIGINT      143  SIGTERM
 """
 
@@ -27,15 +27,15 @@ SIGTERM_CODE = 128 + signal.SIGTERM
 
 
 class Terminated(BaseException):
-    """SIGTERM came; not an Exception, so that no part of a run takes it for a failure of its own."""
+    """Raised by SIGTERM; it is no Exception, so that no part of a run handles it as an ordinary failure."""
 
 
 def guarded(call: Callable[[], Any], *, debug: bool = False) -> int:
-    """Call, and turn whatever happens into an exit code; errors leave one line on stderr.
+    """Call a function and give the exit code for its result or exception; an error writes one line to stderr.
 
     Args:
         call: Does the work; an integer that it returns is the exit code.
-        debug: Show the traceback of an error that nobody expected.
+        debug: Whether to show the traceback of an unexpected error.
     """
     _print_what_the_terminal_cannot()
     # what an image file has wrong with it is an error of ours or does not matter; threads cannot catch a warning
@@ -61,7 +61,7 @@ def guarded(call: Callable[[], Any], *, debug: bool = False) -> int:
 
 @contextmanager
 def run_errors(out: Path, resume: str) -> Iterator[None]:
-    """Around a run in folder `out`: a signal tells how to resume, an unexpected error goes to the run's log.
+    """A context for a run: after a signal it prints how to resume, and it logs an unexpected error in the run's folder.
 
     Args:
         out: The run's folder, which may not exist yet.
@@ -84,7 +84,7 @@ def run_errors(out: Path, resume: str) -> Iterator[None]:
 
 
 def quoted(*arguments: str | Path) -> str:
-    """Arguments as they are typed in a shell, on one line; what cannot be printed as bash and zsh write it."""
+    """Arguments as typed in a shell, on one line; unprintable characters are written in the way of bash and zsh."""
     return " ".join(map(_quoted, map(str, arguments)))
 
 
@@ -99,7 +99,7 @@ def _quoted(text: str) -> str:
 
 
 def resume_command(recipe: str, out: Path) -> str:
-    """Arguments of `archwright` that continue the run of a recipe in a folder; `train` is a command of its own."""
+    """Arguments of `archwright` that resume the run of a recipe in a folder; the recipe `train` has its own command."""
     command = ("train",) if recipe == "train" else ("search", recipe)
     return quoted(*command, "--out", out, "--resume")
 

@@ -1,4 +1,4 @@
-"""What a shell offers behind Tab: names of the catalogue, which is one JSON file, so that no torch is waited for."""
+"""Shell completion with the names of the catalogue, which is one JSON file, so that it need not import torch."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Callable, Iterable, Iterator
 from archwright.core import catalog
 
 Completion = Callable[[str], list[tuple[str, str]]]
-"""From what is typed so far to the values it may become, each with a line of help."""
+"""Gives the possible values for the text typed so far, each with a line of help."""
 
 PRESETS = {"smoke": "seconds, to try things", "quick": "minutes on two cores", "paper": "the numbers of the paper"}
 DEVICES = {"auto": "a GPU where there is one", "cpu": "", "cuda": ""}
 
 
 def names(kind: catalog.Kind) -> Completion:
-    """Completes names of a kind, however they are spelled (`NASNet_A` finds `nasnet-a`)."""
+    """Completes names of a kind, in any spelling (`NASNet_A` finds `nasnet-a`)."""
     return lambda incomplete: _matching(incomplete, _entries(kind))
 
 
 def values(accepted: Iterable[tuple[str, str]]) -> Completion:
-    """Completes values that are known beforehand, given with their help."""
+    """Completes a fixed set of values, given with their help."""
     known = list(accepted)
     return lambda incomplete: _matching(incomplete, known)
 
 
 def datasets(incomplete: str) -> list[tuple[str, str]]:
-    """Completes `--data`; a name that a path belongs to ends in its colon, as its summary writes it."""
+    """Completes `--data`; a name that needs a path ends in a colon."""
     every = [(f"{name}:" if f"{name}:" in summary else name, summary) for name, summary in _entries("dataset")]
     return _matching(incomplete, every)
 
@@ -36,7 +36,7 @@ def limits(incomplete: str) -> list[tuple[str, str]]:
 
 
 def architectures(incomplete: str) -> list[tuple[str, str]]:
-    """Completes published names, and spaces with the colon that a code follows."""
+    """Completes published names, and spaces with the colon that comes before a code."""
     spaces = [(f"{name}:", summary) for name, summary in _entries("space")]
     return _matching(incomplete, [*_entries("architecture"), *spaces])
 

@@ -1,4 +1,4 @@
-"""`archwright describe`: a search space's exact size, decisions and extremes."""
+"""`archwright describe`: a search space's exact size, its decisions, its smallest and largest network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archwright.cli.options import Json, SpaceSettings, SpaceSpec, parse_space_s
 from archwright.cli.text import chatter_on_stderr, columns, human, print_json, print_lines
 
 MAX_SHOWN, N_FIRST = 40, 8
-"""Of a decision with more values the first and the last are shown; `--json` has them all."""
+"""Most values of a decision that are shown, and how many of the first are shown if it has more; `--json` has all."""
 
 
 def describe(
@@ -17,7 +17,7 @@ def describe(
     space_set: SpaceSettings = None,
     json: Json = False,
 ) -> None:
-    """Show a space: exact size, decisions, extremes."""
+    """Show a space: exact size, decisions, smallest and largest network."""
     from archwright.costs import describe as describe_space
     from archwright.spaces.opening import open_space, parse_settings
 

@@ -63,7 +63,7 @@ def _is_drawing(file: Path) -> bool:
 
 
 def file_name(spec: str) -> str:
-    """The name of a picture, from what the user called the architecture.
+    """The file name of a picture, made from the user's text for the architecture.
 
     >>> file_name("SPOS_block"), file_name("runs/a/best/arch.json"), file_name("own.py:Net:0-1")
     ('SPOS_block.svg', 'arch.svg', 'own.py-Net-0-1.svg')

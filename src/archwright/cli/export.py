@@ -22,12 +22,12 @@ def export(
             "--format",
             metavar="onnx|python|safetensors",
             autocompletion=completion.values((name, "") for name in FORMATS),
-            help="What to write.",
+            help="File format.",
         ),
     ] = "onnx",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to; in DIR/best by default.", parser=parse_output),
+        typer.Option("--output", "-o", metavar="FILE", help="The file; in DIR/best by default.", parser=parse_output),
     ] = None,
 ) -> None:
     """Write a run's network as ONNX, Python source or safetensors."""

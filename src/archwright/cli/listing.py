@@ -16,6 +16,8 @@ PLURALS: dict[str, catalog.Kind] = {
     "recipes": "recipe",
     "spaces": "space",
     "strategies": "strategy",
+    "policies": "policy",
+    "weight-sharing": "weight-sharing",
     "evaluators": "evaluator",
     "costs": "cost",
     "architectures": "architecture",

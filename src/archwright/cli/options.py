@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from archwright.cli import completion
+from archwright.core import catalog
 from archwright.core.config import parse_quantity
 from archwright.core.errors import InvalidValueError, UsageError
 
@@ -72,11 +73,15 @@ Data = Annotated[
 ]
 ValImages = Annotated[
     str | None,
-    typer.Option("--val-images", metavar="N", help="Training images that validate.  [default: 10 % of a class]"),
+    typer.Option(
+        "--val-images", metavar="N", help="Images held out of training for validation.  [default: 10 % of each class]"
+    ),
 ]
 Input = Annotated[
     str | None,
-    typer.Option("--input", metavar="CxHxW", help="What images of files become.  [default: by the images]"),
+    typer.Option(
+        "--input", metavar="CxHxW", help="Size images from files are resized to.  [default: chosen from the images]"
+    ),
 ]
 Preset = Annotated[
     str | None,
@@ -106,9 +111,9 @@ SpaceSpec = Annotated[
 ArchInput = Annotated[
     str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the architecture's own by default.")
 ]
-Classes = Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of outputs.")]
+Classes = Annotated[int | None, typer.Option("--classes", metavar="N", help="Number of classes (network outputs).")]
 Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", help=f"Fixes all that is random.  [default: {DEFAULT_SEED}]")
+    int | None, typer.Option("--seed", metavar="N", help=f"Seed of everything random.  [default: {DEFAULT_SEED}]")
 ]
 Out = Annotated[
     Path | None,
@@ -118,7 +123,12 @@ Out = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start it there.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="Threads of one evaluation; part of the result.")
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        help="Threads of one evaluation; part of the result.  [default: the faster of one and all]",
+    ),
 ]
 Device = Annotated[
     str | None,
@@ -253,6 +263,8 @@ def parse_assignments(option: str, texts: Iterable[str]) -> dict[str, str]:
 def parse_limits(limits: Iterable[str], **short: str | None) -> tuple[tuple[str, float], ...]:
     """Upper limits of costs, from `--limit COST=VALUE` and the short forms `--max-<cost>`.
 
+    A comma list of values is as many limits on that cost, each of which asks for a winner of its own.
+
     Args:
         limits: Texts of `--limit`.
         short: Text of each short form by the cost's name; None where it was not given.
@@ -266,12 +278,17 @@ def parse_limits(limits: Iterable[str], **short: str | None) -> tuple[tuple[str,
             raise InvalidValueError(f"{cost} is limited twice, by --limit and by {_short_form(cost)}; give it once")
         if value is not None:
             found[cost] = value
-    return tuple((cost, _limit(cost, value)) for cost, value in found.items())
+    lists = {cost: [_limit(cost, one) for one in value.split(",")] for cost, value in found.items()}
+    several = [cost for cost, values in lists.items() if len(values) > 1]
+    if len(several) > 1:
+        raise InvalidValueError(
+            f"the limits on {' and '.join(several)} are lists; give several values to one limit at most, "
+            "the others hold for every winner"
+        )
+    return tuple((cost, value) for cost, values in lists.items() for value in values)
 
 
 def _limit(cost: str, text: str) -> float:
-    if "," in text:
-        raise InvalidValueError(f"the limit on {cost} is {text!r}; this recipe finds one network, so give one value")
     try:
         value = parse_quantity(text)
     except InvalidValueError:
@@ -279,6 +296,20 @@ def _limit(cost: str, text: str) -> float:
     if value <= 0:
         raise InvalidValueError(f"the limit on {cost} is {text!r}; give a positive number like 20M, 1.5G or 300k")
     return value
+
+
+def parse_goals(goals: Iterable[str]) -> tuple[str, ...]:
+    """Costs to minimise, from `--goal COST`.
+
+    Raises:
+        UnknownNameError: If there is no such cost.
+        InvalidValueError: If one is named twice.
+    """
+    names = [catalog.find("cost", goal).name.replace("-", "_") for goal in goals]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidValueError(f"--goal names {name} twice; give it once")
+    return tuple(names)
 
 
 def _short_form(cost: str) -> str:

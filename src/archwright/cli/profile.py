@@ -17,7 +17,7 @@ from archwright.cli.text import print_lines
 def profile(
     space: SpaceSpec,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the table goes (JSON).", parser=parse_output)
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The table's file (JSON).", parser=parse_output)
     ],
     backend: Annotated[
         str,
@@ -25,7 +25,7 @@ def profile(
             "--backend",
             metavar="onnxruntime|torch",
             autocompletion=completion.values([("onnxruntime", ""), ("torch", "")]),
-            help="What runs the networks.",
+            help="Runtime of the networks.",
         ),
     ] = "onnxruntime",
     input: Annotated[
@@ -33,7 +33,7 @@ def profile(
     ] = None,
     classes: Classes = None,
     space_set: SpaceSettings = None,
-    threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of one pass.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of one forward pass.")] = 1,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", help="Timed passes of each part.")] = 50,
 ) -> None:
     """Measure a latency table of a space on this machine."""

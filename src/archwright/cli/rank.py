@@ -13,6 +13,8 @@ from archwright.cli.boundary import quoted, run_errors
 from archwright.cli.options import Json, parse_path
 from archwright.cli.text import columns, print_json, print_lines
 from archwright.core.errors import InvalidValueError
+from archwright.runs.nondeterminism import withdrawal
+from archwright.runs.record import NONDETERMINISTIC
 
 TRAIN = "train"
 
@@ -22,16 +24,16 @@ def rank(
         Path, typer.Argument(metavar="DIR", help="The folder of a run that trained a supernet.", parser=parse_path)
     ],
     truth: Annotated[
-        str, typer.Option("--truth", metavar="PATH|train", help="A CSV table, or training each from scratch.")
+        str, typer.Option("--truth", metavar="PATH|train", help="True scores: a CSV table, or by training.")
     ] = TRAIN,
-    n: Annotated[int, typer.Option("--n", metavar="N", help="Random architectures.")] = 20,
+    n: Annotated[int, typer.Option("--n", metavar="N", help="How many random architectures.")] = 20,
     column: Annotated[
-        str | None, typer.Option("--column", metavar="C", help="Column of the table; a usual one by default.")
+        str | None, typer.Option("--column", metavar="C", help="Table column; a known name by default.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws the architectures.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the random architectures.")] = 0,
     json: Json = False,
 ) -> None:
-    """Compare a supernet's ranking with the truth."""
+    """Measure how well a supernet ranks architectures."""
     if n < 2:
         raise InvalidValueError(f"--n is {n}; a ranking needs at least 2 architectures")
     if not 0 <= seed < 2**63:
@@ -43,7 +45,15 @@ def rank(
         from archwright.ranking import rank_run
         from archwright.runs.progress import make_progress
 
-        document = rank_run(folder, truth=truth, column=column, n=n, seed=seed, progress=make_progress(sys.stderr))
+        document = rank_run(
+            folder,
+            truth=truth,
+            column=column,
+            n=n,
+            seed=seed,
+            progress=make_progress(sys.stderr),
+            deterministic=True,
+        )
         if json:
             print_json(document)
         else:
@@ -61,4 +71,6 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         interval = f"{low:.3f} to {high:.3f}" if low == low else "too few architectures for an interval"
         rows.append((name, f"{document[name]:.3f} ({interval})"))
     rows.append(("macs alone", f"kendall {document['baselines']['macs']:.3f}"))
+    if said := withdrawal(document.get(NONDETERMINISTIC, ())):
+        rows.append(("no promise", said))
     return columns(rows, indent=0)

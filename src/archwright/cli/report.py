@@ -1,4 +1,4 @@
-"""`archwright report`: the page of a run, or of several side by side."""
+"""`archwright report`: the page of a run, or a page that compares several."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def report(
             "-o",
             metavar="FILE",
             parser=parse_output,
-            help="Where to; DIR/report.html, or ./report.html for several runs.",
+            help="Output file; DIR/report.html, or ./report.html for several runs, by default.",
         ),
     ] = None,
 ) -> None:
-    """Write one self-contained HTML page; several runs are compared."""
+    """Write the HTML page of a run, or one that compares several."""
     from archwright.reports.building import build_report
 
     print_lines([f"wrote {build_report(folders, output)}"])

@@ -33,11 +33,13 @@ from archwright.cli.options import (
     ValImages,
     parse_assignments,
     parse_data_options,
+    parse_goals,
     parse_limits,
     parse_space_set,
     split_settings,
 )
 from archwright.cli.text import print_lines
+from archwright.cli.threads import choose_threads, is_given
 from archwright.core import catalog
 from archwright.core.config import MAX_THREADS, check_range, from_json, to_json, with_settings
 from archwright.core.errors import InvalidValueError, UsageError
@@ -46,6 +48,9 @@ RUNS = Path("runs")
 """Where a run without --out goes."""
 
 MAX_WORKERS = 1024
+
+OPTIONS = ("limits", "goals", "arch", "seed", "space", "threads", "device")
+"""Settings with an option of their own."""
 
 Limits = tuple[tuple[str, float], ...]
 
@@ -111,7 +116,16 @@ def search(
             "--limit",
             metavar="COST=VALUE",
             autocompletion=completion.limits,
-            help="Upper limit on a cost; repeatable.",
+            help="Upper limit on a cost; repeatable. A list of values (2M,5M) gives a network for each.",
+        ),
+    ] = None,
+    goal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--goal",
+            metavar="COST",
+            autocompletion=completion.names("cost"),
+            help="Minimise this cost behind the metric; repeatable.",
         ),
     ] = None,
     max_macs: Annotated[
@@ -124,7 +138,9 @@ def search(
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes that evaluate.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", help="Worker processes that evaluate candidates.")
+    ] = 1,
     trial_timeout: Annotated[
         float | None, typer.Option("--trial-timeout", metavar="S", help="Longest evaluation, in seconds.")
     ] = None,
@@ -136,7 +152,15 @@ def search(
 ) -> None:
     """Find, retrain, test and export a network."""
     limits = parse_limits(limit or (), macs=max_macs, params=max_params, latency_ms=max_latency_ms)
-    fields = {"limits": limits or None, "seed": seed, "space": space, "threads": threads, "device": device}
+    goals = parse_goals(goal or ())
+    fields = {
+        "limits": limits or None,
+        "goals": goals or None,
+        "seed": seed,
+        "space": space,
+        "threads": threads,
+        "device": device,
+    }
     given = {name: value for name, value in fields.items() if value is not None}
     settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
     data_options |= parse_data_options(val_images, input_)
@@ -182,6 +206,7 @@ def execute(
         from archwright.runs.progress import make_progress
         from archwright.runs.run import check_folder
         from archwright.tasks.opening import open_task, smoke_options
+        from archwright.training.device import make_deterministic, pick_device
 
         if not dry_run:  # before anything is measured or printed
             check_folder(out, resume=resume)
@@ -192,8 +217,11 @@ def execute(
         seed = int(request.fields.get("seed", stored.get("seed", DEFAULT_SEED)))
         task = open_task(data, seed=seed, **data_options)
         config = effective_config(request, run_recipe.config, stored, task.input_shape)
+        make_deterministic(pick_device(config.device))
         if dry_run or not (resume and (out / "result.json").exists()):
-            print_lines(run_recipe.estimate(config, task))
+            given = is_given(request.fields, request.settings, stored)
+            config, lines = choose_threads(run_recipe, config, task, given=given)
+            print_lines(lines)
         if not dry_run:
             runner = {} if workers is None else {"runner": workers.runner(config.threads)}
             result = run_recipe(config, task, out=out, resume=resume, progress=make_progress(sys.stderr), **runner)
@@ -219,11 +247,7 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     else:
         config = cls.preset(DEFAULT_PRESET if request.preset is None else request.preset, input_shape)
         # options that are not given are the stored run's also where the preset is given again
-        options = {
-            name: kept[name]
-            for name in ("limits", "arch", "seed", "space", "space_args", "threads", "device")
-            if name in kept
-        }
+        options = {name: kept[name] for name in OPTIONS if name in kept}
         config = from_json(cls, {**to_json(config), **options})
     for name in request.fields:
         if name not in names:

@@ -1,4 +1,4 @@
-"""`archwright status`: how far a run is, also of a running or a dead one."""
+"""`archwright status`: how far a run is, whether it is running, finished or dead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text for people: one-line messages, aligned columns, numbers with their magnitude."""
+"""Text for people: one-line messages, aligned columns, short numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAGNITUDES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def one_line(message: object) -> str:
-    """A message on one line, with control characters shown instead of obeyed by the terminal.
+    """A message on one line, with control characters written as escapes, so that the terminal does not obey them.
 
     >>> one_line("no file\\n 'a\\x1b[31m'")
     "no file 'a\\\\x1b[31m'"
@@ -27,7 +27,7 @@ def one_line(message: object) -> str:
 
 
 def shortened(text: str, most: int = 1000) -> str:
-    """The text without its middle where it is long: what someone pasted must not bury what is wrong with it.
+    """The text, without its middle if it is longer than `most`, so that long input does not hide the message around it.
 
     >>> shortened("abcdefghijklmnopqrstuvwxyz", 13)
     'abcde … vwxyz'
@@ -37,7 +37,7 @@ def shortened(text: str, most: int = 1000) -> str:
 
 
 def human(number: float) -> str:
-    """A count with three or four digits and its magnitude.
+    """A count in three or four digits, with k, M, G or T.
 
     >>> human(318_700_000), human(12), human(4_520)
     ('318.7 M', '12', '4.5 k')
@@ -63,7 +63,7 @@ def duration(seconds: float) -> str:
 
 
 def columns(rows: Sequence[tuple[str, str]], indent: int = 2) -> list[str]:
-    """Rows of a name and a text as lines: names aligned, texts wrapped to the terminal."""
+    """Lines for rows of a name and a text: names are aligned, texts are wrapped to the terminal's width."""
     widest = max((len(name) for name, _ in rows), default=0)
     room = max(shutil.get_terminal_size().columns - indent - widest - 2, 30)
     lines = []
@@ -75,12 +75,12 @@ def columns(rows: Sequence[tuple[str, str]], indent: int = 2) -> list[str]:
 
 
 def chatter_on_stderr() -> AbstractContextManager[object]:
-    """Inside, what a user's own code prints goes to stderr: stdout holds results only."""
+    """A context in which output of the user's own code goes to stderr, because stdout has only results."""
     return redirect_stdout(sys.stderr)
 
 
 def fitted(line: str, width: int) -> list[str]:
-    """A line in pieces of at most that width, later ones under the text that follows its name.
+    """A line wrapped to a width; its later pieces are indented to where the text after its name begins.
 
     >>> fitted("winner   0.98 on the test part", 22)
     ['winner   0.98 on the', '         test part']
@@ -94,9 +94,9 @@ def fitted(line: str, width: int) -> list[str]:
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Print lines to stdout at once: progress on stderr must not overtake them in a log.
+    """Print lines to stdout and flush, so that later progress on stderr does not come before them in a log.
 
-    A terminal gets them wrapped between words; in a file a line stays a line. Names in them cannot steer the
+    On a terminal, lines are wrapped between words; in a file each stays one line. Names in them cannot control the
     terminal, or make one line look like two.
     """
     lines = [printable(line) for line in lines]

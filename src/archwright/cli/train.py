@@ -35,7 +35,7 @@ def train(
         typer.Argument(
             metavar="ARCH",
             autocompletion=completion.architectures,
-            help="A published name, an arch.json, or SPACE:CODE; a run to --resume knows its own.",
+            help="A published name, an arch.json, or SPACE:CODE; not needed with --resume.",
             show_default=False,
         ),
     ] = None,

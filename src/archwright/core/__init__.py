@@ -1,0 +1,1 @@
+"""The vocabulary of archwright: plain data and arithmetic, without torch and without files."""

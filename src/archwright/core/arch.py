@@ -16,7 +16,7 @@ class Arch(Mapping[str, Value]):
     """Immutable mapping from the name of each active decision to the value chosen for it.
 
     Two archs are equal when the same decisions are active with the same values, whatever their order;
-    decisions that do not matter (inside an operation that was not chosen) are not part of an arch.
+    inactive decisions (inside an operation that was not chosen) are not part of an arch.
 
     >>> Arch({"op": "conv", "depth": 2}).key
     '{"depth":2,"op":"conv"}'
@@ -31,7 +31,7 @@ class Arch(Mapping[str, Value]):
 
     @classmethod
     def later(cls, make: Callable[[], dict[str, Value]]) -> Arch:
-        """An arch whose values are made when they are first asked for: of many drawn, few are read."""
+        """An arch that calls `make` when its values are first read; of many drawn archs only a few are read."""
         arch = cls.__new__(cls)
         arch._found, arch._make, arch._hash = None, make, None
         return arch

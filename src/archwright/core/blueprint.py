@@ -1,4 +1,4 @@
-"""How another process makes an equal object: a function by name, and arguments that JSON can hold."""
+"""A recipe from which another process builds an equal object: a function's name, and arguments that JSON can hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAKE = "make"
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A function and its arguments; what travels between processes instead of an object.
+    """A function and its arguments; processes send each other this instead of the object itself.
 
     Attributes:
         make: The function, as `package.module:function`.
@@ -28,7 +28,7 @@ class Blueprint:
         """Call the function.
 
         Raises:
-            InvalidValueError: If there is no such function here.
+            InvalidValueError: If this process cannot find the function.
         """
         module, _, name = self.make.partition(":")
         try:
@@ -52,7 +52,7 @@ class Blueprint:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Blueprint:
-        """The blueprint whose `to_json` this is."""
+        """Read what `to_json` wrote."""
         arguments = {
             key: cls.from_json(item[_MAKE]) if _MAKE in item else item["value"]
             for key, item in document["arguments"].items()

@@ -16,7 +16,18 @@ from typing import Any, Literal, TypeVar, get_args
 
 from archwright.core.errors import UnknownNameError
 
-Kind = Literal["recipe", "space", "strategy", "evaluator", "cost", "architecture", "dataset", "benchmark"]
+Kind = Literal[
+    "recipe",
+    "space",
+    "strategy",
+    "policy",
+    "weight-sharing",
+    "evaluator",
+    "cost",
+    "architecture",
+    "dataset",
+    "benchmark",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 T = TypeVar("T")
@@ -42,7 +53,17 @@ class Entry:
 
 
 def listed(kind: Kind, name: str, *, summary: str, source: str = "") -> Callable[[T], T]:
-    """Mark a class or function as a member of the catalogue; the object itself stays unchanged."""
+    """Mark a class or function as a member of the catalogue; the object itself stays unchanged.
+
+    Args:
+        kind: What sort of part it is.
+        name: The public name, lower case with hyphens, unique within its kind.
+        summary: One line for people, shown by `archwright list`.
+        source: Paper, section or library it comes from; empty if there is none.
+
+    Returns:
+        A decorator.
+    """
 
     def mark(thing: T) -> T:
         target = f"{thing.__module__}:{thing.__qualname__}"  # type: ignore[attr-defined]
@@ -53,7 +74,7 @@ def listed(kind: Kind, name: str, *, summary: str, source: str = "") -> Callable
 
 
 def canonical_name(name: str) -> str:
-    """The spelling names are compared in: lower case, `_` written as `-`.
+    """The name in the spelling used for comparison: lower case, `_` written as `-`.
 
     >>> canonical_name("NASNet_A_large")
     'nasnet-a-large'
@@ -88,7 +109,11 @@ def is_known(kind: Kind, name: str) -> bool:
 
 
 def load(kind: Kind, name: str) -> Any:
-    """The object behind a name; only its own module is imported."""
+    """The object of that kind and name; only the module that defines it is imported.
+
+    Raises:
+        UnknownNameError: If there is none; the message offers the nearest names.
+    """
     module, _, attribute = find(kind, name).target.partition(":")
     return getattr(importlib.import_module(module), attribute)
 

@@ -25,13 +25,13 @@ C = TypeVar("C")
 
 _QUANTITY = re.compile(r"([+-]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*([kKmMgGtT]?)")
 MAX_INTEGER = 2**63 - 1
-"""Larger ones fit into no tensor, file or clock."""
+"""The largest integer a config accepts; tensors, files and clocks hold no larger one."""
 
 MAX_TRIALS = 100_000_000
-"""Of one search."""
+"""The most trials one search accepts."""
 
 MAX_THREADS = 1024
-"""Of one evaluation; the libraries underneath end the process where the system refuses them more."""
+"""The most threads one evaluation accepts; numeric libraries abort the process if the system refuses them threads."""
 
 _ABSENT = "absent"  # in a field's metadata
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -52,10 +52,16 @@ def parse_quantity(text: str) -> float:
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a number outside [low, high]: a slip of the keyboard must not take all memory, or years.
+    """Refuse a number outside [low, high], so that a typing error does not fill the memory or run for years.
+
+    Args:
+        name: What the error message calls the number.
+        value: The number to check.
+        low: Smallest accepted value.
+        high: Largest accepted value.
 
     Raises:
-        InvalidValueError: Names it, and the end that it misses.
+        InvalidValueError: If the number is outside; the message says which limit it breaks.
     """
     if not low <= value <= high:
         end = f"at most {high:,}" if value > high else f"at least {low:,}" if low else "0 or more"

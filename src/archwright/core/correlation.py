@@ -14,7 +14,8 @@ from archwright.core.errors import InvalidValueError
 Numbers = Sequence[float] | NDArray[Any]
 N_RESAMPLES = 1000
 MIN_FOR_INTERVAL = 10
-"""Fewer archs give no interval: resamples of three points mostly repeat one of them, and look certain."""
+"""Fewest archs that get an interval: resamples of, say, three points often repeat one, and look more certain than
+they are."""
 
 
 def kendall(scores: Numbers, truth: Numbers) -> float:
@@ -55,10 +56,10 @@ def correlations(
     An arch drawn twice is tied with itself in both lists, which τ-b takes out of its count.
 
     Args:
-        scores: (n,) what is judged, e.g. a supernet's accuracies.
-        truth: (n,) what it should rank like.
+        scores: (n,) scores to judge, e.g. a supernet's accuracies.
+        truth: (n,) true values, in the same order of archs.
         rng: Draws the resamples.
-        n_resamples: How many.
+        n_resamples: How many resamples an interval is taken from.
 
     Returns:
         {"n", "kendall", "spearman", "pearson", "ci95": {coefficient: [low, high]}}.

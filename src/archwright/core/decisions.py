@@ -32,7 +32,7 @@ _START = np.empty((1, 0), dtype=np.int16), np.zeros(1, dtype=np.int32)
 
 @dataclass(frozen=True)
 class Condition:
-    """True when the named decision is active and has one of the allowed values."""
+    """Holds when the named decision is active and has one of the allowed values."""
 
     decision: str
     allowed: tuple[Value, ...]
@@ -42,7 +42,7 @@ class Condition:
 
 
 Context = tuple[Condition, ...]
-"""Conditions that must all hold."""
+"""Conditions that must all hold for a decision to be active."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
     """One step of the dynamic program: what each state allows at one decision, and where it leads.
 
     Attributes:
@@ -151,7 +151,7 @@ class DecisionSpace:
 
     @functools.cached_property
     def n_values(self) -> NDArray[np.int64]:
-        """(n_decisions,) how many values each decision has."""
+        """How many values each decision has, shape (n_decisions,)."""
         return np.array([len(decision.values) for decision in self.decisions], dtype=np.int64)
 
     @functools.cached_property
@@ -244,7 +244,7 @@ class DecisionSpace:
 
     def size(self) -> int:
         """The exact number of archs."""
-        return self._layers[0].counts[0] if self.decisions else 1
+        return self.layers[0].counts[0] if self.decisions else 1
 
     def enumerate_rows(self, *, limit: int = 1_000_000) -> Rows:
         """All archs as rows, in lexicographic order of their values.
@@ -262,13 +262,13 @@ class DecisionSpace:
         return rows
 
     def walk(self, allowed: Sequence[Sequence[int]] | None = None, *, block: int = 1024) -> Iterator[Rows]:
-        """All archs in the order of `enumerate_rows`, in arrays of a few thousand rows made as they are needed.
+        """All archs in the order of `enumerate_rows`, in arrays of a few thousand rows, made when they are needed.
 
-        However large the space, the first come at once and nothing is kept.
+        The first rows come at once, however large the space is, and no rows are kept.
 
         Args:
-            allowed: Ascending value indices to keep of each decision; all by default.
-            block: Unfinished rows that are extended together.
+            allowed: For each decision the ascending value indices to walk over; None walks over all.
+            block: How many unfinished rows are extended together.
         """
         kept = [np.asarray(v) for v in allowed] if allowed is not None else [np.arange(n) for n in self.n_values]
 
@@ -286,7 +286,7 @@ class DecisionSpace:
         self, rows: Rows, states: NDArray[np.int32], i: int, values: NDArray[np.int64]
     ) -> tuple[Rows, NDArray[np.int32]]:
         """Rows of i decisions with each of the values of decision i, in order, and the states they lead to."""
-        layer = self._layers[i]
+        layer = self.layers[i]
         n_options = np.where(layer.active[states], len(values), 1)
         source = np.repeat(np.arange(len(rows)), n_options)
         first = np.repeat(np.cumsum(n_options) - n_options, n_options)
@@ -300,15 +300,29 @@ class DecisionSpace:
     def sample_by_decision(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw n rows deciding one decision after the other, each uniform over its values.
 
-        Differs from `sample` where decisions are conditional: archs behind rarer conditions are then drawn
-        less often. Some papers draw this way.
+        Differs from `sample` if decisions are conditional: archs that need rarer conditions are then drawn less
+        often. Some papers draw this way.
         """
         return self._draw(n, rng, self._flat_odds)
+
+    def sample_from(self, n: int, rng: np.random.Generator, probabilities: Sequence[NDArray[np.float64]]) -> Rows:
+        """Draw n rows deciding one decision after the other, each by its own probabilities where it is active.
+
+        Args:
+            n: How many.
+            rng: Decides.
+            probabilities: (n_values,) of each decision; they are scaled to a sum of 1.
+        """
+        odds = []
+        for layer, each in zip(self.layers, probabilities, strict=True):
+            cumulative = np.cumsum(np.asarray(each, dtype=np.float64))
+            odds.append(cumulative / cumulative[-1] + np.arange(float(len(layer.active)))[:, None])
+        return self._draw(n, rng, odds)
 
     def _draw(self, n: int, rng: np.random.Generator, odds: list[NDArray[np.float64]]) -> Rows:
         columns = np.empty((len(self), n), dtype=np.int16)  # one decision after the other, as they are written
         states = np.zeros(n, dtype=np.int32)
-        for values, layer, cumulative in zip(columns, self._layers, odds, strict=True):
+        for values, layer, cumulative in zip(columns, self.layers, odds, strict=True):
             drawn = rng.random(n)
             if layer.is_plain and _is_flat(cumulative):
                 np.multiply(drawn, cumulative.shape[1], out=values, casting="unsafe")
@@ -324,15 +338,15 @@ class DecisionSpace:
     def _flat_odds(self) -> list[NDArray[np.float64]]:
         return [
             np.arange(1.0, n + 1)[None, :] / n + np.arange(float(len(layer.active)))[:, None]
-            for layer, n in zip(self._layers, self.n_values, strict=True)
+            for layer, n in zip(self.layers, self.n_values, strict=True)
         ]
 
     @functools.cached_property
     def _uniform_odds(self) -> list[NDArray[np.float64]]:
         """Cumulative odds (n_states, n_values) in proportion to the archs each value leaves open."""
         odds: list[NDArray[np.float64]] = []
-        for i, (layer, n) in enumerate(zip(self._layers, self.n_values.tolist(), strict=True)):
-            after = self._layers[i + 1].counts if i + 1 < len(self) else None
+        for i, (layer, n) in enumerate(zip(self.layers, self.n_values.tolist(), strict=True)):
+            after = self.layers[i + 1].counts if i + 1 < len(self) else None
             table = np.empty((len(layer.active), n))
             for state, active in enumerate(layer.active):
                 running = 0
@@ -382,7 +396,8 @@ class DecisionSpace:
         return active
 
     @functools.cached_property
-    def _layers(self) -> list[_Layer]:
+    def layers(self) -> list[Layer]:
+        """The dynamic program, one step a decision; every arch begins in state 0."""
         last_use = {k: i for i, contexts in enumerate(self._contexts) for context in contexts for k in context}
         states: dict[frozenset[int], int] = {frozenset(): 0}  # a state is the set of conditions known to hold
         partial = []
@@ -406,10 +421,10 @@ class DecisionSpace:
             partial.append((active, follow))
             states = after
         counts = [1] * len(states)
-        layers: list[_Layer] = []
+        layers: list[Layer] = []
         for active, follow in reversed(partial):
             counts = [sum(counts[s] for s in set_of.tolist() if s >= 0) for set_of in follow]
-            layers.append(_Layer(active, follow, counts))
+            layers.append(Layer(active, follow, counts))
         return layers[::-1]
 
 

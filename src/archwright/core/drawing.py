@@ -1,6 +1,6 @@
 """What a picture of an architecture shows, as plain data: graphs of states and operations, strips of blocks.
 
-A space says what there is to see; where it stands and how it looks is decided by `reports.drawing`.
+A space says what the picture contains; `reports.drawing` decides positions and looks.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Node:
     """A state of a cell, or an operation that several edges enter.
 
     Attributes:
-        id: Its name for edges.
-        label: Shown text.
+        id: The name by which edges refer to it.
+        label: The text it shows.
         kind: "state", "input" or "output"; any other kind is drawn as an operation.
-        note: Shown where the pointer rests.
+        note: Text that appears when the pointer rests on it.
     """
 
     id: str
@@ -50,14 +50,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """From one node to another; with a label it is an operation, drawn as a box half-way.
+    """An arrow from one node to another; with a label it is an operation, drawn as a box half-way.
 
     Attributes:
-        source: Where it begins.
-        target: Where it ends.
-        label: The operation, or nothing for a plain arrow.
-        kind: By default what the label says (see `kind_of`).
-        note: Shown where the pointer rests.
+        source: Id of the node where it begins.
+        target: Id of the node where it ends.
+        label: Name of the operation; empty for a plain arrow.
+        kind: Kind of the operation, which decides the colour; None takes it from the label (see `kind_of`).
+        note: Text that appears when the pointer rests on it.
     """
 
     source: str
@@ -72,10 +72,10 @@ class Graph:
     """A directed graph without cycles: a cell as papers draw it.
 
     Attributes:
-        nodes: In the order in which equals stand beside each other.
-        edges: Several may join the same two nodes.
-        title: Shown above.
-        direction: Where its layers go: to the right, or from top to bottom, which takes more width.
+        nodes: Nodes of the same layer are drawn in this order.
+        edges: Several edges may join the same two nodes.
+        title: Text above the graph.
+        direction: "right" draws from left to right; "down" draws from top to bottom, which takes more width.
 
     Raises:
         InvalidValueError: If two nodes share an id, an edge names an unknown node, or edges form a cycle.
@@ -107,12 +107,12 @@ class Block:
         label: The operation.
         kind: Decides the colour.
         details: Further short lines, e.g. ("5×5", "expand 6").
-        channels: Of its result; decides the height of the box.
-        resolution: (height, width) of its result; empty where it is no image.
-        stride: By how much it divides height and width.
-        kernel: Side of its kernel, for the shade; None where the label says it, or it has none.
-        repeats: How many equal ones the box stands for.
-        note: Shown where the pointer rests.
+        channels: Number of output channels; decides the height of the box.
+        resolution: (height, width) of the output in pixels; empty if the output is no image.
+        stride: Factor by which it divides height and width.
+        kernel: Side of its kernel, which decides the shade; None if the label says it or there is no kernel.
+        repeats: How many equal blocks the box stands for.
+        note: Text that appears when the pointer rests on it.
     """
 
     label: str
@@ -131,9 +131,9 @@ class Strip:
     """Blocks that run one after the other.
 
     Attributes:
-        blocks: At least one.
-        title: Shown above.
-        input: Shown in front, e.g. "3 × 224 × 224".
+        blocks: At least one, in order of execution.
+        title: Text above the strip.
+        input: Text in front of the first block, e.g. "3 × 224 × 224".
     """
 
     blocks: tuple[Block, ...]
@@ -147,11 +147,11 @@ class Strip:
 
 @dataclass(frozen=True)
 class Drawing:
-    """All that one picture shows.
+    """The contents of one picture: its panels and title.
 
     Attributes:
-        panels: E.g. a normal cell, a reduction cell, and the skeleton they stand in.
-        summary: One sentence for those who cannot see it.
+        panels: The parts of the picture, e.g. a normal cell, a reduction cell, and the network built of them.
+        summary: One sentence for readers who cannot see the picture.
     """
 
     panels: tuple[Graph | Strip, ...]
@@ -163,7 +163,7 @@ class Drawing:
 
 
 def kind_of(operation: str) -> Kind:
-    """What an operation's name says about its kind.
+    """The kind of an operation, read from its name.
 
     >>> kind_of("nor_conv_3x3"), kind_of("dil_conv_5x5"), kind_of("max_pool_3x3"), kind_of("gelu")
     ('conv', 'depthwise', 'pool', 'other')
@@ -177,7 +177,7 @@ def kind_of(operation: str) -> Kind:
 
 
 def kernel_in(operation: str) -> int | None:
-    """The larger side of a kernel that a name writes like 3x3; None where there is none.
+    """The larger side of the kernel in an operation's name, such as 3x3; None if the name has no such part.
 
     >>> kernel_in("sep_conv_5x5"), kernel_in("conv 1×7 7×1"), kernel_in("skip")
     (5, 7, None)
@@ -187,7 +187,7 @@ def kernel_in(operation: str) -> int | None:
 
 
 def readable(operation: str) -> str:
-    """An operation's name as it is shown.
+    """An operation's name as pictures show it.
 
     >>> readable("sep_conv_3x3")
     'sep conv 3×3'
@@ -196,7 +196,7 @@ def readable(operation: str) -> str:
 
 
 def topological_order(ids: Iterable[_Name], edges: Iterable[tuple[_Name, _Name]]) -> list[_Name]:
-    """The nodes, each behind all that lead to it; otherwise in the order given.
+    """The nodes in an order in which every edge leads forward; nodes without such a relation keep the order given.
 
     Raises:
         InvalidValueError: If edges form a cycle.

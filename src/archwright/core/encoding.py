@@ -1,4 +1,4 @@
-"""Rows of value indices → vectors of numbers that a predictor can read.
+"""Encodings: from rows of value indices to vectors of numbers that a predictor can read.
 
 Rows have the shape (n, n_decisions) as in `DecisionSpace`: positions in each decision's values, -1 where a
 decision is inactive.
@@ -44,7 +44,7 @@ def from_one_hot(space: DecisionSpace, encoded: NDArray[Any]) -> Rows:
     """The rows (n, n_decisions) that `one_hot` encoded; an all-zero block is an inactive decision.
 
     Raises:
-        InvalidValueError: If the shape does not fit or a block is not all zeros but for at most one 1.
+        InvalidValueError: If the shape does not fit, or a decision's block is neither all zeros nor one 1 among zeros.
     """
     encoded = np.asarray(encoded)
     width = int(space.n_values.sum())

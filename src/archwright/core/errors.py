@@ -3,8 +3,8 @@
     ArchwrightError                      exit code 1: something failed after the start
     ├── RunError        (RuntimeError)   a run that started could not go on
     │   └── ExportError                      a network that a file format cannot express
-    └── UsageError                       exit code 2: the user can mend it before starting
-        ├── UnknownNameError (LookupError)   a name that nothing answers to
+    └── UsageError                       exit code 2: the user can correct it before starting
+        ├── UnknownNameError (LookupError)   a name that does not exist
         ├── InvalidValueError (ValueError)   an argument or config value out of its range
         ├── InvalidArchError (ValueError)    chosen values that are no member of the space
         ├── SpaceError      (TypeError)      a space whose definition contradicts itself
@@ -22,7 +22,7 @@ import difflib
 from collections.abc import Iterable
 
 N_OFFERED = 20
-"""Names that a message lists, at most."""
+"""How many names an error message lists at most."""
 
 
 def error_text(error: BaseException) -> str:
@@ -49,13 +49,19 @@ class ExportError(RunError):
 
 
 class UsageError(ArchwrightError):
-    """Something the user can mend before anything starts."""
+    """Something the user can correct before anything starts."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError, LookupError):
-    """A name that nothing answers to; the message offers the nearest known ones."""
+    """A name that does not exist; the message offers the nearest known ones.
+
+    Args:
+        kind: What the name should have named, e.g. "space"; begins the message.
+        name: The name that was received.
+        known: Every accepted name, in any order.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)

@@ -1,4 +1,4 @@
-"""What a search is after: goals to optimise and constraints to keep."""
+"""What a search looks for: goals to optimise and constraints to keep."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Direction = Literal["max", "min"]
 
 @dataclass(frozen=True)
 class Goal:
-    """A metric or cost by name, and which way is better."""
+    """A metric or cost by name, and whether larger ("max") or smaller ("min") values are better."""
 
     name: str
     direction: Direction = "max"
@@ -69,17 +69,18 @@ class Objective:
         return tuple(constraint.cost for constraint in self.constraints)
 
     def feasible(self, costs: Mapping[str, NDArray[np.float64]], n: int) -> NDArray[np.bool_]:
-        """Which of n archs keep every constraint, from one array (n,) a cost."""
+        """Which of n archs keep every constraint, as a mask (n,); `costs` holds one array (n,) for each cost."""
         kept = np.ones(n, dtype=bool)
         for constraint in self.constraints:
             kept &= costs[constraint.cost] <= constraint.limit
         return kept
 
     def is_feasible(self, trial: Trial) -> bool:
+        """Whether the costs of this trial keep every constraint."""
         return all(trial.costs[constraint.cost] <= constraint.limit for constraint in self.constraints)
 
     def value(self, trial: Trial) -> tuple[float, ...]:
-        """One number a goal, smaller is better; a failed or not-a-number result is worse than any other."""
+        """One number for each goal, smaller is better; infinity if the trial failed or its result is not a number."""
         return tuple(_minimised(goal, trial) for goal in self.goals)
 
     def values(self, trials: Sequence[Trial]) -> NDArray[np.float64]:
@@ -95,6 +96,17 @@ class Objective:
         """The first of `ranked`, or None where no trial is complete and feasible."""
         kept = [trial for trial in trials if trial.is_complete and self.is_feasible(trial)]
         return min(kept, key=lambda trial: (self.value(trial), trial.number), default=None)
+
+
+def labels_of(objectives: Sequence[Objective]) -> list[str]:
+    """What tells objectives apart that differ in their limits, for names: nothing for the first, then `-COST-LIMIT`.
+
+    >>> labels_of([Objective((Goal("accuracy"),), (Constraint("macs", limit),)) for limit in (2e6, 5e6)])
+    ['', '-macs-5000000']
+    """
+    limits = [{constraint.cost: constraint.limit for constraint in one.constraints} for one in objectives]
+    varied = [cost for cost in limits[0] if len({one.get(cost) for one in limits}) > 1]
+    return ["", *("".join(f"-{cost}-{one[cost]:.10g}" for cost in varied) for one in limits[1:])]
 
 
 def _minimised(goal: Goal, trial: Trial) -> float:

@@ -47,7 +47,7 @@ def front(values: ArrayLike) -> NDArray[np.bool_]:
 
 
 def fronts(values: ArrayLike) -> NDArray[np.int64]:
-    """Rank of each point by non-dominated sorting, shape (n,): 0 for the front, 1 for the front without it, …
+    """Rank of each point by non-dominated sorting, shape (n,): 0 for the front, 1 for the front of the rest, …
 
     Points with a number that is not finite share one rank behind all others.
 
@@ -64,7 +64,7 @@ def fronts(values: ArrayLike) -> NDArray[np.int64]:
 
 
 def crowding_distance(values: ArrayLike) -> Floats:
-    """How lonely each point of one front is, shape (n,): infinite at the ends, larger where neighbours are far.
+    """How far each point of one front is from its neighbours, shape (n,); infinite for the points at either end.
 
     The sum over the m numbers of the gap between a point's two neighbours, divided by the range of that number
     (Deb et al., 2002, NSGA-II, Sec. III-B). Differs from the paper: a number that is the same for all points

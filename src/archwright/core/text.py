@@ -1,10 +1,10 @@
-"""Text that strangers wrote, made fit to show."""
+"""Text from outside, such as file names, made safe and short enough for messages."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """The text with everything a terminal would act on (control and direction characters) shown as escapes.
+    """The text with control and direction characters, which a terminal would obey, written as escapes.
 
     >>> printable("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
@@ -15,7 +15,7 @@ def printable(text: str) -> str:
 
 
 def beginning(text: str, most: int = 60) -> str:
-    """The text, or what of it fits, for a message that repeats what was given.
+    """The text cut to at most `most` characters, for a message that repeats what it received.
 
     >>> beginning("abcdefghij", 8)
     'abcde...'

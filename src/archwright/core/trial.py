@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,7 +44,7 @@ class Trial:
         status: "complete", or "failed" with the reason in `failure`.
         metrics: Result of the evaluation; empty if it failed.
         costs: Value of each cost the search watches.
-        duration_s: Wall time of the evaluation; outside the same-seed promise.
+        duration_s: Wall time of the evaluation; the only value that differs between runs with the same seed.
         failure: Text of the failure, empty if there was none.
     """
 
@@ -56,15 +57,32 @@ class Trial:
 
     @property
     def number(self) -> int:
+        """The candidate's position in ask order."""
         return self.candidate.number
 
     @property
     def arch(self) -> Arch:
+        """The architecture that was evaluated."""
         return self.candidate.arch
 
     @property
     def is_complete(self) -> bool:
+        """Whether the evaluation gave a result; False if it failed."""
         return self.status == "complete"
+
+
+def of_largest_budget(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials that were trained as long as any complete one: scores of shorter trainings do not compare with theirs.
+
+    A candidate without a budget was evaluated in full, which is more than any number of steps.
+    """
+    listed = list(trials)
+    budgets = [_length(trial) for trial in listed if trial.is_complete]
+    return [trial for trial in listed if _length(trial) == max(budgets, default=math.inf)]
+
+
+def _length(trial: Trial) -> float:
+    return math.inf if trial.candidate.budget is None else trial.candidate.budget
 
 
 def derive_seed(*parts: int | str) -> int:

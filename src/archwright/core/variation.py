@@ -22,6 +22,15 @@ def mutate(space: DecisionSpace, rows: Rows, rng: np.random.Generator, *, probab
     decision takes any of its other values, equally likely. Only where every active decision has a single
     value does a row stay as it is.
 
+    Args:
+        space: The space of the rows.
+        rows: The parents, (n, n_decisions).
+        rng: Source of randomness.
+        probability: Chance in [0, 1] that an active decision changes.
+
+    Returns:
+        The children, (n, n_decisions), in the order of their parents.
+
     Raises:
         InvalidValueError: If the probability is outside [0, 1].
     """
@@ -37,10 +46,19 @@ def mutate(space: DecisionSpace, rows: Rows, rng: np.random.Generator, *, probab
 
 
 def resample(space: DecisionSpace, rows: Rows, rng: np.random.Generator, *, probability: float) -> Rows:
-    """Rows in which every decision is drawn anew with the given probability; it may come out as it was.
+    """Rows in which every decision is drawn anew with the given probability; it may get its old value again.
 
     The mutation of SPOS (Guo et al., 2020, released search code), where an unchanged child is caught by the
     "already visited" test instead.
+
+    Args:
+        space: The space of the rows.
+        rows: The parents, (n, n_decisions).
+        rng: Source of randomness.
+        probability: Chance in [0, 1] that a decision is drawn anew.
+
+    Returns:
+        The children, (n, n_decisions), in the order of their parents.
 
     Raises:
         InvalidValueError: If the probability is outside [0, 1].
@@ -52,12 +70,12 @@ def resample(space: DecisionSpace, rows: Rows, rng: np.random.Generator, *, prob
 
 
 def crossover(space: DecisionSpace, mothers: Rows, fathers: Rows, rng: np.random.Generator) -> Rows:
-    """Rows that take each decision from either parent with equal odds; where one parent lacks it, from the other.
+    """Rows that take each decision from either parent with equal odds; if one parent lacks it, from the other.
 
     Args:
         space: Both parents' space.
-        mothers: (n, n_decisions).
-        fathers: (n, n_decisions), paired with `mothers` row by row.
+        mothers: First parents, (n, n_decisions).
+        fathers: Second parents, (n, n_decisions), paired with `mothers` row by row.
         rng: Source of randomness.
     """
     from_mother = rng.random(mothers.shape) < 0.5

@@ -1,4 +1,4 @@
-"""Costs of networks: what is spent on one forward pass."""
+"""Costs of networks: parameters, operations, memory and time of one forward pass."""
 
 from archwright.costs.base import Cost
 from archwright.costs.counted import ActivationPeak, BitOps, Flops, Macs, MemoryAccess, ModelSize, Params

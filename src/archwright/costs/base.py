@@ -20,7 +20,7 @@ class Cost(ABC):
     """A cost of networks.
 
     Attributes:
-        name: As in `--limit NAME=VALUE`.
+        name: Its name, as in `--limit NAME=VALUE`.
         unit: Unit of its values; empty for counts.
     """
 
@@ -36,17 +36,17 @@ class Cost(ABC):
         """The cost (n,) of the stand-alone network of each row (n, n_decisions) of a space."""
 
     def is_summed(self, space: Space) -> bool:
-        """Whether rows of that space are looked up in sums, in microseconds, rather than each found out on its own."""
+        """Whether rows of that space are sums looked up in a table, which takes microseconds; else each is computed."""
         return True
 
     def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
-        """The mean cost when every decision of a space is drawn on its own; only additive costs have it.
+        """The expected cost if every decision of a space is drawn independently; only additive costs have it.
 
         Differentiable in probabilities that are tensors.
 
         Args:
             space: The space.
-            probabilities: By decision, the probability of each of its values where it is active.
+            probabilities: For each decision by name, the probability of each of its values if it is active.
 
         Returns:
             A float64 scalar.

@@ -41,7 +41,7 @@ class _Counted(Cost):
 
 @listed("cost", "params", summary="learnable parameters")
 class Params(_Counted):
-    """Learnable parameters, batch norm's included."""
+    """The number of learnable parameters, including those of batch norms."""
 
     name = "params"
     column = "params"
@@ -73,7 +73,7 @@ class Flops(_Counted):
 class BitOps(_Counted):
     """Multiply–accumulates times bits of weights times bits of inputs; layers in full precision are left out.
 
-    Networks without a layer that has bit widths are refused, as nothing of them would be counted.
+    Networks in which no layer has bit widths are refused, because nothing in them would be counted.
     """
 
     name = "bit_ops"
@@ -100,7 +100,7 @@ _NO_BITS = "bit_ops counts layers with bit widths, and {} has none; use macs"
     "cost", "memory-access-bytes", summary="inputs, outputs and weights of every leaf, four bytes a number, batch 1"
 )
 class MemoryAccess(_Counted):
-    """What a forward pass reads and writes: inputs, outputs and weights of every leaf (see `costs.memory`)."""
+    """Bytes of the inputs, outputs and weights of every leaf in a forward pass (see `costs.counting.memory`)."""
 
     name = MEMORY_ACCESS
     unit = "bytes"
@@ -111,7 +111,7 @@ class MemoryAccess(_Counted):
 
 @listed("cost", "model-size-bytes", summary="parameters and buffers at the width of their types, or their bits")
 class ModelSize(_Counted):
-    """Parameters and saved buffers, each at the width of its type, or at its layer's bits where that has some."""
+    """Bytes of parameters and saved buffers, at the width of their type or, if it has one, their layer's bit width."""
 
     name = "model_size_bytes"
     unit = "bytes"
@@ -121,10 +121,10 @@ class ModelSize(_Counted):
 
 @listed("cost", "activation-peak-bytes", summary="largest sum of tensors alive at one time, batch 1, nothing in place")
 class ActivationPeak(Cost):
-    """The largest sum of activations alive at one operation (see `costs.memory`).
+    """The largest total of activations in memory at one operation, in bytes (see `costs.counting.memory`).
 
-    A maximum is no sum over parts: each arch is counted on its own, once a space object (some 20 ms, where sums
-    take microseconds).
+    A maximum is no sum over parts, so each arch is counted on its own, once for each space object. This takes about
+    20 ms, where sums take microseconds.
     """
 
     name = ACTIVATION_PEAK

@@ -1,4 +1,4 @@
-"""What a space and an architecture are, as the documents `describe` and `cost` print."""
+"""Descriptions of a space and of an architecture: the documents that `describe` and `cost` print."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def cost(
 
 
 N_STARTS = 4
-"""Of the searches for a space's extremes: figures to show, for which waiting half a minute is too long."""
+"""Starts of the searches for a space's smallest and largest network; few, so that `describe` answers in seconds."""
 
 
 def describe(space: Space) -> dict[str, Any]:
     """A space's exact size, its decisions, and its smallest and largest network.
 
-    By multiply–accumulates, and where layers have bit widths by bit operations.
+    Networks are compared by multiply–accumulates, or by bit operations if layers have bit widths.
     """
     decisions, columns = space.decisions, _columns(space)
     tables, judged = tables_of(space, columns), len(columns) - 1
@@ -91,7 +91,7 @@ def describe(space: Space) -> dict[str, Any]:
 
 
 def layer_rows(network: nn.Module, input_shape: Form) -> list[dict[str, Any]]:
-    """One row a module with a cost of its own, in the order in which they are registered.
+    """One row for each module with a cost of its own, in the order in which modules are registered.
 
     Args:
         network: A plain network.

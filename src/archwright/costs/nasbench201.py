@@ -23,7 +23,7 @@ from archwright.spaces.base import Space
     source="Dong & Yang, ICLR 2020, arXiv:2001.00326",
 )
 class NasBench201Flops(Cost):
-    """Multiply–accumulates plus one addition for each class: the benchmark counts the classifier's bias, no other."""
+    """Multiply–accumulates plus one addition for each class: the benchmark counts only the classifier's bias."""
 
     name = "nb201_flops"
 

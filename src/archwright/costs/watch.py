@@ -20,15 +20,15 @@ N_STARTS, N_SLOW_STARTS = 32, 3
 MAX_SWEEPS = 50
 N_DRAWS, N_DRAWN = 4, 8
 MAX_LISTED = 1000
-"""Archs up to which the smallest value is looked for among all of them."""
+"""In spaces with at most this many archs, the smallest value is found by trying all."""
 
 
 def open_costs(names: Sequence[str], known: Sequence[Cost] = ()) -> list[Cost]:
     """Costs by catalogue name, each once.
 
     Args:
-        names: Which.
-        known: Costs that are open already, taken where a name is theirs.
+        names: Names of the costs.
+        known: Costs that are open already; they are used for their names.
 
     Raises:
         UnknownNameError: If there is no such cost; offers the nearest.
@@ -41,8 +41,8 @@ class Watch:
     """The costs of a search, computed for rows of its space.
 
     Args:
-        space: Whose stand-alone networks are costed.
-        costs: Which costs.
+        space: The space; costs are those of its stand-alone networks.
+        costs: The costs to watch.
     """
 
     def __init__(self, space: Space, costs: Sequence[Cost]) -> None:
@@ -50,11 +50,11 @@ class Watch:
         self.costs = {cost.name: cost for cost in costs}
 
     def values(self, rows: Rows) -> dict[str, NDArray[np.float64]]:
-        """One array (n,) a cost."""
+        """The value of each cost by name, one array (n,) for the rows (n, n_decisions)."""
         return {name: cost.cost_rows(self.space, rows) for name, cost in self.costs.items()}
 
     def feasible(self, objective: Objective) -> Callable[[Rows], NDArray[np.bool_]]:
-        """Which rows keep the objective's limits."""
+        """A function that says which rows keep the objective's limits, as a mask (n,)."""
 
         def keeps_limits(rows: Rows) -> NDArray[np.bool_]:
             limited = {name: self.costs[name].cost_rows(self.space, rows) for name in objective.costs}
@@ -66,7 +66,7 @@ class Watch:
         """Refuse a limit that no architecture meets.
 
         Raises:
-            InfeasibleError: Names the limit and the smallest reachable value.
+            InfeasibleError: If there is one; the message has the limit and the smallest reachable value.
         """
         for constraint in objective.constraints:
             if self._is_met_by_chance(constraint):
@@ -88,7 +88,7 @@ class Watch:
         return any((cost.cost_rows(self.space, rows) <= constraint.limit).any() for rows in drawn)
 
     def smallest(self, name: str) -> float:
-        """The smallest value of a watched cost in the space, as far as `lowest_row` finds it."""
+        """The smallest value of a watched cost that `lowest_row` finds in the space."""
 
         def values(rows: Rows) -> NDArray[np.float64]:
             return self.costs[name].cost_rows(self.space, rows)
@@ -101,10 +101,16 @@ class Watch:
 def lowest_row(
     decisions: DecisionSpace, values: RowValues, rng: np.random.Generator, *, n_starts: int = N_STARTS
 ) -> Rows:
-    """A row (n_decisions,) of smallest value: all are looked at in a small space, elsewhere coordinate descent.
+    """A row (n_decisions,) of smallest value, by trying all rows of a small space, else by coordinate descent.
 
-    Exact for up to `MAX_LISTED` archs, and where the value is a sum of one term a decision; a very good arch
-    elsewhere.
+    The result is exact for up to `MAX_LISTED` archs, and if the value is a sum with one term for each decision. In
+    other cases it is a very good row.
+
+    Args:
+        decisions: The space.
+        values: Gives the values (n,) of rows (n, n_decisions).
+        rng: Draws the rows from which the descents start.
+        n_starts: Number of descents.
     """
     is_small = decisions.size() <= MAX_LISTED
     rows = decisions.enumerate_rows() if is_small else _descend(decisions, values, rng, n_starts)

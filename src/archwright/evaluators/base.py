@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +14,26 @@ from archwright.core.arch import Arch
 from archwright.core.blueprint import Blueprint
 from archwright.core.errors import UsageError
 from archwright.core.trial import Candidate, Metrics
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one evaluation takes.
+
+    Attributes:
+        n_steps: Optimizer steps.
+        batch_size: Examples of a step.
+        n_scored: Examples that a network only runs on, for statistics and for metrics.
+    """
+
+    n_steps: int = 0
+    batch_size: int = 0
+    n_scored: int = 0
+
+    @property
+    def n_trained(self) -> int:
+        """Examples that are trained on."""
+        return self.n_steps * self.batch_size
 
 
 class Evaluator(ABC):
@@ -31,14 +52,25 @@ class Evaluator(ABC):
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
         """One set of metrics a candidate, in the same order."""
 
-    @abstractmethod
     def model(self, arch: Arch, seed: int) -> nn.Module:
         """A trained stand-alone network of an arch, with the weights this evaluator scores it by.
 
         Args:
             arch: A member of the space.
             seed: The candidate's seed.
+
+        Raises:
+            UsageError: If it scores without a network, as a table does.
         """
+        raise UsageError(f"evaluator {type(self).__name__} scores without a network; train one from scratch")
+
+    def work(self, candidate: Candidate | None = None) -> Work:
+        """What an evaluation takes: for budgets, and for the estimate of time.
+
+        Args:
+            candidate: Which; None stands for one without a budget of its own.
+        """
+        return Work()
 
     def blueprint(self, folder: Path) -> Blueprint:
         """How a worker process makes an equal evaluator, with the same figures to the bit.

@@ -8,8 +8,7 @@ it. Results are those of the modules up to rounding; modules of other types run 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,9 +23,14 @@ Affine = tuple[Tensor, Tensor]
 
 @dataclass
 class _Step:
-    """A convolution with the norm and the ReLU behind it, or any other module as `other`."""
+    """A convolution with the norm and the ReLU behind it, or any other module as `other`.
+
+    Average pooling over squares side by side before a 1x1 convolution is one convolution with it where the image
+    divides into such squares; elsewhere `pool` runs first.
+    """
 
     conv: nn.Conv2d | None = None
+    pool: nn.AvgPool2d | None = None
     norm: nn.BatchNorm2d | None = None
     relu: bool = False
     other: nn.Module | None = None
@@ -42,12 +46,22 @@ class Chain:
 
     def __init__(self, leaves: Sequence[nn.Module]) -> None:
         self.steps = _steps(leaves)
-        self.norms = [step.norm for step in self.steps if step.norm is not None]
 
-    def calibrate(self, x: Tensor) -> Tensor:
-        """Forward with batch statistics, which enter the running ones by a cumulative mean."""
+    @property
+    def begins_with_relu(self) -> bool:
+        """Whether the first step is a plain ReLU that leaves its input alone."""
+        return type(first := self.steps[0].other) is nn.ReLU and not first.inplace
+
+    def calibrate(self, x: Tensor, first: int = 0) -> Tensor:
+        """Forward with batch statistics, which enter the running ones by a cumulative mean.
+
+        Args:
+            x: The input of the first step that is run.
+            first: Its number; who has taken the steps before leaves them out.
+        """
         pending: Affine | None = None  # the norm of the step before, not yet applied to x
-        for step, following in zip(self.steps, [*self.steps[1:], None], strict=True):
+        steps = self.steps[first:]
+        for step, following in zip(steps, [*steps[1:], None], strict=True):
             if step.conv is None:
                 assert step.other is not None
                 x = step.other(x)
@@ -57,7 +71,7 @@ class Chain:
                 scale, shift = pending
                 shifted = (weight.flatten(1) @ shift) if bias is None else bias + weight.flatten(1) @ shift
                 weight, bias = weight * scale[:, None, None], shifted
-            x = _convolve(step.conv, x, weight, bias)
+            x = _convolve(step, x, weight, bias)
             pending = None
             if step.norm is not None:
                 scale, shift = _batch_affine(step.norm, x)
@@ -77,50 +91,36 @@ class Chain:
                 bias = shift if step.conv.bias is None else shift + step.conv.bias * scale
                 step.folded = step.conv.weight * scale[:, None, None, None], bias
 
-    def apply(self, x: Tensor) -> Tensor:
-        """Forward with the statistics last folded."""
-        for step in self.steps:
+    def apply(self, x: Tensor, first: int = 0) -> Tensor:
+        """Forward with the statistics last folded; `first` as in `calibrate`."""
+        for step in self.steps[first:]:
             if step.conv is None:
                 assert step.other is not None
                 x = step.other(x)
             else:
                 weight, bias = step.folded or (step.conv.weight, step.conv.bias)
-                x = _convolve(step.conv, x, weight, bias)
+                x = _convolve(step, x, weight, bias)
                 if step.relu:
                     x = x.relu_()
         return x
 
 
-def find_chains(network: nn.Module) -> dict[nn.Sequential, Chain]:
-    """The outermost plain sequences of a network that hold a convolution with its norm, with their fast forms."""
-    chains: dict[nn.Sequential, Chain] = {}
-
-    def visit(module: nn.Module) -> None:
-        if type(module) is nn.Sequential and not _has_hooks(module):
-            chain = Chain(_leaves(module))
-            if chain.norms and all(isinstance(step.other, _LEAVES) for step in chain.steps if step.conv is None):
-                chains[module] = chain
-                return
-        for child in module.children():
-            visit(child)
-
-    visit(network)
-    return chains
+def chain_of(module: nn.Module) -> Chain | None:
+    """The fast form of a plain sequence in which a convolution takes up what stands beside it; None of others."""
+    if type(module) is not nn.Sequential or has_hooks(module):
+        return None
+    chain = Chain(_leaves(module))
+    gains = any(step.norm is not None or step.pool is not None for step in chain.steps)
+    return (
+        chain
+        if gains and all(step.conv is not None or isinstance(step.other, _LEAVES) for step in chain.steps)
+        else None
+    )
 
 
-@contextmanager
-def running(chains: dict[nn.Sequential, Chain], *, calibrate: bool) -> Iterator[None]:
-    """Let these sequences run their fast forms; folds before, unless calibrating."""
-    for sequence, chain in chains.items():
-        if not calibrate:
-            chain.fold()
-        # an attribute of the object goes before the method of its class
-        sequence.forward = chain.calibrate if calibrate else chain.apply  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for sequence in chains:
-            del sequence.forward
+def has_hooks(module: nn.Module) -> bool:
+    """Whether somebody watches the module, who would miss it if something else ran in its place."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 _POOLS = (GlobalAvgPool2d, LocalAvgPool2d, nn.AvgPool2d, nn.MaxPool2d)
@@ -128,7 +128,7 @@ _LEAVES = (nn.ReLU, *_POOLS, nn.Flatten, nn.Dropout, nn.Linear, nn.Identity)
 
 
 def _leaves(module: nn.Module) -> list[nn.Module]:
-    if type(module) is nn.Sequential and not _has_hooks(module):
+    if type(module) is nn.Sequential and not has_hooks(module):
         return [leaf for child in module.children() for leaf in _leaves(child)]
     return [module]
 
@@ -137,10 +137,14 @@ def _steps(leaves: Sequence[nn.Module]) -> list[_Step]:
     steps: list[_Step] = []
     for leaf in leaves:
         last = steps[-1] if steps else None
-        if _has_hooks(leaf):
+        if has_hooks(leaf):
             steps.append(_Step(other=leaf))
         elif type(leaf) is nn.Conv2d and leaf.padding_mode == "zeros" and not isinstance(leaf.padding, str):
-            steps.append(_Step(conv=leaf))
+            if last is not None and _pools_squares(last.other) and _takes_affine(leaf) and leaf.stride == (1, 1):
+                assert isinstance(last.other, nn.AvgPool2d)
+                steps[-1] = _Step(conv=leaf, pool=last.other)
+            else:
+                steps.append(_Step(conv=leaf))
         elif (
             last is not None and last.conv is not None and not last.relu and last.norm is None and _is_plain_norm(leaf)
         ):
@@ -157,17 +161,27 @@ def _is_plain_norm(module: nn.Module) -> bool:
     return type(module) is nn.BatchNorm2d and module.running_mean is not None
 
 
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
-
-
 def _takes_affine(conv: nn.Conv2d | None) -> bool:
     """Whether an affine map of its input can go into its weights: padding would add zeros that are not mapped."""
     return conv is not None and conv.kernel_size == (1, 1) and conv.padding == (0, 0) and conv.groups == 1
 
 
-def _convolve(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _convolve(step: _Step, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    conv = step.conv
+    assert conv is not None
+    if step.pool is not None:
+        side = int(step.pool.kernel_size)  # type: ignore[arg-type]  # `_pools_squares` looked at it
+        if x.shape[-2] % side == x.shape[-1] % side == 0:
+            return F.conv2d(x, (weight / side**2).expand(-1, -1, side, side), bias, side)
+        x = step.pool(x)
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _pools_squares(module: nn.Module | None) -> bool:
+    """Whether it averages over squares side by side."""
+    if type(module) is not nn.AvgPool2d or has_hooks(module) or module.divisor_override is not None:
+        return False
+    return isinstance(module.kernel_size, int) and module.stride == module.kernel_size and module.padding == 0
 
 
 def _mapped(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

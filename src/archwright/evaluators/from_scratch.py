@@ -15,7 +15,7 @@ from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
 from archwright.core.config import from_json, to_json
 from archwright.core.trial import Candidate, Metrics
-from archwright.evaluators.base import Evaluator
+from archwright.evaluators.base import Evaluator, Work
 from archwright.spaces.base import Space
 from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Task
@@ -52,6 +52,11 @@ class FromScratch(Evaluator):
         """The network trained once more: the same seed gives the same weights, so none need be kept."""
         return train_network(self.space, arch, self.task, self.training, part="train", seed=seed, device=self.device)[0]
 
+    def work(self, candidate: Candidate | None = None) -> Work:
+        training = self._training(None if candidate is None else candidate.budget)
+        n_steps = training.n_steps(self.task.split("train").n)
+        return Work(n_steps, training.batch_size, self.task.split("validation").n)
+
     def blueprint(self, folder: Path) -> Blueprint:
         arguments = {
             "space": space_blueprint(self.space),
@@ -62,9 +67,7 @@ class FromScratch(Evaluator):
         return Blueprint(f"{__name__}:rebuild", arguments)
 
     def _evaluate(self, candidate: Candidate) -> Metrics:
-        training = (
-            self.training if candidate.budget is None else replace(self.training, steps=candidate.budget, epochs=None)
-        )
+        training = self._training(candidate.budget)
         network, _ = train_network(
             self.space, candidate.arch, self.task, training, part="train", seed=candidate.seed, device=self.device
         )
@@ -76,6 +79,9 @@ class FromScratch(Evaluator):
             channels_last=training.channels_last,
             meter=self.task.search_meter(),
         )
+
+    def _training(self, budget: int | None) -> TrainingConfig:
+        return self.training if budget is None else replace(self.training, steps=budget, epochs=None)
 
 
 def rebuild(space: Space, task: Task, training: dict[str, Any], device: str) -> FromScratch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -17,21 +19,17 @@ from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
 from archwright.core.config import check_range, from_json, to_json
 from archwright.core.trial import Candidate, Metrics, derive_seed
-from archwright.evaluators.base import Evaluator
-from archwright.evaluators.chains import Chain, find_chains, running
+from archwright.evaluators.base import Evaluator, Work
+from archwright.evaluators.fast_forms import FastForm, find_forms, keep_freed_memory, running
 from archwright.nn.carrying import Stream
-from archwright.nn.choice import selection_of
-from archwright.nn.choice.modules import ChoiceModule
+from archwright.nn.choice.modules import active_modules
 from archwright.nn.inputs import Inputs, call
-from archwright.nn.sizes import lazies_in
-from archwright.runs.files import read_tensors, write_tensors
 from archwright.spaces.base import Space
-from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Batch, Part, Task
-from archwright.training.checkpoint import load_network, network_tensors
 from archwright.training.config import Precision
 from archwright.training.device import compute_dtype, mixed_precision, place_batch, use_layout
 from archwright.training.recalibrate import averaging_mode, start_averaging, stop_averaging
+from archwright.weight_sharing.shared import SharedWeights, Stage, SupernetWeights
 
 MAX_CACHED_BYTES = 2 * 1024**3
 
@@ -69,12 +67,14 @@ class SupernetEvaluator(Evaluator):
     training batches (a cumulative mean; the released code takes an exponential one with momentum 0.1), then the
     validation part is scored. The same batches serve every candidate, so candidates compare on equal terms.
 
-    Where the network is one `nn.Sequential` of stages, candidates of a population that agree in their first
-    stages share that work; the figures are the same to the bit as without.
+    Where the network is one `nn.Sequential` of stages, candidates of a population that agree in the decisions that
+    the first stages read share that work; the figures are the same to the bit as without. A network some module of
+    which follows the Selection without saying which decisions it reads is run whole (see `nn.choice.reading`).
 
     Args:
-        space: The space the supernet was built from.
-        supernet: Trained weights; recalibration leaves statistics of the last candidate in it.
+        space: The space the weights belong to.
+        supernet: A trained supernet, or other shared weights; recalibration leaves statistics of the last candidate in
+            a supernet.
         task: Where images and metrics come from.
         calibration: How many training images.
         seed: Which training images, and their augmentation.
@@ -92,7 +92,7 @@ class SupernetEvaluator(Evaluator):
     def __init__(
         self,
         space: Space,
-        supernet: nn.Module,
+        supernet: nn.Module | SharedWeights,
         task: Task,
         calibration: CalibrationConfig | None = None,
         *,
@@ -104,34 +104,45 @@ class SupernetEvaluator(Evaluator):
         max_cached_bytes: int = MAX_CACHED_BYTES,
     ) -> None:
         task.check_taken_by(space)
-        self.space, self.supernet, self.task = space, supernet, task
+        self.shared = supernet if isinstance(supernet, SharedWeights) else SupernetWeights(space, supernet)
+        self.space, self.supernet, self.task = space, self.shared.network, task
         self.calibration = calibration or CalibrationConfig()
         self.seed, self.device, self.part, self.batch_size = seed, torch.device(device), part, batch_size
         self.max_cached_bytes = max_cached_bytes
         self.precision = precision
         self._dtype = compute_dtype(precision, self.device)
-        use_layout(supernet.to(self.device), True)
-        self._selection = selection_of(supernet)
-        self._stages: list[nn.Module] = list(supernet.children()) if type(supernet) is nn.Sequential else [supernet]
-        if len(space.signature.inputs) > 1:
-            self._stages = [_Whole(supernet)]
-        self._columns = [_columns(stage, space) for stage in self._stages]
-        self._chains = [{module: find_chains(module) for module in _alternatives(stage)} for stage in self._stages]
-        self._streams, self._stream = [Stream(stage) for stage in self._stages], Stream(supernet)
+        use_layout(self.supernet.to(self.device), True)
+        self._running: nn.Module | None = None  # what runs the active arch, and its stages; see _take
+        self._columns: list[list[int]] = []
         self._is_stream = False  # until the validation part was asked for
-        self._norms = [norm for norm in supernet.modules() if isinstance(norm, _BatchNorm)]
         self._shares: bool | None = None
         self._kept: tuple[list[Inputs], list[Batch]] | None = None
         self._batches: list[Batch] = []
-        self._in_place: dict[tuple[int, tuple[int, ...]], bool] = {}
+        # whether a form of a stage writes on its input, and, where it hands on memory of the input, what came out
+        self._effects: dict[tuple[int, tuple[int, ...]], tuple[bool, State | None]] = {}
+        if isinstance(self.shared, SupernetWeights):  # which runs itself, whatever is active
+            self._take(self.supernet)
+
+    @classmethod
+    def of(cls, shared: SharedWeights, task: Task, *args: Any, **options: Any) -> SupernetEvaluator:
+        """An evaluator of shared weights of any kind.
+
+        Args:
+            shared: The weights, with their space.
+            task: Where images and metrics come from.
+            args: The further arguments of the constructor.
+            options: Its keyword arguments.
+        """
+        return cls(shared.space, shared, task, *args, **options)
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
         if not candidates:
             return []
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
+        keep_freed_memory()
         results: dict[int, Metrics] = {}
         with (
-            averaging_mode(self.supernet, self._norms),
+            averaging_mode(self.supernet, _norms_of(self.supernet)),
             torch.inference_mode(),
             mixed_precision(self.device, self._dtype),
         ):
@@ -139,24 +150,30 @@ class SupernetEvaluator(Evaluator):
                 meter = self.task.search_meter()
                 for logits, batch in outputs:
                     if meter.decodes:
-                        meter.measure(self.supernet, batch)
+                        assert self._running is not None
+                        meter.measure(self._running, batch)
                     else:
                         meter.update(_each(torch.Tensor.float, logits), batch)
                 results[i] = meter.result()
         return [results[i] for i in range(len(candidates))]
 
     def model(self, arch: Arch, seed: int = 0) -> nn.Module:
-        """The arch's stand-alone network with the supernet's weights and recalibrated statistics."""
+        """The arch's stand-alone network with the shared weights and recalibrated statistics."""
         self.evaluate([Candidate(0, arch, seed)])
-        return self.space.extract(self.supernet, arch).eval()
+        network = self.shared.model(arch).eval()
+        if self._running is not None and self._running is not self.supernet:
+            for own, scored in zip(network.buffers(), self._running.buffers(), strict=True):
+                own.copy_(scored)
+        return network
+
+    def work(self, candidate: Candidate | None = None) -> Work:
+        n_calibration = self.calibration.batches * self.calibration.batch_size
+        return Work(n_scored=n_calibration + self.task.split(self.part).n)
 
     def blueprint(self, folder: Path) -> Blueprint:
-        weights = folder / "supernet.safetensors"
-        write_tensors(weights, network_tensors(self.supernet))
         arguments = {
-            "space": space_blueprint(self.space),
+            "shared": self.shared.blueprint(folder),
             "task": self.task.blueprint(folder),
-            "weights": str(weights),
             "calibration": to_json(self.calibration),
             "options": {
                 "seed": self.seed,
@@ -169,84 +186,129 @@ class SupernetEvaluator(Evaluator):
         }
         return Blueprint(f"{__name__}:rebuild", arguments)
 
+    # ── the active arch ───────────────────────────────────────────────────────────────────────────
+
+    def _activate(self, row: NDArray[Any]) -> None:
+        self.shared.activate(row)
+        if self.shared.executed is not self._running:
+            self._take(self.shared.executed)
+
+    def _take(self, network: nn.Module) -> None:
+        """Run this network from now on: look up its stages, and what of them has a fast form."""
+        stages = self.shared.stages()
+        if network is not self.supernet:  # nobody else has it
+            use_layout(network, True)
+            _average_cumulatively(_norms_of(network))
+        self._running = network
+        takes_several = len(self.space.signature.inputs) > 1
+        if stages is None or takes_several:
+            whole = _Whole(network) if takes_several else network
+            stages = [Stage(whole, frozenset(self.space.decisions.names))]
+        self._stages = [stage.module for stage in stages]
+        self._columns = [sorted(self.space.decisions.position(name) for name in stage.reads) for stage in stages]
+        self._forms = {module: form for stage in self._stages for module, form in find_forms(stage).items()}
+        self._streams = [Stream(stage) for stage in self._stages]
+        # of generated networks some may have batch norms and others none: they share their images
+        self._calibrates = network is not self.supernet or bool(_norms_of(network))
+
     # ── the population as a tree of stages ────────────────────────────────────────────────────────
 
     def _walk(
         self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]
     ) -> Iterator[tuple[int, Iterator[tuple[State, Batch]]]]:
-        """Each row's number with its validation outputs and batches; rows with equal first stages follow each other."""
+        """Each row's number with its validation outputs and batches; rows with equal first stages follow each other.
+
+        Kept are the outputs of stages the next row shares. Behind them each batch goes through all stages before the
+        next one begins: memory is taken again while it is warm, and not asked of the system for every stage.
+        """
         if not self._fits(rows):
             for i, row in enumerate(rows):
-                self._selection.activate_row(row)
-                yield i, self._streamed()
+                self._activate(row)
+                images = ((batch.inputs, batch) for batch in self._validation())
+                yield i, self._outputs(0, self._calibration(), images, copy=self._kept is not None)
             return
         keys = [[tuple(row[columns].tolist()) for columns in self._columns] for row in rows]
-        before: list[tuple[int, ...]] = []
-        reached: list[tuple[list[State], list[State]]] = []  # outputs of each stage on the current path
-        for i in sorted(range(len(rows)), key=keys.__getitem__):
-            self._selection.activate_row(rows[i])
-            n_shared = _n_common(before, keys[i])
-            del reached[n_shared:]
-            for k in range(n_shared, len(self._stages)):
-                calibration, validation = reached[-1] if reached else self._inputs()
-                if self._works_in_place(k, keys[i][k], validation[0]):
-                    calibration = [_each(torch.clone, state) for state in calibration]
-                    validation = [_each(torch.clone, state) for state in validation]
-                reached.append(self._run_stage(k, calibration, validation))
-            before = keys[i]
-            yield i, zip(reached[-1][1], self._batches, strict=True)
+        order = sorted(range(len(rows)), key=keys.__getitem__)
+        reached = [self._inputs()]  # the images, and the outputs of each stage kept on the current path
+        for i, following in zip(order, [*order[1:], order[0]], strict=True):
+            self._activate(rows[i])
+            n_shared = _n_common(keys[i], keys[following])
+            for k in range(len(reached) - 1, n_shared):
+                copy = self._overwrites(keys[i][: k + 1], k, reached[-1][1][0])
+                reached.append(self._run_stage(k, *reached[-1], copy=copy))
+            first, (calibration, validation) = len(reached) - 1, reached[-1]
+            copy = self._overwrites(keys[i], first, validation[0])
+            yield i, self._outputs(first, calibration, zip(validation, self._batches, strict=True), copy=copy)
+            del reached[n_shared + 1 :]
 
-    def _works_in_place(self, k: int, key: tuple[int, ...], example: State) -> bool:
-        """Whether a stage overwrites its input, which others still need; found once for each form of the stage."""
-        if (k, key) not in self._in_place:
-            with torch.inference_mode(False), torch.no_grad():  # elsewhere tensors do not count what is written to them
-                probe = _each(lambda x: torch.zeros(x[:1].shape, dtype=x.dtype, device=x.device), example)
-                self._stages[k](probe)
-                self._in_place[k, key] = any(x._version > 0 for x in _tensors(probe))
-        return self._in_place[k, key]
+    def _overwrites(self, keys: Sequence[tuple[int, ...]], first: int, state: State) -> bool:
+        """Whether stages write on the state they begin with, which others still need.
 
-    def _run_stage(self, k: int, calibration: list[State], validation: list[State]) -> tuple[list[State], list[State]]:
-        stage = self._stages[k]
-        chains = self._active_chains(k)
-        with running(chains, calibrate=True):
+        Args:
+            keys: Values of the decisions of each stage, up to the last one asked for.
+            first: The stage that reads the state.
+            state: An example of it.
+        """
+        for k in range(first, len(keys)):
+            if (k, keys[k]) not in self._effects:
+                with torch.inference_mode(False), torch.no_grad():  # elsewhere tensors do not count what is written
+                    probe = _each(lambda x: torch.zeros(x[:1].shape, dtype=x.dtype, device=x.device), state)
+                    found = self._stages[k](probe)
+                    writes = any(x._version > 0 for x in _tensors(probe))
+                    self._effects[k, keys[k]] = writes, found if _share_memory(probe, found) else None
+            writes, passed_on = self._effects[k, keys[k]]
+            if writes or passed_on is None:
+                return writes
+            state = passed_on
+        return False
+
+    def _run_stage(
+        self, k: int, calibration: list[State], validation: list[State], *, copy: bool
+    ) -> tuple[list[State], list[State]]:
+        """The outputs of a stage for all batches, copied before where the stage would overwrite them."""
+        stage, own = self._stages[k], _copied if copy else _itself
+        forms = self._active_forms([stage])
+        with running(forms, calibrate=True):
             start_averaging(stage)
-            calibration = [stage(batch) for batch in calibration]
-        with running(chains, calibrate=False):
+            calibration = [stage(own(batch)) for batch in calibration]
+        with running(forms, calibrate=False):
             stop_averaging(stage)
-            outputs = []
-            for i, batch in enumerate(validation):
-                with self._streams[k].batch(goes_on=self._is_stream and i > 0):
-                    outputs.append(stage(batch))
-        return calibration, outputs
+            return calibration, [self._scored(k, k + 1, own(batch), i) for i, batch in enumerate(validation)]
 
-    def _streamed(self) -> Iterator[tuple[State, Batch]]:
-        """Validation outputs and batches of the active arch, with no output kept between batches."""
-        chains = {
-            sequence: chain for k in range(len(self._stages)) for sequence, chain in self._active_chains(k).items()
-        }
-        with running(chains, calibrate=True):
-            start_averaging(self.supernet)
-            for inputs in self._calibration():
-                call(self.supernet, self._own(inputs))
-        stop_averaging(self.supernet)
-        with running(chains, calibrate=False):
-            for i, batch in enumerate(self._validation()):
-                with self._stream.batch(goes_on=self._is_stream and i > 0):
-                    outputs = call(self.supernet, self._own(batch.inputs))
-                yield outputs, batch
+    def _outputs(
+        self, first: int, calibration: Iterable[State], validation: Iterable[tuple[State, Batch]], *, copy: bool
+    ) -> Iterator[tuple[State, Batch]]:
+        """Outputs of the active arch and batches, one by one, from a stage on to the last; no state is kept."""
+        n, own = len(self._stages), _copied if copy else _itself
+        stages = self._stages[first:]
+        forms = self._active_forms(stages)
+        with running(forms, calibrate=True):
+            for stage in stages:
+                start_averaging(stage)
+            for state in calibration:
+                functools.reduce(lambda state, stage: stage(state), stages, own(state))
+        for stage in stages:
+            stop_averaging(stage)
+        with running(forms, calibrate=False):
+            for i, (state, batch) in enumerate(validation):
+                yield self._scored(first, n, own(state), i), batch
 
-    def _active_chains(self, k: int) -> dict[nn.Sequential, Chain]:
-        stage = self._stages[k]
-        while isinstance(stage, ChoiceModule) and len(children := stage.active_children()) == 1:
-            stage = children[0][1]
-            if stage in self._chains[k]:
-                return self._chains[k][stage]
-        return self._chains[k].get(stage, {})
+    def _scored(self, first: int, last: int, state: State, i: int) -> State:
+        """What the stages from `first` to before `last` make of validation batch i."""
+        for stage, stream in zip(self._stages[first:last], self._streams[first:last], strict=True):
+            with stream.batch(goes_on=self._is_stream and i > 0):
+                state = stage(state)
+        return state
+
+    def _active_forms(self, stages: Sequence[nn.Module]) -> dict[nn.Module, FastForm]:
+        """Fast forms of the modules that run."""
+        active = (module for stage in stages for _, module in active_modules(stage))
+        return {module: self._forms[module] for module in active if module in self._forms}
 
     # ── data ──────────────────────────────────────────────────────────────────────────────────────
 
     def _calibration(self) -> Iterable[Inputs]:
-        if not self._norms:
+        if not self._calibrates:
             return []
         if self._kept is not None:
             return self._kept[0]
@@ -267,12 +329,6 @@ class SupernetEvaluator(Evaluator):
         self._batches = list(self._validation())
         return list(self._calibration()), [batch.inputs for batch in self._batches]
 
-    def _own(self, inputs: Inputs) -> Inputs:
-        """Inputs for a network that may write on them: a copy of what is kept."""
-        if self._kept is None:
-            return inputs
-        return inputs.clone() if isinstance(inputs, Tensor) else tuple(each.clone() for each in inputs)
-
     def _fits(self, rows: np.ndarray[tuple[int, int], np.dtype[np.int16]]) -> bool:
         """Whether the images and the outputs of all stages for them fit into memory; found once, with one image.
 
@@ -280,7 +336,7 @@ class SupernetEvaluator(Evaluator):
         than the network.
         """
         if self._shares is None:
-            self._selection.activate_row(rows[0])
+            self._activate(rows[0])
             n_images = self.task.split(self.part).n + self.calibration.batches * self.calibration.batch_size
             inputs = next(iter(self._validation())).inputs
             state: State = inputs[:1] if isinstance(inputs, Tensor) else tuple(each[:1] for each in inputs)
@@ -306,27 +362,26 @@ class _Whole(nn.Module):
 
 
 def rebuild(
-    space: Space, task: Task, weights: str, calibration: dict[str, Any], options: dict[str, Any]
+    shared: SharedWeights, task: Task, calibration: dict[str, Any], options: dict[str, Any]
 ) -> SupernetEvaluator:
-    """What a `SupernetEvaluator.blueprint` builds."""
-    supernet = space.supernet()
-    load_network(supernet, read_tensors(weights)[0])
-    return SupernetEvaluator(space, supernet, task, from_json(CalibrationConfig, calibration), **options)
+    """What a `SupernetEvaluator.blueprint` builds.
+
+    Args:
+        shared: The weights.
+        task: Where images and metrics come from.
+        calibration: A `CalibrationConfig` as JSON.
+        options: Keyword arguments of the constructor.
+    """
+    return SupernetEvaluator.of(shared, task, from_json(CalibrationConfig, calibration), **options)
 
 
-def _columns(stage: nn.Module, space: Space) -> list[int]:
-    """Columns of the decisions a stage reads."""
-    names: set[str] = set()
-    for module in stage.modules():
-        if isinstance(module, ChoiceModule):
-            names.add(module.decision)
-        names.update(*(lazy.decisions for lazy in lazies_in(module)))
-    return sorted(space.decisions.position(name) for name in names)
+def _norms_of(network: nn.Module) -> list[_BatchNorm]:
+    return [norm for norm in network.modules() if isinstance(norm, _BatchNorm)]
 
 
-def _alternatives(stage: nn.Module) -> list[nn.Module]:
-    """The candidates of a stage that is a choice, else the stage: what fast chains are looked for in."""
-    return list(stage.children()) if isinstance(stage, ChoiceModule) else [stage]
+def _average_cumulatively(norms: Sequence[_BatchNorm]) -> None:
+    for norm in norms:
+        norm.momentum = None
 
 
 def _tensors(state: State) -> Sequence[Tensor]:
@@ -336,6 +391,19 @@ def _tensors(state: State) -> Sequence[Tensor]:
 def _each(change: Callable[[Tensor], Tensor], state: State) -> State:
     """The same state with every tensor changed."""
     return change(state) if isinstance(state, Tensor) else type(state)(map(change, state))  # type: ignore[call-arg]
+
+
+def _itself(state: State) -> State:
+    return state
+
+
+def _copied(state: State) -> State:
+    return _each(torch.clone, state)
+
+
+def _share_memory(one: State, other: State) -> bool:
+    places = [{x.untyped_storage().data_ptr() for x in _tensors(state)} for state in (one, other)]
+    return not places[0].isdisjoint(places[1])
 
 
 def _n_common(one: Sequence[object], other: Sequence[object]) -> int:

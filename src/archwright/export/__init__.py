@@ -1,1 +1,1 @@
-"""A network and its weights → files that others can read: safetensors, ONNX."""
+"""Write a network and its weights to files that other programs read: safetensors, ONNX, Python source."""

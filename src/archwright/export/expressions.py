@@ -1,4 +1,4 @@
-"""A network → the expression that builds it again, and the classes that expression needs."""
+"""The Python expression that builds a network again, and the classes that this expression needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archwright.core.errors import ExportError
+from archwright.core.errors import ExportError, InvalidValueError
 from archwright.export.literals import Expression, Node, call, literal, mapping, sequence
 from archwright.nn.choice.modules import ChoiceModule
 from archwright.nn.elastic.layers import Elastic
@@ -40,11 +40,11 @@ class NetworkWriter:
     """Collects what a network's source needs while its expression is made.
 
     Args:
-        taken: Names that classes and functions of templates must leave free.
+        taken: Names that are in use, so that classes and functions of templates must not have them.
 
     Attributes:
-        definitions: Text of each class and function the expression uses, by name, in order of first use.
-        paths: Where each module that has modules inside occurs, by the text that makes it.
+        definitions: Text of each class and function that the expression uses, by name, in order of first use.
+        paths: For the text that makes a module with children: the paths at which this module occurs.
     """
 
     def __init__(self, taken: frozenset[str] = frozenset()) -> None:
@@ -61,10 +61,13 @@ class NetworkWriter:
             path: Its place in the network, for messages.
 
         Raises:
-            ExportError: If it cannot be expressed; names the place and the class.
+            ExportError: If it cannot be expressed; the message has the place and the class.
         """
         _refuse_what_no_source_shows(module, path)
-        template = template_of(module)
+        try:
+            template = template_of(module)
+        except InvalidValueError as error:
+            raise inexpressible(module, path, f"which is no source template as it is: {error}") from None
         if template is not None:
             node = self._from_template(module, template, path)
         elif type(module) in (nn.Sequential, nn.ModuleList, nn.ModuleDict):
@@ -161,10 +164,10 @@ def _numbered(definitions: Mapping[str, str], number: int) -> dict[str, str]:
 
 
 def torch_layer(module: nn.Module, path: str) -> Node:
-    """A call of torch's own class with the arguments that are not its defaults.
+    """The expression that makes one of torch's own layers, with the arguments that differ from the defaults.
 
     Raises:
-        ExportError: If that does not give the same layer again, e.g. because its attributes were changed.
+        ExportError: If it does not make an equal layer, e.g. because attributes of the layer were changed.
     """
     function = f"nn.{type(module).__name__}"
     required: list[tuple[str, Expression]] = []
@@ -197,7 +200,13 @@ def is_torch_class(cls: type[nn.Module]) -> bool:
 
 
 def inexpressible(module: nn.Module, path: str, reason: str) -> ExportError:
-    """The error that says which module stands in the way, and why."""
+    """The error for a module that cannot be written as source.
+
+    Args:
+        module: The module.
+        path: Its place in the network; empty for the network itself.
+        reason: Why it cannot be written, as the end of the sentence.
+    """
     cls = type(module)
     return ExportError(
         f"the network cannot be written as source: {path or 'it'} is a {cls.__module__}.{cls.__qualname__}, {reason}"

@@ -1,4 +1,4 @@
-"""The files a trained network is handed over in."""
+"""The files in which a user gets a trained network."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from archwright.export.weights import save_weights
 from archwright.nn.inputs import Form
 
 EXPORT_FORMATS = {"onnx": "model.onnx", "python": "model.py", "safetensors": "model.safetensors"}
-"""The name of each format's file."""
+"""File name of each format."""
 
 
 def made_files(missing: Mapping[str, str]) -> list[str]:
-    """Names of the files in a run's best/: all but those that could not be written."""
+    """Names of the files in a run's best/; formats in `missing` could not be written and are left out."""
     return [name for name in ("arch.json", *EXPORT_FORMATS.values()) if name not in missing]
 
 
 def check_format(format: str) -> None:
-    """Refuse a format that is none.
+    """Refuse an unknown format.
 
     Raises:
         InvalidValueError: If there is no such format.
@@ -66,7 +66,17 @@ def write_export(
 def attempt_export(
     network: nn.Module, format: str, path: Path, *, input_shape: Form, metadata: Mapping[str, str]
 ) -> str | None:
-    """As `write_export`, but a network that the format cannot hold is no error: the reason is returned instead.
+    """Write a network as `write_export` does, but return the reason if the format cannot hold it.
+
+    Args:
+        network: A plain network.
+        format: One of `EXPORT_FORMATS`.
+        path: File to write; its folder exists.
+        input_shape: Shape of one input without the batch axis.
+        metadata: The texts of `input_metadata`.
+
+    Returns:
+        The reason why there is no file; None if it was written.
 
     Raises:
         RunError: If the file cannot be written, for example because the disk is full.

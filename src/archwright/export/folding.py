@@ -9,10 +9,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_batch_norms(network: nn.Module) -> int:
-    """Fold each convolution and the batch norm right behind it in a plain `Sequential`, in place; how many were folded.
+    """Fold each batch norm into the convolution right before it in a plain `Sequential`, in place.
 
-    Logits in eval mode stay the same up to rounding. Left as they are: modules used in several places, with
-    hooks, or with batch norms that keep no running statistics. The network must be in eval mode.
+    Logits in eval mode stay the same up to rounding. Modules that are used in several places or have hooks, and batch
+    norms without running statistics, stay as they are. The network must be in eval mode.
+
+    Returns:
+        How many batch norms were folded.
     """
     uses = Counter(id(child) for module in network.modules() for child in module._modules.values())
     n_folded = 0

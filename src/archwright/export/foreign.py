@@ -1,7 +1,7 @@
-"""How the names in other projects' weight files become ours.
+"""Translate the names in other projects' weight files to ours.
 
-A family's map is one function: from the names in a file and those of the network to our name of each it knows, or
-None where the file is not of that family. What it does not know keeps its name and is reported as unexpected.
+Each family of files has one function. It takes the names in a file and those of the network, and gives our name for
+each name it knows, or None if the file is not of that family. An unknown name is kept and reported as unexpected.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _maps: dict[str, NameMap] = {}
 
 
 def name_map(family: str) -> Callable[[NameMap], NameMap]:
-    """Register a map under what messages call its family; later ones are asked first."""
+    """A decorator that registers a map under the family's name in messages; later maps are tried first."""
 
     def register(function: NameMap) -> NameMap:
         _maps[family] = function
@@ -25,11 +25,11 @@ def name_map(family: str) -> Callable[[NameMap], NameMap]:
 
 
 def translate(names: Sequence[str], ours: Sequence[str]) -> tuple[str, Mapping[str, str]] | None:
-    """The family a file's names are of, and ours of those it knows; None if no family knows them.
+    """The family that knows a file's names, and our name for each it knows; None if no family knows them.
 
     Args:
-        names: In a file.
-        ours: Of the network's state, in its order.
+        names: The names in a file.
+        ours: The names of the network's state, in its order.
     """
     for family, function in reversed(_maps.items()):
         found = function(names, ours)
@@ -68,7 +68,7 @@ _TWICE = re.compile(r"\.(conv|bn|linear)\.\1\.")
 
 @name_map("ProxylessNAS and once-for-all (official code)")
 def official_names(names: Sequence[str], ours: Sequence[str]) -> Mapping[str, str] | None:
-    """Block i of the official code, which also counts blocks that are left out, is our `block<i>`.
+    """The map for the official code: its block i, which also counts blocks that are left out, is our `block<i>`.
 
     In once-for-all networks, whose blocks are in stages, it is our block number i. Their supernets are known too.
     """
@@ -115,7 +115,7 @@ _TIMM_SQUEEZE = {"se.conv_reduce": "squeeze.reduce", "se.conv_expand": "squeeze.
 
 @name_map("timm's EfficientNet family")
 def timm_names(names: Sequence[str], ours: Sequence[str]) -> Mapping[str, str] | None:
-    """Its blocks are our blocks in the same order; a block that is skipped has no weights in either."""
+    """The map for timm: its blocks are ours in the same order; a skipped block has no weights in either."""
     if "conv_stem.weight" not in names:
         return None
     found = {match[1] for name in names if (match := _TIMM_BLOCK.match(name)) is not None}
@@ -141,7 +141,7 @@ _TORCHVISION_ENDS = {
 
 @name_map("torchvision's MNASNet")
 def torchvision_names(names: Sequence[str], ours: Sequence[str]) -> Mapping[str, str] | None:
-    """The separable block stands flat behind the stem, the others are nested."""
+    """The map for torchvision: the separable block comes directly after the stem, the others are in stages."""
     found = {match[1] for name in names if (match := _TORCHVISION_BLOCK.match(name)) is not None}
     if not found or "layers.0.weight" not in names:
         return None

@@ -1,4 +1,4 @@
-"""Python expressions as trees, and their text laid out as ruff and black do."""
+"""Python expressions as trees, and their text with the line breaks of ruff and black."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ LINE_LENGTH = 120
 
 @dataclass(frozen=True)
 class Node:
-    """Something in brackets: a call, a list, a mapping.
+    """An expression with brackets: a call, a list, a mapping.
 
     Attributes:
         opening: Text up to and including the bracket, e.g. "nn.Conv2d(".
-        items: What is inside, each with what stands before it, e.g. ("stride=", "2").
+        items: The expressions inside, each with the text before it, e.g. ("stride=", "2").
         closing: The closing bracket.
         is_module: Whether it makes a module that has modules inside.
     """
@@ -28,7 +28,7 @@ class Node:
 
     @cached_property
     def text(self) -> str:
-        """All on one line."""
+        """The expression on one line."""
         inside = ", ".join(prefix + one_line(item) for prefix, item in self.items)
         return f"{self.opening}{inside}{self.closing}"
 
@@ -37,17 +37,23 @@ Expression = str | Node
 
 
 def call(function: str, *items: tuple[str, Expression], is_module: bool = False) -> Node:
-    """A call of a function with positional ("", value) and keyword ("name=", value) arguments."""
+    """The expression of a call.
+
+    Args:
+        function: Name of the function or class.
+        items: Arguments: positional as ("", value), by keyword as ("name=", value).
+        is_module: Whether the call makes a module that has modules inside.
+    """
     return Node(f"{function}(", items, ")", is_module)
 
 
 def sequence(items: list[Expression]) -> Node:
-    """A list."""
+    """The expression of a list."""
     return Node("[", tuple(("", item) for item in items), "]")
 
 
 def mapping(items: Mapping[str, Expression]) -> Node:
-    """A mapping with text keys."""
+    """The expression of a mapping with text keys."""
     return Node("{", tuple((f"{quoted(key)}: ", item) for key, item in items.items()), "}")
 
 
@@ -57,7 +63,14 @@ def one_line(expression: Expression) -> str:
 
 
 def laid_out(prefix: str, expression: Expression, *, indent: int = 0, suffix: str = "") -> list[str]:
-    """The lines of `prefix expression suffix`: one where they fit into 120 columns, else one an item."""
+    """The lines of an expression: a single one if it fits into 120 columns, else one for each item.
+
+    Args:
+        prefix: Text before the expression, e.g. "return ".
+        expression: The expression.
+        indent: Spaces before each line.
+        suffix: Text after the expression, e.g. ",".
+    """
     line = " " * indent + prefix + one_line(expression) + suffix
     if isinstance(expression, str) or len(line) <= LINE_LENGTH or not expression.items:
         return [line]

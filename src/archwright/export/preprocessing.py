@@ -19,7 +19,7 @@ _FRAMING_KEYS = ("resize", "crop", "interpolation")
 
 
 def input_metadata(class_names: Sequence[str], preprocessing: Mapping[str, Any]) -> dict[str, str]:
-    """The texts an exported file carries: "class_names" and "preprocessing", each one JSON document."""
+    """The texts inside an exported file: "class_names" and "preprocessing", each a JSON document."""
     return {
         "class_names": json.dumps(list(class_names), ensure_ascii=False),
         "preprocessing": json.dumps(dict(preprocessing), ensure_ascii=False, allow_nan=False),
@@ -27,7 +27,7 @@ def input_metadata(class_names: Sequence[str], preprocessing: Mapping[str, Any])
 
 
 def read_metadata(metadata: Mapping[str, str], n_classes: int | None) -> tuple[list[str], dict[str, Any]]:
-    """Class names and preprocessing from the texts of a file, checked: `input_metadata` undone.
+    """Class names and preprocessing, read from the texts that `input_metadata` wrote, and checked.
 
     Both are empty where a network has no classes and its inputs are no images.
 
@@ -36,7 +36,7 @@ def read_metadata(metadata: Mapping[str, str], n_classes: int | None) -> tuple[l
         n_classes: Of the network; None where it has none.
 
     Raises:
-        InvalidValueError: If a text is missing, no JSON, or not about a network of so many classes.
+        InvalidValueError: If a text is missing, no JSON, or not for a network of `n_classes` classes.
     """
     missing = [key for key in ("class_names", "preprocessing") if key not in metadata]
     if missing:
@@ -73,14 +73,14 @@ def preprocess(
 ) -> NDArray[np.float32]:
     """The network's inputs (N, C, H, W) from raw images: (image * scale - mean) / std, channel by channel.
 
-    Where the document says so, images are first scaled until they just cover a size, and the middle is cut out.
+    If the document says so, images are first scaled until they just cover a size, and their middle is cut out.
 
     Args:
         images: uint8, (N, H, W) for one channel, (N, H, W, C), or (N, C, H, W) with `images_layout="CHW"`.
         preprocessing: {"layout": "CHW", "scale", "mean": [one a channel], "std": [one a channel]} as found in
             the file; mean and std apply after scaling. Networks for images of any size have in addition
             {"resize": [height, width], "crop": [height, width], "interpolation": "bilinear"} (see `Framing`).
-        images_layout: How the given images lie.
+        images_layout: Order of the axes of the given images.
 
     Raises:
         InvalidValueError: If the document has other keys or another layout, or the images do not fit it.

@@ -1,4 +1,4 @@
-"""What an exported file is compared with: a network's own logits."""
+"""The reference for an exported file: the network's own logits, and measures of the difference."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def worst(compare: Compare, found: Sequence[NDArray[np.float32]], expected: Sequ
 
 
 def relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Largest difference, relative to max(1, max|expected|); infinite where the shapes differ."""
+    """Largest absolute difference, divided by max(1, max|expected|); infinite if the shapes differ."""
     if found.shape != expected.shape:
         return float("inf")
     with np.errstate(invalid="ignore"):  # infinite logits have no difference: not a number, which no limit accepts
@@ -60,10 +60,10 @@ def relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32
 
 
 def rounds_values(network: nn.Module) -> bool:
-    """Whether a module of the network says by an attribute `rounds` that it rounds what it is given.
+    """Whether a module of the network rounds its input, which it says by an attribute `rounds`.
 
-    Where two programs compute a value that lies between two steps, the last bit decides to which it goes: their logits
-    then differ by what one activation's step makes of them, though neither is wrong.
+    If a value lies half-way between two steps, its last bit decides to which it is rounded. Two correct programs may
+    then differ by a whole step of one activation, and their logits by the effect of that.
     """
     return any(bool(getattr(part, "rounds", False)) for part in network.modules())
 
@@ -71,7 +71,7 @@ def rounds_values(network: nn.Module) -> bool:
 def spread_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     """Root mean square of the differences, relative to that of the expected numbers about their mean.
 
-    About 0 for equal logits, 1 for constant and 1.4 for unrelated ones; infinite where the shapes differ.
+    It is 0 for equal logits, about 1 for constant and 1.4 for unrelated ones; infinite if the shapes differ.
     """
     if found.shape != expected.shape:
         return float("inf")

@@ -1,9 +1,9 @@
-"""A network → `model.py`: plain Python source that needs nothing but torch.
+"""Write a network as `model.py`: plain Python source that needs only torch.
 
-The file builds the network's modules anew under their own names, so that `load_state_dict(weights, strict=True)` takes
+The file builds the network's modules under their own names, so that `load_state_dict(weights, strict=True)` accepts
 the weights, and shows how to load, preprocess and predict. torch's own layers are written as calls with the arguments
-that are not defaults, classes of this package and of users by their source templates (`archwright.nn.source`). What
-occurs several times becomes a function.
+that differ from the defaults, classes of this package and of users by their source templates (`archwright.nn.source`).
+A part that occurs several times becomes a function.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def network_source(
             then says which tensors the network takes.
 
     Raises:
-        ExportError: If a module cannot be expressed; names its place and class.
+        ExportError: If a module cannot be expressed; the message has its place and class.
     """
     signature = signature_for(network, input_shape)
     kind = kind_of(signature, class_names, preprocessing)
@@ -95,7 +95,7 @@ def _constants(kind: Kind, signature: Signature, names: list[str], preprocessing
 
 
 def write_source(network: nn.Module, path: Path | str, *, input_shape: Form, metadata: Mapping[str, str]) -> None:
-    """Write a network as a Python file, atomically, after its text has given the network's own logits.
+    """Write a network as a Python file, atomically, after checking that its text gives the network's own logits.
 
     Args:
         network: A module without searched parts.
@@ -122,6 +122,12 @@ def verify_source(text: str, network: nn.Module, input_shape: Form, *, seed: int
     """Largest difference between the logits of the network a text builds and of the network itself (eval mode, CPU).
 
     Measured on random normal inputs, relative to max(1, max|logit|).
+
+    Args:
+        text: The source to check; it is executed.
+        network: The network it was written from.
+        input_shape: Shape of one input without the batch axis.
+        seed: Seed of the inputs.
 
     Raises:
         ExportError: If the text does not run, its network takes other weights, or the logits differ by more than 1e-5.

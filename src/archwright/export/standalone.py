@@ -1,7 +1,7 @@
-"""What a generated `model.py` does with its network, written as the Python that it becomes.
+"""The part of a generated `model.py` that uses the network, as the Python code that is copied into it.
 
-Below the marked line stands the text that `archwright.export.source` copies into every file, behind the network.
-It uses torch and the standard library alone. The names above the line are what the generated part defines.
+`archwright.export.source` copies the text below the marked line into every file, after the network. It uses only torch
+and the standard library. The names above the line are those that the generated part defines.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def load(path: str | Path, device: str = "cpu") -> nn.Module:
 
 
 def preprocess(images: Tensor) -> Tensor:
-    """What the network takes, float32 (N, C, H, W), from images, uint8 (N, H, W, C), or (N, H, W) of one channel."""
+    """The network's inputs, float32 (N, C, H, W), from images, uint8 (N, H, W, C), or (N, H, W) for one channel."""
     if images.dtype != torch.uint8:
         raise ValueError(f"images are {images.dtype}; give uint8 values of 0 to 255")
     images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
@@ -68,14 +68,20 @@ def read_image(path: str | Path) -> Tensor:
 
 @torch.inference_mode()
 def predict(network: nn.Module, inputs: Tensor, n: int = 5) -> list[list[tuple[str, float]]]:
-    """The n most likely classes of each input with their probabilities, the most likely first."""
+    """The most likely classes of each input with their probabilities, the most likely first.
+
+    Args:
+        network: The network, see `load`.
+        inputs: Inputs of the network, see `preprocess`.
+        n: How many classes to give.
+    """
     top = network(inputs).softmax(dim=1).topk(min(n, len(CLASS_NAMES)))
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
     return [[(CLASS_NAMES[i], value) for i, value in zip(*pair, strict=True)] for pair in pairs]
 
 
 def read_safetensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file: the length of the header, the header in JSON, the numbers."""
+    """The tensors of a safetensors file, which holds the length of its header, the header in JSON and the numbers."""
     types = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
     types |= {"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8}
     types |= {"U8": torch.uint8, "BOOL": torch.bool}
@@ -96,7 +102,7 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print what the network makes of images, or of noise if none is named; NAME.safetensors stands for weights."""
+    """Print predictions for the named images, or for noise if none is named; weights come from a *.safetensors."""
     weights = [name for name in arguments if name.endswith(".safetensors")]
     images = [name for name in arguments if name not in weights]
     network = load(weights[0] if weights else Path(__file__).with_name("model.safetensors"))

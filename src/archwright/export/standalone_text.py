@@ -1,6 +1,6 @@
-"""What a generated `model.py` does with a language model, written as the Python that it becomes.
+"""The part of a generated `model.py` that uses a language model, as the Python code that is copied into it.
 
-As `archwright.export.standalone`; what the two have in common stands there.
+See `archwright.export.standalone`, which also has the functions that both need.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PREPROCESSING: dict[str, Any] = {}
 
 
 def encode(text: str) -> Tensor:
-    """The tokens of a text, int64 (1, T): its characters, or its words and line ends; unknown ones are one token."""
+    """The tokens of a text, int64 (1, T): its characters, or its words and line ends; one token for unknown ones."""
     numbers = {name: number for number, name in enumerate(CLASS_NAMES)}
     if PREPROCESSING["marks_apart"]:  # lower case, marks as words of their own
         text = "\n".join(" ".join(re.findall(r"\w+|[^\w\s]", line.lower())) for line in text.split("\n"))
@@ -39,14 +39,20 @@ def encode(text: str) -> Tensor:
 
 @torch.inference_mode()
 def predict(network: nn.Module, tokens: Tensor, n: int = 5) -> list[list[tuple[str, float]]]:
-    """The n most likely tokens after each text (N, T) with their probabilities, the most likely first."""
+    """The most likely tokens after each text with their probabilities, the most likely first.
+
+    Args:
+        network: The network, see `load`.
+        tokens: The texts as token numbers, (N, T), see `encode`.
+        n: How many tokens to give.
+    """
     top = network(tokens)[:, -1].softmax(dim=1).topk(min(n, len(CLASS_NAMES)))
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
     return [[(CLASS_NAMES[i], value) for i, value in zip(*pair, strict=True)] for pair in pairs]
 
 
 def main(arguments: list[str]) -> None:
-    """Print what follows a text, or one token if none is given."""
+    """Print the most likely next tokens after a text, or after a single token if no text is given."""
     weights = arguments[0] if arguments else Path(__file__).with_name("model.safetensors")
     network = load(weights)
     if len(arguments) > 1:

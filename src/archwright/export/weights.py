@@ -1,4 +1,4 @@
-"""Weights → one plain safetensors file that any reader of that format can open; and from files of other origin."""
+"""Write weights to a plain safetensors file, and read them from it or from files of other projects."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _WRAPPED = "module."
 
 
 def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the whole state dict (parameters and buffers) of a network, atomically; the same bytes for the same.
+    """Write the whole state dict (parameters and buffers) of a network, atomically; equal states give equal bytes.
 
     A tensor with several names is written under each, so that a plain `load_state_dict(strict=True)` accepts
-    the file; loading restores what was tied because the network itself ties it.
+    the file; after loading, such names share a tensor again because the network itself makes them share it.
 
     Args:
         network: Any module with all its tensors on a real device.
@@ -52,15 +52,15 @@ def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str,
 
 
 def load_weights(network: nn.Module, path: Path | str) -> dict[str, str]:
-    """Fill a network from a file of weights and return the texts of its header (without the digest).
+    """Load a file of weights into a network and return the texts of its header (without the digest).
 
-    Nothing is changed unless every name and shape fits. Devices, memory formats and floating-point types stay
-    those of the network. Files of other origin are read too, and the names of some other projects are known (see
-    `export.foreign`); the digest is checked where there is one. A batch norm's count of batches may be missing.
+    The network is changed only if every name and shape fits. It keeps its devices, memory formats and floating-point
+    types. Files of other projects are read too, and the names of some of them are known (see `export.foreign`). The
+    digest is checked if there is one. A batch norm's count of batches may be missing.
 
     Args:
-        network: What is filled, of the architecture the weights belong to.
-        path: A safetensors file; a torch file (.pt, .pth, .bin, .ckpt, .tar), of which only tensors are read, also
+        network: The network to load into, of the architecture to which the weights belong.
+        path: A safetensors file; a torch file (.pt, .pth, .bin, .ckpt, .tar), from which only tensors are read, also
             those below `state_dict` or `model`; or a numpy file (.npz).
 
     Raises:
@@ -122,7 +122,7 @@ def _saved(name: str, tensor: object) -> Tensor:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a file by name, and the texts of its header (none but in safetensors).
+    """All tensors of a file by name, and the texts of its header (only safetensors files have some).
 
     Raises:
         RunFolderError: If it cannot be read.

@@ -2,30 +2,64 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
+import torch
 
 from archwright.core.arch import Arch
 from archwright.core.trial import derive_seed
 from archwright.costs.watch import Watch
+from archwright.evaluators.from_scratch import FromScratch
 from archwright.runs.run import Run
 from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
 from archwright.strategies.base import draw_feasible
 from archwright.strategies.random import Random
+from archwright.tasks.base import Task
+from archwright.training.config import TrainingConfig
+
+Study = Literal["baseline", "draws"]
 
 
-def random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResult:
-    """Uniform archs under the same limits, as many as the method scored, by the same evaluator."""
-    n_trials = len(found.trials)
-    strategy = Random(space, n_trials=n_trials, seed=derive_seed(run.seed, "baseline"))
-    with run.phase("baseline", total=n_trials) as phase:
+def random_baseline(
+    run: Run,
+    space: Space,
+    found: SearchResult,
+    task: Task,
+    retrain: TrainingConfig,
+    *,
+    n_search_steps: int = 0,
+    device: torch.device,
+    label: str = "",
+) -> SearchResult:
+    """Random search of equal budget: uniform archs under the same limits.
+
+    A method that scored archs is met by as many, on the same evaluator; where its trials were of several lengths, by as
+    many full ones as their steps pay for. One that scored none is met by archs trained from scratch, as many as its
+    search steps pay for. At least one is tried.
+
+    Args:
+        run: Where it happens.
+        space: The space of stand-alone networks.
+        found: What the method tried.
+        task: Data and metrics.
+        retrain: How an arch is trained from scratch where the method scored none.
+        n_search_steps: Optimizer steps of the method beside those of its trials.
+        device: Where.
+        label: Of the winner it belongs to, in a run that looks for several.
+    """
+    evaluator = found.evaluator if found.is_scored else FromScratch(space, task, retrain, device=device)
+    n_trials = _n_trials(found) if found.is_scored else max(1, n_search_steps // evaluator.work().n_steps)
+    strategy = Random(space, n_trials=n_trials, seed=_seed(run, "baseline", label))
+    with run.phase(f"baseline{label}", total=n_trials) as phase:
         result = search(
             space,
             strategy,
-            found.evaluator,
+            evaluator,
             found.objective,
             costs=found.costs,
-            store=run.store("baseline"),
+            store=run.store(f"baseline{label}"),
             runner=found.runner,
             phase=phase,
         )
@@ -34,10 +68,31 @@ def random_baseline(run: Run, space: Space, found: SearchResult) -> SearchResult
     return result
 
 
-def random_draws(run: Run, space: Space, found: SearchResult, n: int) -> list[Arch]:
-    """Random feasible archs."""
+def _n_trials(found: SearchResult) -> int:
+    """As many trials as there were, or as many full ones as took the same steps."""
+    full = found.evaluator.work().n_steps
+    if not full or all(trial.candidate.budget is None for trial in found.trials):
+        return len(found.trials)
+    return max(1, found.n_steps // full)
+
+
+def random_draws(run: Run, space: Space, found: SearchResult, n: int, *, label: str = "") -> list[Arch]:
+    """Random feasible archs.
+
+    Args:
+        run: Its seed draws them.
+        space: The space of stand-alone networks.
+        found: The search whose limits they keep.
+        n: How many; fewer where there are no more.
+        label: Of the winner they belong to, in a run that looks for several.
+    """
     if n == 0:
         return []
     feasible = Watch(space, found.costs).feasible(found.objective)
-    rng = np.random.default_rng(derive_seed(run.seed, "draws"))
+    rng = np.random.default_rng(_seed(run, "draws", label))
     return space.decisions.archs(draw_feasible(space.decisions, feasible, n, rng))
+
+
+def _seed(run: Run, study: Study, label: str) -> int:
+    """The first winner's are those of a run that looks for one."""
+    return derive_seed(run.seed, study, label) if label else derive_seed(run.seed, study)

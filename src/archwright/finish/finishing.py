@@ -1,112 +1,135 @@
-"""From a finished search to a network in hand: the same for every recipe, so that no recipe is kinder to itself.
+"""From a finished search to networks in hand: the same for every recipe, so that no recipe is kinder to itself.
 
-The winner is retrained from scratch; random search at equal budget stands beside it, and a few random draws;
-every network meets the test part once, after all choices are made; then the winner is exported.
+Each winner is trained to its end; random search of equal budget stands beside it, and a few random draws, all trained
+alike; every network meets the test part once, after all choices are made; then the winners are exported.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import RunError
-from archwright.core.trial import Trial, derive_seed
+from archwright.core.objective import labels_of
+from archwright.core.trial import Trial
 from archwright.costs.watch import open_costs
 from archwright.export.files import made_files
 from archwright.finish.baseline import random_baseline, random_draws
+from archwright.finish.finalists import Finalist, FinalTraining, test_once, train_finalists
 from archwright.finish.handover import export_and_measure, write_run_page
-from archwright.finish.measuring import choose_measured, limit_values, satisfaction
+from archwright.finish.measuring import Choice, choose_measured, limit_values, satisfaction
 from archwright.finish.result import Result
+from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.search import SearchResult
 from archwright.spaces.base import Space
 from archwright.tasks.base import Task
-from archwright.training.config import TrainingConfig
-from archwright.training.evaluate import evaluate
-from archwright.training.networks import train_network
 
 RESULT_FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Finalist:
-    """A network to retrain and test, and what it stands for."""
+class Found:
+    """What a method found, before any network is trained to its end.
 
-    role: str
-    arch: Arch
+    Attributes:
+        searches: One a winner; where there are several, their objectives differ in the limit on one cost.
+        n_steps: Optimizer steps of the method beside those of its trials, such as those of a supernet.
+        curves: Loss curves of its trainings by phase, for the page.
+        is_random: Whether the search was random search itself. No second one is run then: the winner stands in the
+            baseline's place, which says so, and what choosing brought is seen against the random draws.
+    """
+
+    searches: tuple[SearchResult, ...]
+    n_steps: int = 0
+    curves: Mapping[str, Any] = field(default_factory=dict)
+    is_random: bool = False
+
+    @property
+    def labels(self) -> list[str]:
+        """What tells the winners apart in names of phases and files: empty for the first, then `-COST-LIMIT`."""
+        return labels_of([search.objective for search in self.searches])
+
+
+@dataclass(frozen=True)
+class _Contest:
+    """One winner, and the trial of random search that it is compared with; steps are those of all trials."""
+
+    label: str
+    search: SearchResult
+    choice: Choice
+    baseline: SearchResult
+    rival: Trial
+    draws: Sequence[Arch]
+    n_steps: int
+    n_baseline_steps: int
+
+    def finalists(self) -> list[Finalist]:
+        mine, theirs = self.search.evaluator, self.baseline.evaluator
+        winner, rival = self.choice.trial, self.rival
+        drawn = [Finalist(f"draw{i}{self.label}", arch, theirs) for i, arch in enumerate(self.draws)]
+        return [
+            Finalist(f"winner{self.label}", winner.arch, mine, winner.candidate.seed),
+            Finalist(f"baseline{self.label}", rival.arch, theirs, rival.candidate.seed),
+            *drawn,
+        ]
 
 
 def finish(
     run: Run,
     space: Space,
-    found: SearchResult,
+    found: Found,
     task: Task,
-    retrain: TrainingConfig,
+    final: FinalTraining,
     *,
     recipe: str,
     n_draws: int = 3,
     device: torch.device,
-    curves: Mapping[str, Any] | None = None,
-    is_random: bool = False,
 ) -> Result:
-    """Measure, retrain, compare, test once, export, report.
+    """Measure, train, compare, test once, export, report.
 
-    The winner is the best trial within the limits; where a latency is limited, the best whose network keeps it when
+    A winner is the best trial within the limits; where a latency is limited, the best whose network keeps it when
     it is measured.
 
     Args:
         run: Where it happens; done phases are not repeated.
         space: The space of stand-alone networks.
-        found: The search; its evaluator also scores the random baseline.
-        task: Data and metrics. Retraining uses training and validation part together: nothing is chosen any more.
-        retrain: Configuration of every retraining; all share one seed.
+        found: What the method found.
+        task: Data and metrics.
+        final: How winners, and what they are compared with, come by their weights.
         recipe: Name of the recipe.
-        n_draws: Random feasible architectures to retrain beside the winner.
+        n_draws: Random feasible architectures beside each winner.
         device: Where.
-        curves: Loss curves of earlier trainings, for the page.
-        is_random: Whether the search was random search itself. No second one is run then: the winner stands in the
-            baseline's place, which says so, and what choosing brought is seen against the random draws.
     """
-    baseline = found if is_random else random_baseline(run, space, found)
-    choice = choose_measured(run, space, found.ranked, found.objective.constraints, found.costs)
-    rival = choice.trial if is_random else baseline.best
-    finalists = [Finalist("winner", choice.trial.arch), Finalist("baseline", rival.arch)]
-    finalists += [Finalist(f"draw{i}", arch) for i, arch in enumerate(random_draws(run, space, found, n_draws))]
-    networks, losses = _retrain(run, space, finalists, task, retrain, device)
-    winner = networks["winner"]
-    tested = _test_once(run, networks, task, device)
-    figures, missing = export_and_measure(run, space, choice.trial.arch, winner, task, choice.latency_ms)
-    values = limit_values(found.objective, found.costs, winner, space.signature, figures["latency_ms"])
-    selected = {
-        "arch": choice.trial.arch.to_json(),
-        "test": tested["winner"],
-        "validation": float(choice.trial.metrics[task.search_metric]),
-        **figures,
-        "constraints": satisfaction(found.objective, choice.trial, values),
-        "passed_over": choice.passed_over,
-    }
+    contests = [
+        _contest(run, space, found, search, task, final, label, n_draws, device)
+        for label, search in zip(found.labels, found.searches, strict=True)
+    ]
+    finalists = [finalist for contest in contests for finalist in contest.finalists()]
+    networks, losses = train_finalists(run, space, finalists, task, final, device)
+    tested = test_once(run, networks, task, device)
+    selected = [
+        _selected(run, space, found, contest, task, final, networks[f"winner{contest.label}"], tested)
+        for contest in contests
+    ]
+    first, *_ = found.searches
     record = {
         **_heading(run, space, task, recipe),
-        **selected,
-        "code": space.code(choice.trial.arch),
-        "n_evaluated": len(found.trials),
-        "random_baseline": {
-            **_comparison(space, rival, finalists, tested, task.search_metric),
-            "n_evaluated": len(baseline.trials),
-            "is_search": is_random,
-        },
-        "selected": [dict(selected)],
-        "not_exported": missing,
+        **selected[0],
+        "n_evaluated": sum(len(search.trials) for search in found.searches if search.is_scored),
+        "n_steps": found.n_steps + sum(contest.n_steps for contest in contests),
+        "pareto": _pareto(space, first),
+        "selected": selected,
     }
-    _conclude(run, record, space, winner, {**(curves or {}), "retrain-winner": losses})
-    return Result(record, space, winner, found.trials, run.folder)
+    winner = networks["winner"]
+    _conclude(run, record, space, winner, {**found.curves, "retrain-winner": losses["winner"]})
+    trials = tuple(trial for search in found.searches for trial in search.trials)
+    return Result(record, space, winner, trials, run.folder)
 
 
 def finish_fixed(
@@ -132,7 +155,7 @@ def finish_fixed(
         device: Where.
         curves: Loss curves, for the page.
     """
-    tested = _test_once(run, {"winner": network}, task, device)
+    tested = test_once(run, {"winner": network}, task, device)
     figures, missing = export_and_measure(run, space, arch, network, task, {})
     selected = {"arch": arch.to_json(), "test": tested["winner"], **figures, "constraints": []}
     record = {
@@ -146,78 +169,120 @@ def finish_fixed(
     return Result(record, space, network, (), run.folder)
 
 
+def _contest(
+    run: Run,
+    space: Space,
+    found: Found,
+    search: SearchResult,
+    task: Task,
+    final: FinalTraining,
+    label: str,
+    n_draws: int,
+    device: torch.device,
+) -> _Contest:
+    baseline = search
+    if not found.is_random:
+        baseline = random_baseline(
+            run, space, search, task, final.config, n_search_steps=found.n_steps, device=device, label=label
+        )
+    choice = choose_measured(
+        run, space, search.ranked, search.objective.constraints, search.costs, phase=f"measure{label}"
+    )
+    rival = choice.trial if found.is_random else baseline.best
+    draws = random_draws(run, space, search, n_draws, label=label)
+    return _Contest(label, search, choice, baseline, rival, draws, search.n_steps, baseline.n_steps)
+
+
+def _selected(
+    run: Run,
+    space: Space,
+    found: Found,
+    contest: _Contest,
+    task: Task,
+    final: FinalTraining,
+    network: nn.Module,
+    tested: Mapping[str, float],
+) -> dict[str, Any]:
+    """The record of one winner, exported and measured, with what it is compared with."""
+    search, trial, label = contest.search, contest.choice.trial, contest.label
+    figures, missing = export_and_measure(run, space, trial.arch, network, task, contest.choice.latency_ms, label=label)
+    values = limit_values(search.objective, search.costs, network, space.signature, figures["latency_ms"])
+    return {
+        "arch": trial.arch.to_json(),
+        "test": tested[f"winner{label}"],
+        **_score(search, trial, task),
+        **figures,
+        "constraints": satisfaction(search.objective, trial, values),
+        "passed_over": contest.choice.passed_over,
+        "code": space.code(trial.arch),
+        "provenance": final.provenance,
+        "folder": f"best/{label.removeprefix('-')}".rstrip("/"),
+        "not_exported": missing,
+        "random_baseline": {
+            **_comparison(space, contest, tested, task),
+            "n_evaluated": len(contest.baseline.trials),
+            "n_steps": contest.n_baseline_steps,
+            "is_search": found.is_random,
+        },
+    }
+
+
+def _score(search: SearchResult, trial: Trial, task: Task) -> dict[str, Any]:
+    """What a trial was ranked by in its search, if it was scored; and by what, if not by the metric of the task."""
+    goal = search.objective.goals[0]
+    value = trial.metrics.get(goal.name, trial.costs.get(goal.name))
+    if value is None:
+        return {}
+    own = {"search_metric": goal.name, "search_direction": goal.direction} if goal.name != task.metric else {}
+    return {"validation": float(value), **own}
+
+
+def _comparison(space: Space, contest: _Contest, tested: Mapping[str, float], task: Task) -> dict[str, Any]:
+    """What the best of the random baseline came to, and the random draws."""
+    draws = [
+        {"arch": arch.to_json(), "test": tested[f"draw{i}{contest.label}"], "macs": _macs(space, arch)}
+        for i, arch in enumerate(contest.draws)
+    ]
+    best = contest.rival
+    return {
+        "arch": best.arch.to_json(),
+        "test": tested[f"baseline{contest.label}"],
+        **_score(contest.baseline, best, task),
+        "macs": _macs(space, best.arch),
+        "draws": draws,
+    }
+
+
+def _pareto(space: Space, search: SearchResult) -> list[dict[str, Any]]:
+    """The trials that no other one dominates, best first, with their figures."""
+    goals = [goal.name for goal in search.objective.goals]
+    return [
+        {
+            "number": trial.number,
+            "code": space.code(trial.arch),
+            "goals": {name: float(trial.metrics.get(name, trial.costs.get(name, 0.0))) for name in goals},
+            "costs": {name: float(value) for name, value in trial.costs.items()},
+        }
+        for trial in (search.pareto() if search.is_scored else [])
+    ]
+
+
 def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module, curves: Mapping[str, Any]) -> None:
     """Write the page and the record."""
     record["ledger"] = run.ledger
+    if run.nondeterministic:
+        record[NONDETERMINISTIC] = run.nondeterministic
     products: list[str] = []
     if run.folder is not None:
         write_run_page(run, run.folder, record, space, network, curves)
         # not the page: it may be made again at any time, and then is another
-        products = [f"best/{name}" for name in made_files(record["not_exported"])]
+        products = [
+            f"{one.get('folder', 'best')}/{name}"
+            for one in record["selected"]
+            for name in made_files(one.get("not_exported", record["not_exported"]))
+        ]
     record["ledger"] = run.ledger
     run.finish(record, products=products)
-
-
-def _retrain(
-    run: Run, space: Space, finalists: Sequence[Finalist], task: Task, config: TrainingConfig, device: torch.device
-) -> tuple[dict[str, nn.Module], Any]:
-    """Each finalist's network by role, trained from scratch; an arch with two roles is trained once."""
-    networks: dict[str, nn.Module] = {}
-    by_arch: dict[Arch, nn.Module] = {}
-    losses: Any = ()
-    seed = derive_seed(run.seed, "retrain")
-    n_steps = config.n_steps(task.split("train+validation").n)
-    for finalist in finalists:
-        if finalist.arch not in by_arch:
-            with run.phase(f"retrain-{finalist.role}", total=n_steps) as phase:
-                by_arch[finalist.arch], log = train_network(
-                    space, finalist.arch, task, config, part="train+validation", seed=seed, device=device, phase=phase
-                )
-            losses = losses or log.curve
-        networks[finalist.role] = by_arch[finalist.arch]
-    return networks, losses
-
-
-def _test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: torch.device) -> dict[str, float]:
-    """Test metric of each network; the test part is read here and nowhere else.
-
-    Raises:
-        RunError: If it is no finite number.
-    """
-    with run.phase("test", total=len({id(network) for network in networks.values()})) as phase:
-        if not phase.is_done:
-            scores: dict[int, float] = {}
-            for role, network in networks.items():
-                if id(network) not in scores:
-                    score = evaluate(network, task, "test", device=device)[task.metric]
-                    if not math.isfinite(score):
-                        raise RunError(
-                            f"{task.metric} of the {role} on the test part is {score}: its training left it without "
-                            "use; lower learning_rate, add steps or set clip_norm"
-                        )
-                    scores[id(network)] = score
-                    phase.advance(len(scores))
-            phase.finish(state={role: scores[id(network)] for role, network in networks.items()})
-        tested: Any = phase.result
-    return {role: float(score) for role, score in tested.items()}
-
-
-def _comparison(
-    space: Space, best: Trial, finalists: Sequence[Finalist], tested: Mapping[str, float], metric: str
-) -> dict[str, Any]:
-    """What the best of the random baseline came to, and the random draws."""
-    draws = [
-        {"arch": finalist.arch.to_json(), "test": tested[finalist.role], "macs": _macs(space, finalist.arch)}
-        for finalist in finalists
-        if finalist.role.startswith("draw")
-    ]
-    return {
-        "arch": best.arch.to_json(),
-        "test": tested["baseline"],
-        "validation": float(best.metrics[metric]),
-        "macs": _macs(space, best.arch),
-        "draws": draws,
-    }
 
 
 def _heading(run: Run, space: Space, task: Task, recipe: str) -> dict[str, Any]:
@@ -243,6 +308,9 @@ def _search_goal(task: Task) -> dict[str, Any]:
 
 def _macs(space: Space, arch: Arch) -> int:
     return int(open_costs(["macs"])[0].cost_rows(space, space.row(arch)[None])[0])
+
+
+# ── what a run is known by ────────────────────────────────────────────────────────────────────────
 
 
 def effective_config(config: Mapping[str, Any], task: Task) -> dict[str, Any]:

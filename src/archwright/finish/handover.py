@@ -27,47 +27,71 @@ from archwright.tasks.base import Task
 
 
 def export_and_measure(
-    run: Run, space: Space, arch: Arch, network: nn.Module, task: Task, known: Latencies
+    run: Run,
+    space: Space,
+    arch: Arch,
+    network: nn.Module,
+    task: Task,
+    known: Latencies,
+    *,
+    label: str = "",
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The figures of a finished network, and why files of it are missing, by name; `known` was measured already."""
-    missing = {} if run.folder is None else _export(run, space, arch, network, task)
+    """The figures of a finished network, and why files of it are missing, by name.
+
+    Args:
+        run: Where it happens.
+        space: The space of stand-alone networks.
+        arch: The network's architecture.
+        network: The trained network.
+        task: Its classes and preprocessing travel with the files.
+        known: Latencies that were measured already, by backend.
+        label: Of the winner in a run that has several: `-COST-LIMIT`, or nothing for the first, whose files lie in
+            best/ itself.
+    """
+    missing = {} if run.folder is None else _export(run, space, arch, network, task, label)
     onnx = EXPORT_FORMATS["onnx"]
-    exported = None if run.folder is None or onnx in missing else run.path(f"best/{onnx}")
+    exported = None if run.folder is None or onnx in missing else run.path(f"{_place(label)}/{onnx}")
     counted = count(network, space.signature)
     figures = {
         "params": counted.params,
         "macs": counted.macs,
         "memory_access_bytes": counted.memory_access_bytes,
-        "latency_ms": measure_winner(run, network, space, known, exported),
+        "latency_ms": measure_winner(run, network, space, known, exported, label=label),
     }
     return figures, missing
 
 
-def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task) -> dict[str, str]:
-    """best/: arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name.
+def _place(label: str) -> str:
+    """The folder of a winner's files."""
+    return f"best/{label.removeprefix('-')}".rstrip("/")
+
+
+def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task, label: str) -> dict[str, str]:
+    """A winner's arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name.
 
     All are made again where one that was made is gone; one that was changed is refused.
     """
-    phase = run.phase("export", total=4)
+    phase = run.phase(f"export{label}", total=4)
     if phase.is_done and run.folder is not None and not are_unchanged(run.folder, phase.result.get("sha256", {})):
         phase.reopen()
     with phase:
         if not phase.is_done:
-            run.path("best").mkdir(exist_ok=True)
+            place = _place(label)
+            run.path(place).mkdir(parents=True, exist_ok=True)
             metadata = input_metadata(task.class_names, task.preprocessing)
-            run.write_json("best/arch.json", arch_document(space, arch))
+            run.write_json(f"{place}/arch.json", arch_document(space, arch))
             phase.advance(1)
-            save_weights(network, run.path("best/model.safetensors"), metadata=metadata)
+            save_weights(network, run.path(f"{place}/model.safetensors"), metadata=metadata)
             phase.advance(2)
             missing = {}
             for done, format in enumerate(("onnx", "python"), start=3):
-                path = run.path(f"best/{EXPORT_FORMATS[format]}")
+                path = run.path(f"{place}/{EXPORT_FORMATS[format]}")
                 reason = attempt_export(network, format, path, input_shape=space.signature, metadata=metadata)
                 if reason is not None:
                     missing[path.name] = reason
                     run.log(f"{path.name} is not written: {reason}")
                 phase.advance(done)
-            made = {f"best/{name}": digest(run.path(f"best/{name}")) for name in made_files(missing)}
+            made = {f"{place}/{name}": digest(run.path(f"{place}/{name}")) for name in made_files(missing)}
             phase.finish(state={"missing": missing, "sha256": made})
         outcome: Any = phase.result
     return dict(outcome.get("missing", {}))

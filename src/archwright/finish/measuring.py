@@ -42,7 +42,13 @@ class Choice:
 
 
 def choose_measured(
-    run: Run, space: Space, ranked: Sequence[Trial], constraints: Sequence[Constraint], costs: Sequence[Cost]
+    run: Run,
+    space: Space,
+    ranked: Sequence[Trial],
+    constraints: Sequence[Constraint],
+    costs: Sequence[Cost],
+    *,
+    phase: str = "measure",
 ) -> Choice:
     """The best-scored trial whose network keeps its latency limits when it is measured as a whole.
 
@@ -56,26 +62,27 @@ def choose_measured(
         ranked: Feasible trials by what was predicted, best first, at least one.
         constraints: All limits.
         costs: The limited costs.
+        phase: Name of the phase that keeps what was measured.
     """
     measured = {cost.name: cost for cost in costs if isinstance(cost, MeasuredLatency)}
     limits = [(constraint, measured[constraint.cost]) for constraint in constraints if constraint.cost in measured]
     if not limits:
         return Choice(ranked[0], {}, [])
     first = list({trial.arch: trial for trial in reversed(ranked)}.values())[::-1][:MAX_MEASURED]
-    with run.phase("measure") as phase:
-        _, state = phase.restore() or ({}, {"latency_ms": {}})
+    with run.phase(phase) as measuring:
+        _, state = measuring.restore() or ({}, {"latency_ms": {}})
         found: dict[str, Latencies] = state["latency_ms"]
         taken = next((t for t in first if str(t.number) in found and _keeps(t, found, limits)), None)
-        for trial in () if phase.is_done else first:
+        for trial in () if measuring.is_done else first:
             if taken is not None:
                 break
             if str(trial.number) not in found:
                 found[str(trial.number)] = _measured(run, space, trial, limits)
-                phase.advance(len(found))
-                phase.checkpoint(state={"latency_ms": found})
+                measuring.advance(len(found))
+                measuring.checkpoint(state={"latency_ms": found})
             taken = trial if _keeps(trial, found, limits) else None
-        if not phase.is_done:
-            phase.finish(state={"latency_ms": found})
+        if not measuring.is_done:
+            measuring.finish(state={"latency_ms": found})
     taken = taken or min(first, key=lambda trial: max(ratio for *_, ratio in _ratios(trial, found, limits)))
     ahead = first[: first.index(taken)]
     return Choice(taken, found[str(taken.number)], [one for trial in ahead for one in _misses(trial, found, limits)])
@@ -117,7 +124,15 @@ def _misses(trial: Trial, found: Mapping[str, Latencies], limits: Limits) -> lis
     ]
 
 
-def measure_winner(run: Run, network: nn.Module, space: Space, known: Latencies, onnx_file: Path | None) -> Latencies:
+def measure_winner(
+    run: Run,
+    network: nn.Module,
+    space: Space,
+    known: Latencies,
+    onnx_file: Path | None,
+    *,
+    label: str = "",
+) -> Latencies:
     """Latency of the winner by every backend, each measured once in a run.
 
     Args:
@@ -127,8 +142,9 @@ def measure_winner(run: Run, network: nn.Module, space: Space, known: Latencies,
         known: What was measured already.
         onnx_file: Its export; where there is none, ONNX Runtime is left out unless known. So it is where one pass of
             the file is not one use of the network.
+        label: Of the winner, in a run that has several.
     """
-    with run.phase("latency", total=len(BACKENDS)) as phase:
+    with run.phase(f"latency{label}", total=len(BACKENDS)) as phase:
         if not phase.is_done:
             found = dict(known)
             if "onnxruntime" not in found and onnx_file is not None and space.runs_once:

@@ -21,7 +21,9 @@ from archwright.finish.measuring import latency_lines, limit_line
 from archwright.reports.folder import PAGE, run_document
 from archwright.reports.page import holds_page, write_page
 from archwright.runs.files import read_json
+from archwright.runs.nondeterminism import withdrawal
 from archwright.runs.phase import CHECKPOINTS
+from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.runs.status import check_products
 from archwright.spaces.base import Space
@@ -65,10 +67,17 @@ def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
     """The result of a run that is finished already; `phase` is the one that trained its network."""
     record = checked_record(run.result, run.folder)
     network = _load_winner(run, phase, space, Arch.from_json(record["arch"]))
-    trials = run.store().trials() if "n_evaluated" in record else ()
+    studies = [f"search{label}" for label in _labels(record)] if "n_evaluated" in record else []
+    trials = [trial for study in studies for trial in run.store(study).trials()]
     if run.folder is not None and not holds_page(run.folder / PAGE):
         write_page(run.folder / PAGE, run_document(run.folder, result=record))
     return Result(record, space, network, tuple(trials), run.folder)
+
+
+def _labels(record: Mapping[str, Any]) -> list[str]:
+    """What tells the winners of a record apart in names of studies: nothing for the first."""
+    folders = [one.get("folder", "best") for one in record.get("selected", ())] or ["best"]
+    return [folder.removeprefix("best").replace("/", "-", 1) for folder in folders]
 
 
 def checked_record(record: Any, folder: Path | None) -> dict[str, Any]:
@@ -142,22 +151,39 @@ def export_run(folder: Path, format: str, output: Path | None) -> Path:
 
 def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
     """What a finished run's record says, in a dozen lines of at most 80 columns or so."""
-    metric = f"{record['search_metric']} " if "search_metric" in record else ""
-    searched = f", {metric}{record['validation']:.4f} in the search" if "validation" in record else ""
+    lines = []
+    others = record.get("selected", [])[1:]
+    for one in [record, *({**record, **other} for other in others)]:
+        lines += _network_lines(one)
+    if said := withdrawal(record.get(NONDETERMINISTIC, ())):
+        lines.append(f"no promise {said}")
+    if folder is not None:
+        for one in [record, *others]:
+            place = one.get("folder", "best")
+            where = "" if one is record else f"{place}/"
+            missing = one.get("not_exported", {})
+            lines += [f"missing    {where}{name}: {reason}" for name, reason in missing.items()]
+            page = f"; {folder}/report.html" if one is record else ""
+            word = "files" if one is record else ""
+            lines.append(f"{word:<11}{folder}/{place}: {', '.join(sorted(made_files(missing)))}{page}")
+    return lines
+
+
+def _network_lines(record: Mapping[str, Any]) -> list[str]:
+    """What is said of one network: its figures, limits and latency, and what it is compared with."""
+    name = f"{record['search_metric']} " if "search_metric" in record else ""
+    searched = f", {name}{record['validation']:.4f} in the search" if "validation" in record else ""
+    was_searched = "random_baseline" in record
     lines = [
-        f"{'winner' if searched else 'network':<11}{record['metric']} {record['test']:.4f} on the test part "
+        f"{'winner' if was_searched else 'network':<11}{record['metric']} {record['test']:.4f} on the test part "
         f"(seen once){searched}",
         f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
     ]
     lines += [limit_line(limit) for limit in record["constraints"]]
     lines += latency_lines(record)
-    if "random_baseline" in record:
-        lines += _baseline_lines(record["random_baseline"], record.get("n_evaluated"))
-    if folder is not None:
-        missing = record.get("not_exported", {})
-        names = sorted(made_files(missing))
-        lines += [f"missing    {name}: {reason}" for name, reason in missing.items()]
-        lines.append(f"files      {folder}/best: {', '.join(names)}; {folder}/report.html")
+    if was_searched:
+        several = len(record.get("selected", [])) > 1
+        lines += _baseline_lines(record["random_baseline"], None if several else record.get("n_evaluated"))
     return lines
 
 

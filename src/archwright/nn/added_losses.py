@@ -1,4 +1,4 @@
-"""What parts of a network add to the loss of a batch while it is trained: penalties, auxiliary heads.
+"""Losses that parts of a network add in training: penalties, auxiliary heads.
 
 A module that adds something has a method `added_loss(loss_of)`. It is called once after each forward pass in training
 mode, with the task's loss of outputs against the batch's targets; it returns a scalar, or None where its last pass adds
@@ -15,10 +15,10 @@ LossOf = Callable[[Tensor], Tensor]
 
 
 class AddedLosses:
-    """All of them in one network; looked for once, so that a network without any costs a step nothing.
+    """All modules of one network that add to the loss; found once, so that a network without any costs no time.
 
     Args:
-        network: What is trained.
+        network: The network in training.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -26,7 +26,7 @@ class AddedLosses:
         self._modules = [part for part in network.modules() if callable(getattr(type(part), "added_loss", None))]
 
     def take(self, loss_of: LossOf) -> Tensor | None:
-        """The sum of what the last forward pass adds; None if nothing.
+        """The sum of the losses that the last forward pass adds; None if it adds none.
 
         Args:
             loss_of: The task's loss of outputs of the kind the network gives, for the targets of the batch.

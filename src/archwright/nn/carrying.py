@@ -32,13 +32,13 @@ class Carrier(nn.Module):
         self.after: State | None = None
 
     def resumed(self, fresh: State) -> State:
-        """The state to begin a batch with: the stream's, or `fresh` where it has none of those shapes."""
+        """The state to begin a batch with: the stream's, or `fresh` if the stream has no state of the same shapes."""
         if self.before is None or [state.shape for state in self.before] != [state.shape for state in fresh]:
             return fresh
         return self.before
 
     def keep(self, state: State) -> None:
-        """Leave the state to the stream, if there is one."""
+        """Hand the state to the stream, if the network runs in one."""
         if self.is_carrying:
             self.after = tuple(part.detach() for part in state)
 
@@ -65,9 +65,10 @@ class Stream:
 
     @contextmanager
     def batch(self, *, goes_on: bool) -> Iterator[None]:
-        """Inside, the network runs on the next batch, once.
+        """A context in which the network runs once, on the next batch.
 
-        What did not run in the batch before (in a supernet, other paths) has missed part of the text and begins anew.
+        A module that did not run in the batch before (in a supernet, one on another path) has missed part of the text;
+        it begins anew.
 
         Args:
             goes_on: Whether the batch goes on where the one before ended; otherwise everything begins anew.
@@ -97,11 +98,11 @@ class Stream:
                 carrier.is_carrying, carrier.before, carrier.after = False, None, None
 
     def tensors(self) -> dict[str, Tensor]:
-        """What is carried to the next batch, by `PATH/NUMBER`, for a checkpoint; not copied."""
+        """The tensors carried to the next batch, by `PATH/NUMBER`, for a checkpoint; they are not copied."""
         return {f"{name}/{i}": tensor for name, state in self._states.items() for i, tensor in enumerate(state)}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `tensors` gave."""
+        """Restore the state that `tensors` gave."""
         found: dict[str, dict[int, Tensor]] = {}
         for path, tensor in tensors.items():
             name, number = path.rsplit("/", 1)

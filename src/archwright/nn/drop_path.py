@@ -16,13 +16,13 @@ from archwright.nn.source import source_template
             return x
 ''')
 class DropPath(nn.Module):
-    """In training, zeros instead of the result for some examples; the others are divided by the odds to be kept.
+    """In training, sets some examples to zero and divides the others by the probability of being kept.
 
     Args:
-        rate: Odds that an example is dropped at the end of the training; they grow linearly from 0 with the steps.
+        rate: Probability that an example is dropped at the end of training; it grows linearly from 0 with the steps.
 
     Attributes:
-        progress: Share of the training's steps that is over, set by who trains; 1 until then.
+        progress: Share of the training's steps that are done, in [0, 1]; the training sets it, 1 until then.
     """
 
     def __init__(self, rate: float) -> None:
@@ -31,7 +31,7 @@ class DropPath(nn.Module):
 
     @property
     def keep(self) -> float:
-        """Odds that an example is kept now."""
+        """Probability that an example is kept now."""
         return 1.0 - self.rate * min(1.0, self.progress)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class DropPath(nn.Module):
 def dropped(op: nn.Module, rate: float) -> nn.Module:
     """An operation with a `DropPath` behind it.
 
-    It stands behind the layers of a chain, so that weights have the same names with and without.
+    It follows the layers of a chain, so that the weights have the same names with and without it.
     """
     if not rate:
         return op
@@ -58,16 +58,16 @@ def dropped(op: nn.Module, rate: float) -> nn.Module:
 
 
 class DropPathSchedule:
-    """The drop paths of one network; looked for once, so that a network without any costs a step nothing.
+    """The drop paths of one network; found once, so that a network without any costs no time.
 
     Args:
-        network: What is trained.
+        network: The network in training.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self._parts = [part for part in network.modules() if isinstance(part, DropPath)]
 
     def set_progress(self, progress: float) -> None:
-        """Tell them which share of the training's steps is over."""
+        """Tell every drop path which share of the training's steps is done, in [0, 1]."""
         for part in self._parts:
             part.progress = progress

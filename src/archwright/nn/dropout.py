@@ -14,7 +14,7 @@ from archwright.core.errors import InvalidValueError
 
 
 def check_rate(name: str, rate: float) -> float:
-    """The rate, once it is known to be one.
+    """The rate itself, after checking it; `name` names it in the error.
 
     Raises:
         InvalidValueError: If it is not in [0, 1), or no number.
@@ -25,19 +25,38 @@ def check_rate(name: str, rate: float) -> float:
 
 
 def dropout_mask(like: Tensor, shape: tuple[int, ...], rate: float) -> Tensor:
-    """A mask of that shape: 0 with probability `rate`, else 1 / (1 - rate); type and device are those of `like`."""
+    """A dropout mask: 0 with probability `rate`, else 1 / (1 - rate).
+
+    Args:
+        like: A tensor that gives the mask's type and device.
+        shape: Shape of the mask.
+        rate: Probability in [0, 1) of a zero.
+    """
     return torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(1 - rate).div_(1 - rate)
 
 
 def locked_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """Drop features of (N, T, F): each sequence loses the same ones at every step."""
+    """Drop features of (N, T, F): each sequence loses the same features at every step.
+
+    Args:
+        x: The sequences, (N, T, F).
+        rate: Probability in [0, 1) that a feature is dropped.
+        training: False returns `x` unchanged.
+    """
     if not training or rate == 0:
         return x
     return x * dropout_mask(x, (x.shape[0], 1, x.shape[2]), rate)
 
 
 def embedded(tokens: Tensor, weight: Tensor, rate: float, training: bool) -> Tensor:
-    """The rows (N, T, F) of an embedding (V, F) for tokens (N, T); a dropped word is zero wherever it occurs."""
+    """Embedded tokens (N, T, F) with word dropout; a dropped word is zero wherever it occurs in the batch.
+
+    Args:
+        tokens: Token numbers, (N, T).
+        weight: The embedding, (V, F): one row for each word of the vocabulary.
+        rate: Probability in [0, 1) that a word is dropped.
+        training: False drops nothing.
+    """
     if training and rate:
         weight = weight * dropout_mask(weight, (weight.shape[0], 1), rate)
     return functional.embedding(tokens, weight)

@@ -21,9 +21,9 @@ class Feature:
     """One feature map.
 
     Attributes:
-        stride: Pixels of the input a pixel of the map, along the shorter side of the image.
-        channels: Its channels.
-        path: The module that gives it.
+        stride: How many input pixels one pixel of the map stands for, along the shorter side of the image.
+        channels: Number of its channels.
+        path: Path of the module whose output it is.
     """
 
     stride: int
@@ -34,7 +34,7 @@ class Feature:
 class FeaturesOnly(nn.Module):
     """The last feature map of a network at each stride: (N, C, H, W) → a list of (N, C_i, H_i, W_i), finest first.
 
-    What of the network comes behind the last of them is left out where the network is a sequence of stages.
+    If the network is a sequence of stages, the stages after the last map are left out.
 
     Attributes:
         network: The network, or its first stages.
@@ -75,8 +75,8 @@ class FeaturesOnly(nn.Module):
 def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnly:
     """The network as a backbone that gives its last feature map at each stride.
 
-    Where the maps are is found by running the network once on the meta device. Maps inside a block are none: a
-    block, cell or stage that at most halves its image counts as a whole.
+    The maps are found by running the network once on the meta device. Only outputs of whole blocks, cells or stages
+    count, not maps inside a block that at most halves its image.
 
     Args:
         network: A stand-alone convolutional network; it is shared, not copied.

@@ -23,7 +23,13 @@ def draw_fan_out(network: nn.Module) -> None:
 
 
 def set_norms(network: nn.Module, *, eps: float, momentum: float) -> None:
-    """Give every batch norm the same epsilon, and momentum in torch's sense (the share of the new batch)."""
+    """Give every batch norm the same epsilon and momentum.
+
+    Args:
+        network: The network to change in place.
+        eps: Number added to the variance.
+        momentum: Weight in [0, 1] of the new batch in the running statistics, which is torch's meaning of the word.
+    """
     for part in network.modules():
         if isinstance(part, _BatchNorm):
             part.eps, part.momentum = eps, momentum

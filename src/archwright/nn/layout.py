@@ -41,7 +41,7 @@ class _SplitEvenOdd(torch.autograd.Function):
 
 
 def keep_layout(x: Tensor) -> Tensor:
-    """The tensor (N, C, H, W) itself; its gradient is brought into its layout."""
+    """The tensor (N, C, H, W) itself; its gradient is converted to the same memory layout."""
     kept: Tensor = _KeepLayout.apply(x) if _differentiates(x) else x
     return kept
 

@@ -25,13 +25,13 @@ _DRAWN = frozenset(["normal_", "uniform_", "random_", "fill_", "zero_"])
 
 @contextmanager
 def on_meta() -> Iterator[None]:
-    """Within it, networks are built on the meta device, without torch's slow way to initial weights of no value."""
+    """A context in which networks are built on the meta device, and torch's slow weight initialisation is skipped."""
     with torch.device("meta"), ShapesOnly():
         yield
 
 
 class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
-    """Within it, the operations most networks are made of skip torch's slow way to shapes on the meta device."""
+    """A context in which common operations on the meta device compute shapes directly, faster than torch does."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -51,9 +51,9 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
 
 
 def shape_only(name: str, args: tuple[Any, ...]) -> Any:
-    """The result of an operation without keyword arguments on meta tensors; None where torch has to find it.
+    """The result of an operation on meta tensors, without keyword arguments; None if torch has to compute it.
 
-    Whether the parameters of a batch norm fit its input, torch has checked before.
+    It relies on torch to check before that the parameters of a batch norm fit the input.
     """
     first = args[0][0] if args and isinstance(args[0], list) and args[0] else args[0] if args else None
     if not isinstance(first, Tensor) or not first.is_meta:

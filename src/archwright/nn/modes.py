@@ -1,4 +1,4 @@
-"""Evaluation mode that leaves no trace."""
+"""Evaluation mode for the length of a block."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from torch import nn
 
 @contextmanager
 def eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Put these modules, `network.modules()` for all of one, into evaluation mode; afterwards each has its own."""
+    """A context in which these modules are in evaluation mode; afterwards each has its former mode again.
+
+    Give `network.modules()` for a whole network.
+    """
     training = [module for module in modules if module.training]
     for module in training:
         module.training = False

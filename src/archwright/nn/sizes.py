@@ -21,14 +21,19 @@ Number = int | float
 
 
 class Selected(Protocol):
-    """What a lazy value needs of a selection."""
+    """The part of a selection that lazy values read."""
 
     index: dict[str, int]
     version: int
 
 
 class Lazy:
-    """A value that follows the active architecture; evaluated once per activation.
+    """A value that follows the active architecture; evaluated once each time an architecture is activated.
+
+    Args:
+        selection: The supernet's selection, which says what is active.
+        decisions: Names of the decisions it depends on.
+        largest: Its largest value over all architectures.
 
     Attributes:
         decisions: Names of the decisions it depends on.
@@ -124,7 +129,14 @@ class Lazy:
 
 
 class LazyDecision(Lazy):
-    """The chosen value of one decision."""
+    """The chosen value of one decision.
+
+    Args:
+        selection: The supernet's selection.
+        name: Name of the decision.
+        values: The decision's values; the selection holds a position in them.
+        largest: The largest of the values.
+    """
 
     def __init__(self, selection: Selected, name: str, values: tuple[Any, ...], largest: Any) -> None:
         super().__init__(selection, frozenset([name]), largest)
@@ -135,7 +147,13 @@ class LazyDecision(Lazy):
 
 
 class LazyResult(Lazy):
-    """A function of other sizes."""
+    """A function of other sizes.
+
+    Args:
+        fn: A pure function.
+        arguments: Its arguments, at least one of them lazy.
+        largest: The largest result over all architectures.
+    """
 
     def __init__(self, fn: Callable[..., Any], arguments: tuple[Any, ...], largest: Any) -> None:
         lazies = [argument for argument in arguments if isinstance(argument, Lazy)]
@@ -150,7 +168,7 @@ class LazySum(Lazy):
     """The length of a concatenation of axes, at least one of them lazy.
 
     Attributes:
-        parts: Their lengths in order.
+        parts: Lengths of the axes, in order.
     """
 
     def __init__(self, parts: tuple[Any, ...]) -> None:
@@ -181,9 +199,9 @@ class LazySum(Lazy):
 
 
 class LazyFlat(Lazy):
-    """How many numbers an image has, at least one of its axes lazy, laid end to end.
+    """The number of features of a flattened image, at least one of its axes lazy.
 
-    A smaller image lies in the centre of the largest: a pixel meets the same weights whatever the size around it.
+    A smaller image lies in the centre of the largest: a pixel meets the same weights whatever the image size.
 
     Attributes:
         shape: Channels, height and width.
@@ -245,7 +263,7 @@ def _joined(slices: list[slice]) -> tuple[slice, ...]:
 
 
 def concatenated(*sizes: Any) -> Any:
-    """The length of axes laid end to end; numbers that are no length (negative, fractions) are simply added."""
+    """The length of a concatenation of axes; numbers that are no length (negative, fractions) are simply added."""
     if any(not isinstance(size, Lazy) and (not isinstance(size, int) or size < 0) for size in sizes):
         return lazy_map(operator.add, *sizes)
     flat = [part for size in sizes for part in (size.parts if isinstance(size, LazySum) else (size,))]
@@ -254,7 +272,13 @@ def concatenated(*sizes: Any) -> Any:
 
 
 def flattened(channels: Size, height: Size, width: Size) -> Any:
-    """The features of an image (C, H, W) behind `torch.nn.Flatten`: plain if all axes are."""
+    """How many features `torch.nn.Flatten` makes of an image: a plain number if all axes are plain.
+
+    Args:
+        channels: Channels of the image.
+        height: Height in pixels.
+        width: Width in pixels.
+    """
     shape = (channels, height, width)
     return LazyFlat(shape) if any(isinstance(axis, Lazy) for axis in shape) else math.prod(map(largest, shape))
 
@@ -268,13 +292,13 @@ def lazies_in(holder: object) -> list[Lazy]:
 
 
 def lazy_map(fn: Callable[..., Any], *values: Any, largest_result: Any = None) -> Any:
-    """`fn` of the values: applied at once to plain ones, a lazy result as soon as one is lazy.
+    """`fn` of the values: a plain result if all values are plain, a lazy one if any is lazy.
 
     Args:
         fn: A pure function.
-        values: Plain or lazy.
-        largest_result: The largest result. Needed where `fn` is not monotone: by default it is `fn` of the
-            largest values, which would be wrong then.
+        values: Plain or lazy values.
+        largest_result: The largest result over all architectures; None takes `fn` of the largest values, which is
+            wrong if `fn` is not monotone.
     """
     if not any(isinstance(value, Lazy) for value in values):
         return fn(*values)

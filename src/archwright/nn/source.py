@@ -7,18 +7,31 @@ A template lies beside the class it stands for, so that both are read and change
 from __future__ import annotations
 
 import ast
+import builtins
+import inspect
+import math
+import symtable
+import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError
 
 M = TypeVar("M", bound=nn.Module)
 
 Arguments = Callable[[Any], Mapping[str, Any]]
+
+NAMES: Mapping[str, Any] = {
+    **{"torch": torch, "nn": nn, "F": F, "Tensor": Tensor},
+    **{"math": math, "Sequence": Sequence, "Mapping": Mapping},
+}
+"""What a template may use without importing it."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +60,11 @@ class SourceTemplate:
 
 
 _templates: dict[type[nn.Module], SourceTemplate] = {}
+_own: dict[type[nn.Module], Arguments | None] = {}
+"""Classes whose own source is their template, which is read when it is asked for."""
 
 
-def source_template(text: str, *, arguments: Arguments | None = None) -> Callable[[type[M]], type[M]]:
+def source_template(text: str | None = None, *, arguments: Arguments | None = None) -> Callable[[type[M]], type[M]]:
     """Give a module class its source in plain torch, so that networks that hold it can be written as `model.py`.
 
     The text is Python that may use `torch`, `nn`, `F` (torch.nn.functional), `Tensor`, `math`, `Sequence` and
@@ -68,8 +83,11 @@ def source_template(text: str, *, arguments: Arguments | None = None) -> Callabl
         ''')
         class Scaled(nn.Module): ...
 
+    A class that is written in these names alone, and takes what it stores, is its own template: `@source_template()`.
+
     Args:
-        text: See above; indentation that all lines share is removed.
+        text: See above; indentation that all lines share is removed. Without it the class's own source, docstring
+            included, its decorators left out; the class then derives from torch's classes only.
         arguments: From a module to the arguments of the class in the text, by name: child modules, numbers, text,
             truth values, None, and lists, tuples or mappings of these. By default the module's attributes of the
             constructor's parameter names.
@@ -79,15 +97,57 @@ def source_template(text: str, *, arguments: Arguments | None = None) -> Callabl
     """
 
     def register(cls: type[M]) -> type[M]:
-        _templates[cls] = _parsed(cls, textwrap.dedent(text).strip(), arguments)
+        if text is None:
+            _own[cls] = arguments
+        else:
+            _templates[cls] = _parsed(cls, textwrap.dedent(text).strip(), arguments)
         return cls
 
     return register
 
 
 def template_of(module: nn.Module) -> SourceTemplate | None:
-    """The template of a module's very class; a subclass may compute something else and needs its own."""
-    return _templates.get(type(module))
+    """The template of a module's very class; a subclass may compute something else and needs its own.
+
+    Raises:
+        InvalidValueError: If the class is to be its own template and cannot be, or its source is not there.
+    """
+    cls = type(module)
+    if cls in _own and cls not in _templates:
+        _templates[cls] = _parsed(cls, _own_text(cls), _own[cls])
+    return _templates.get(cls)
+
+
+def _own_text(cls: type[nn.Module]) -> str:
+    """The source of a class without its decorators, if it can stand in a file of its own."""
+    hint = "give source_template a text"
+    try:
+        text = textwrap.dedent(inspect.getsource(cls))
+        (node,) = ast.parse(text).body
+    except (OSError, TypeError, SyntaxError) as error:  # such as a package of compiled files alone
+        raise InvalidValueError(f"the source of {cls.__name__} cannot be read ({error}); {hint}") from None
+    bases = [base.__name__ for base in cls.__bases__ if base.__module__.partition(".")[0] != "torch"]
+    if bases:
+        raise InvalidValueError(f"{cls.__name__} derives from {bases[0]}, which is none of torch's classes; {hint}")
+    text = "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
+    module = vars(sys.modules.get(cls.__module__, builtins))
+    meant = {name for name, thing in NAMES.items() if module.get(name, thing) is thing}
+    foreign = sorted({*_global_names(symtable.symtable(text, cls.__name__, "exec"))} - meant - {cls.__name__})
+    if foreign:
+        raise InvalidValueError(
+            f"{cls.__name__} uses {foreign[0]!r}, which a file of its own lacks; use {', '.join(NAMES)}, or {hint}"
+        )
+    return text
+
+
+def _global_names(table: symtable.SymbolTable) -> Iterator[str]:
+    """Every name a text reads and does not define itself, Python's own left out."""
+    for symbol in table.get_symbols():
+        is_read = symbol.is_referenced() and (symbol.is_global() or table.get_type() == "module")
+        if is_read and not hasattr(builtins, symbol.get_name()):
+            yield symbol.get_name()
+    for inner in table.get_children():
+        yield from _global_names(inner)
 
 
 def _parsed(cls: type[nn.Module], text: str, arguments: Arguments | None) -> SourceTemplate:

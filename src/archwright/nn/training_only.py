@@ -1,13 +1,18 @@
-"""Parts of a network that only its training needs."""
+"""Removing the parts of a network that only its training needs."""
 
 from __future__ import annotations
 
 from torch import nn
 
 
+def is_training_only(module: nn.Module) -> bool:
+    """Whether the module's class says so."""
+    return bool(getattr(type(module), "is_training_only", False))
+
+
 def drop_training_only(network: nn.Module) -> None:
-    """Take out of a network what only its training needs: the modules whose class says `is_training_only`."""
+    """Remove the parts that only training needs: the modules whose class sets `is_training_only`."""
     for part in network.modules():
         for name, child in list(part.named_children()):
-            if getattr(type(child), "is_training_only", False):
+            if is_training_only(child):
                 setattr(part, name, None)

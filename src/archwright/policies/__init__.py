@@ -1,6 +1,20 @@
 """Distributions over architectures."""
 
 from archwright.policies.base import Policy
-from archwright.policies.uniform import Uniform, UniformInCostBins, quantile_edges
+from archwright.policies.categorical import Categorical
+from archwright.policies.controller import Controller
+from archwright.policies.learned import LearnedPolicy
+from archwright.policies.uniform import Uniform, UniformInCostBins, check_edges, quantile_edges
+from archwright.policies.widening import Widening
 
-__all__ = ["Policy", "Uniform", "UniformInCostBins", "quantile_edges"]
+__all__ = [
+    "Categorical",
+    "Controller",
+    "LearnedPolicy",
+    "Policy",
+    "Uniform",
+    "UniformInCostBins",
+    "Widening",
+    "check_edges",
+    "quantile_edges",
+]

@@ -7,23 +7,34 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.costs.base import Cost
-from archwright.policies.base import Policy
+from archwright.policies.base import Policy, Progress
 from archwright.spaces.base import Space
 
+N_DRAWN = 10_000
+"""Random archs a look at a space's costs takes."""
 
+
+@listed("policy", "uniform", summary="every arch equally likely")
 class Uniform(Policy):
     """Every arch equally likely."""
 
     def __init__(self, space: Space) -> None:
         self.decisions = space.decisions
 
-    def draw(self, n: int, rng: np.random.Generator) -> Rows:
+    def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
         return self.decisions.sample(n, rng)
 
 
+@listed(
+    "policy",
+    "uniform-in-cost-bins",
+    summary="a bin of a cost uniformly, then an arch uniformly within the bin",
+    source="Guo et al., ECCV 2020, arXiv:1904.00420",
+)
 class UniformInCostBins(Policy):
     """A bin of a cost uniformly, then an arch uniformly within the bin.
 
@@ -43,7 +54,7 @@ class UniformInCostBins(Policy):
         if len(self.edges) < 2 or not (np.diff(self.edges) > 0).all():
             raise InvalidValueError(f"bin edges are {list(edges)}; give at least two, ascending")
 
-    def draw(self, n: int, rng: np.random.Generator) -> Rows:
+    def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
         wanted = rng.integers(len(self.edges) - 1, size=n)
         rows = self.decisions.sample(n, rng)
         missing = np.flatnonzero(self._bin(rows) != wanted)
@@ -76,7 +87,7 @@ def quantile_edges(
     n_bins: int,
     low: float = 0.01,
     high: float = 0.99,
-    n_drawn: int = 10_000,
+    n_drawn: int = N_DRAWN,
 ) -> list[float]:
     """Edges of equally wide bins between two quantiles of a cost over uniform archs.
 
@@ -88,3 +99,24 @@ def quantile_edges(
     if bottom == top:
         return [float(bottom), float(np.nextafter(top, np.inf))]
     return [float(edge) for edge in np.linspace(bottom, top, n_bins + 1)]
+
+
+def check_edges(space: Space, cost: Cost, edges: Sequence[float], *, setting: str) -> None:
+    """Refuse bins none of many random archs lies in: draws from them would miss, and be draws from the whole space.
+
+    Args:
+        space: Where archs come from.
+        cost: The cost the bins divide.
+        edges: Ascending bin edges.
+        setting: What the user calls them.
+
+    Raises:
+        InvalidValueError: Names the values there are.
+    """
+    values = _costs(cost, space, space.decisions.sample(N_DRAWN, np.random.default_rng(0)))
+    if not ((values >= edges[0]) & (values < edges[-1])).any():
+        raise InvalidValueError(
+            f"{setting} from {edges[0]:,.10g} to {edges[-1]:,.10g} hold no architecture of space {space.name!r}: "
+            f"its {cost.name} lie between {values.min():,.10g} and {values.max():,.10g}; "
+            f"give edges there, or none (--set {setting}=)"
+        )

@@ -1,38 +1,30 @@
-"""What recipes with a search share: their settings, what is opened before a run, the search, the estimate of time."""
+"""What recipes with a search share: their settings, and what is opened from them before a run."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
-from torch import nn
 
 from archwright.core.config import MAX_THREADS, absent_settings, check_range, to_json
-from archwright.core.objective import Constraint, Goal, Objective
+from archwright.core.errors import InvalidValueError
+from archwright.core.objective import Constraint, Direction, Goal, Objective
 from archwright.costs.base import Cost
-from archwright.costs.counted import Macs, Params
 from archwright.costs.profiling.profile import ProfileConfig
 from archwright.costs.watch import MAX_LISTED, Watch
-from archwright.evaluators.base import Evaluator
-from archwright.finish.finishing import effective_config
-from archwright.nn.inputs import call
+from archwright.finish import FinalTraining, Provenance, effective_config
 from archwright.recipes.limited_costs import limited_costs, n_unmeasured, table_digest
-from archwright.recipes.presets import default_threads, duration, spos_training
-from archwright.runners.base import Runner
+from archwright.recipes.presets import default_threads, spos_training
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
-from archwright.search import SearchResult, search
 from archwright.spaces.base import Space
 from archwright.spaces.opening import open_space_for
-from archwright.strategies.base import Strategy
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
-from archwright.training.device import pick_device, place_batch, set_threads
+from archwright.training.device import pick_device, set_threads
 
 
 @dataclass(frozen=True)
@@ -42,8 +34,11 @@ class SearchConfig:
     Attributes:
         space: Search space, as `--space`.
         space_args: Its settings, as `--space-set`; arguments of its constructor beside those that the data decide.
-        limits: (cost, upper limit) pairs.
+        limits: (cost, upper limit) pairs; one cost may have several limits, and each gives a winner of its own.
+        goals: Costs to minimise behind the task's metric; the metric picks the winner.
         retrain: Training of the winner and of what it is compared with.
+        final: How these come by their weights: "scratch" (trained from fresh weights), "fine-tuned" (trained on from
+            the weights that the search scored them by) or "inherited" (those weights as they are).
         n_draws: Random feasible architectures retrained beside the winner.
         latency_table: File of `archwright profile` for a limit on latency; without it the run measures one.
         profile: How it does so.
@@ -55,7 +50,9 @@ class SearchConfig:
     space: str = "spos"
     space_args: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[tuple[str, float], ...] = ()
+    goals: tuple[str, ...] = ()
     retrain: TrainingConfig = field(default_factory=lambda: spos_training(300_000))
+    final: Provenance = "scratch"
     n_draws: int = 0
     latency_table: str | None = None
     profile: ProfileConfig = field(default_factory=ProfileConfig)
@@ -66,11 +63,51 @@ class SearchConfig:
     def __post_init__(self) -> None:
         check_range("n_draws", self.n_draws, 0, 10_000)
         check_range("threads", self.threads, 1, MAX_THREADS)
-        self.objective("top1_accuracy", "max")
+        self.objectives("top1_accuracy", "max")
 
-    def objective(self, metric: str, direction: Any) -> Objective:
-        """What the search is after: the task's search metric within the limits."""
-        return Objective((Goal(metric, direction),), tuple(Constraint(cost, limit) for cost, limit in self.limits))
+    @classmethod
+    def preset(cls, name: str, input_shape: Sequence[int]) -> Self:
+        """The settings of a preset: `smoke` (seconds), `quick` (minutes on two cores), `paper` where there is one.
+
+        Args:
+            name: Which.
+            input_shape: (C, H, W) of images, (T,) of texts.
+
+        Raises:
+            InvalidValueError: If there is no such preset.
+        """
+        raise InvalidValueError(f"{cls.__name__} has no presets")
+
+    def objectives(self, metric: str, direction: Direction) -> list[Objective]:
+        """What is sought, once for each winner.
+
+        Args:
+            metric: What trials are ranked by.
+            direction: Which way it is better.
+
+        Raises:
+            InvalidValueError: If two costs have several limits each, or a limit is no positive number.
+        """
+        goals = (Goal(metric, direction), *(Goal(cost, "min") for cost in self.goals))
+        by_cost: dict[str, list[float]] = {}
+        for cost, limit in self.limits:
+            by_cost.setdefault(cost, []).append(limit)
+        several = [cost for cost, values in by_cost.items() if len(values) > 1]
+        if len(several) > 1:
+            raise InvalidValueError(
+                f"limits of {' and '.join(several)} have several values each; give several to one cost at most"
+            )
+        for cost, values in by_cost.items():
+            if len(set(values)) < len(values):
+                raise InvalidValueError(f"a limit on {cost} is given twice: {', '.join(f'{v:,.10g}' for v in values)}")
+        n = max((len(values) for values in by_cost.values()), default=1)
+        chosen = [{cost: values[min(i, len(values) - 1)] for cost, values in by_cost.items()} for i in range(n)]
+        return [Objective(goals, tuple(Constraint(cost, limit) for cost, limit in one.items())) for one in chosen]
+
+    @property
+    def final_training(self) -> FinalTraining:
+        """How finalists are trained."""
+        return FinalTraining(self.retrain, self.final)
 
 
 @dataclass(frozen=True)
@@ -81,15 +118,15 @@ class Opened:
         config: Its settings.
         task: Its data.
         space: The space of stand-alone networks, made for these data.
-        objective: What is sought, within which limits.
-        costs: The limited costs; a latency may lack its table yet.
+        objectives: What is sought, within which limits; one a winner.
+        costs: The costs that limits and goals name; a latency may lack its table yet.
         device: Where everything is computed.
     """
 
     config: SearchConfig
     task: Task
     space: Space
-    objective: Objective
+    objectives: tuple[Objective, ...]
     costs: list[Cost]
     device: torch.device
 
@@ -100,7 +137,17 @@ class Opened:
         return effective_config(stated, self.task)
 
     def begin(self, recipe: str, *, out: Path | str | None, resume: bool, progress: Progress | None) -> Run:
-        """The run of these settings, begun or gone on with; arguments and errors as of `open_run`."""
+        """The run of these settings, begun or gone on with.
+
+        Args:
+            recipe: Name of the method.
+            out: The run's folder; None keeps everything in memory.
+            resume: Go on with the run in it.
+            progress: Where to show how far it is.
+
+        Raises:
+            RunFolderError: As `open_run`.
+        """
         return open_run(
             out,
             self.effective(recipe),
@@ -112,13 +159,17 @@ class Opened:
             absent=absent_settings(self.config),
         )
 
-    def n_members(self) -> int:
+    def n_members(self, objective: Objective) -> int:
         """How many architectures keep the limits; of a large space, or before a latency is measured, all count."""
         size = self.space.size()
         if not self.costs or size > MAX_LISTED or n_unmeasured(self.costs):
             return size
-        feasible = Watch(self.space, self.costs).feasible(self.objective)
+        feasible = Watch(self.space, self.costs).feasible(objective)
         return int(feasible(self.space.decisions.enumerate_rows()).sum())
+
+    def with_costs(self, costs: list[Cost]) -> Opened:
+        """The same with its latency tables at hand."""
+        return replace(self, costs=costs)
 
 
 def open_search(config: SearchConfig, task: Task) -> Opened:
@@ -131,82 +182,6 @@ def open_search(config: SearchConfig, task: Task) -> Opened:
     device = pick_device(config.device)
     space = open_space_for(task.name, task.space_args(), config.space, config.space_args)
     task.check_taken_by(space)
-    objective = config.objective(task.search_metric, task.search_direction)
-    return Opened(config, task, space, objective, limited_costs(space, objective, config.latency_table), device)
-
-
-def run_search(
-    run: Run,
-    opened: Opened,
-    strategy: Strategy,
-    evaluator: Evaluator,
-    costs: Sequence[Cost],
-    runner: Runner | None,
-    *,
-    total: int | None = None,
-) -> SearchResult:
-    """The search of a run, as its phase "search".
-
-    Args:
-        run: Where it happens.
-        opened: What is searched, and for what.
-        strategy: What to try.
-        evaluator: What it is worth.
-        costs: The limited costs, each with its table.
-        runner: Where candidates are evaluated; None is this process.
-        total: Trials to expect; the strategy's most by default.
-    """
-    with run.phase("search", total=total or strategy.n_trials) as phase:
-        found = search(
-            opened.space,
-            strategy,
-            evaluator,
-            opened.objective,
-            costs=[Params(), Macs(), *costs],
-            store=run.store("search"),
-            runner=runner,
-            phase=phase,
-        )
-        if not phase.is_done:
-            phase.finish()
-    return found
-
-
-def known_to_commands(recipe: Any, config: type[Any], estimate: Callable[[Any, Task], list[str]]) -> None:
-    """Hang on a recipe what the command line reads of it: the class of its settings, and its estimate of time."""
-    recipe.config, recipe.estimate = config, estimate
-
-
-# ── the estimate ──────────────────────────────────────────────────────────────────────────────────
-
-
-def estimate_lines(opened: Opened, parts: Mapping[str, float]) -> list[str]:
-    """The estimated time in all, then that of each part, in seconds, by what it is."""
-    lines = [f"  {duration(seconds):>9}  {what}" for what, seconds in parts.items()]
-    if n_unmeasured(opened.costs):
-        lines.append(f"  {'unknown':>9}  measuring a latency table first, unless --set latency_table=FILE gives one")
-    total, threads = duration(sum(parts.values())), opened.config.threads
-    return [f"estimated time {total} on {threads} thread{'s' * (threads != 1)} of {opened.device.type}", *lines]
-
-
-def image_seconds(
-    networks: Callable[[], Iterator[nn.Module]], task: Task, device: torch.device, batch_size: int
-) -> tuple[float, float]:
-    """Seconds an image of a training step and of a forward pass, means over networks; a first round warms up.
-
-    Args:
-        networks: Gives them one after the other, on the device, in channels-last layout, each ready to run.
-        task: Whose inputs and loss.
-        device: Where.
-        batch_size: Images a step.
-    """
-    batch = place_batch(task.example(batch_size), device, True)
-    for _ in range(2):
-        steps, forwards = [], []
-        for network in networks():
-            started = time.perf_counter()
-            loss = task.loss(call(network, batch.inputs), batch)
-            forwards.append(time.perf_counter() - started)
-            torch.autograd.backward(loss)
-            steps.append(time.perf_counter() - started)
-    return float(np.mean(steps)) / batch_size, float(np.mean(forwards)) / batch_size
+    objectives = tuple(config.objectives(task.search_metric, task.search_direction))
+    costs = limited_costs(space, objectives, config.goals, config.latency_table)
+    return Opened(config, task, space, objectives, costs, device)

@@ -1,4 +1,4 @@
-"""The limited costs of a run: latency gets its table, given or measured at the start of the run."""
+"""The costs that a run limits or minimises: latency gets its table, given or measured at the start of the run."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ from archwright.runs.run import Run
 from archwright.spaces.base import Space
 
 
-def limited_costs(space: Space, objective: Objective, latency_table: Path | str | None = None) -> list[Cost]:
-    """The costs an objective limits; those that need no measuring are known to be reachable.
+def limited_costs(
+    space: Space, objectives: Sequence[Objective], goals: Sequence[str] = (), latency_table: Path | str | None = None
+) -> list[Cost]:
+    """The costs that objectives limit or goals name; limits that need no measuring are known to be reachable.
 
     Args:
         space: What is searched.
-        objective: Its limits.
+        objectives: Their limits.
+        goals: Costs to minimise.
         latency_table: A file of `archwright profile`; without it a latency that is limited has no table yet.
 
     Raises:
         UsageError: If a cost does not exist, a limit is out of reach, or the table does not fit.
     """
-    costs = open_costs(objective.costs)
+    costs = open_costs([*(cost for objective in objectives for cost in objective.costs), *goals])
     for cost in costs:
         if isinstance(cost, MeasuredLatency):
             cost.check_fits(space)
@@ -42,7 +45,7 @@ def limited_costs(space: Space, objective: Objective, latency_table: Path | str 
                 f"latency_table {latency_table} holds latencies of {table.backend}, and no limit uses them; "
                 "limit that latency, give a table of the limited one, or leave the table out"
             )
-    _check_reachable(space, objective, [cost for cost in costs if not _lacks_table(cost)])
+    _check_reachable(space, objectives, [cost for cost in costs if not _lacks_table(cost)])
     return costs
 
 
@@ -78,14 +81,14 @@ def n_unmeasured(costs: Sequence[Cost]) -> int:
 
 
 def with_tables(
-    run: Run, space: Space, objective: Objective, costs: Sequence[Cost], config: ProfileConfig
+    run: Run, space: Space, objectives: Sequence[Objective], costs: Sequence[Cost], config: ProfileConfig
 ) -> list[Cost]:
     """The same costs, each latency with a table: measured in a phase of the run and kept in its folder if need be.
 
     Args:
         run: Where it happens; a done phase is not repeated.
         space: What is searched.
-        objective: Its limits.
+        objectives: Their limits.
         costs: What `limited_costs` gave.
         config: How to measure; each latency has its own backend.
 
@@ -99,7 +102,7 @@ def with_tables(
         for cost in costs
     ]
     try:
-        _check_reachable(space, objective, [new for new, old in zip(complete, costs, strict=True) if new is not old])
+        _check_reachable(space, objectives, [new for new, old in zip(complete, costs, strict=True) if new is not old])
     except InfeasibleError as error:
         raise RunError(str(error)) from None
     return complete
@@ -127,7 +130,8 @@ def _lacks_table(cost: Cost) -> bool:
     return isinstance(cost, MeasuredLatency) and cost.table is None
 
 
-def _check_reachable(space: Space, objective: Objective, costs: Sequence[Cost]) -> None:
-    names = {cost.name for cost in costs}
-    kept = tuple(constraint for constraint in objective.constraints if constraint.cost in names)
-    Watch(space, costs).check_reachable(replace(objective, constraints=kept))
+def _check_reachable(space: Space, objectives: Sequence[Objective], costs: Sequence[Cost]) -> None:
+    names, watch = {cost.name for cost in costs}, Watch(space, costs)
+    for objective in objectives:
+        kept = tuple(constraint for constraint in objective.constraints if constraint.cost in names)
+        watch.check_reachable(replace(objective, constraints=kept))

@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+def told_threads() -> int | None:
+    """OMP_NUM_THREADS where it is set to a number of threads."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) > 0 else None
+
+
 def default_threads() -> int:
     """OMP_NUM_THREADS where it is set, else the cores this process may use."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    told = told_threads()
+    if told is not None:
+        return told
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -31,6 +37,13 @@ def spos_training(steps: int) -> TrainingConfig:
         weight_decay=4e-5,
         schedule="linear",
         label_smoothing=0.1,
+    )
+
+
+def amoeba_training(epochs: int) -> TrainingConfig:
+    """Training of AmoebaNet on CIFAR-10 (Real et al., 2019), without its path dropout and auxiliary head."""
+    return TrainingConfig(
+        epochs=epochs, batch_size=128, learning_rate=0.024, momentum=0.9, weight_decay=5e-4, schedule="cosine"
     )
 
 

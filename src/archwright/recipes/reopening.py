@@ -1,8 +1,9 @@
-"""The supernet of a run of `spos`, opened again."""
+"""The shared weights of a run that has trained them, opened again."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -10,35 +11,42 @@ import torch
 
 from archwright.core.config import from_json
 from archwright.core.errors import RunFolderError
+from archwright.core.objective import Objective
+from archwright.evaluators.base import Evaluator
 from archwright.evaluators.supernet import SupernetEvaluator
-from archwright.recipes.spos import SposConfig
+from archwright.policies.base import Policy
+from archwright.recipes.base import Opened, SearchConfig, open_search
+from archwright.recipes.opened import OpenSearch
+from archwright.recipes.recipe import known_recipe
 from archwright.runs.files import is_there, read_tensors
 from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.record import FILE_NAME as RUN_FILE
 from archwright.runs.record import read_record
+from archwright.runs.run import open_run
 from archwright.runs.status import RESULT
+from archwright.search import SearchResult
 from archwright.spaces.base import Space
-from archwright.spaces.opening import open_space_for
+from archwright.strategies.base import Strategy
 from archwright.tasks import open_task
 from archwright.tasks.base import Part, Task
 from archwright.training.checkpoint import load_network
-from archwright.training.device import pick_device, set_threads
-from archwright.training.networks import build_seeded
+from archwright.weight_sharing.base import WeightSharing
+from archwright.weight_sharing.shared import SharedWeights
 
 
 @dataclass(frozen=True)
 class TrainedSupernet:
-    """What a run whose supernet is trained holds, opened again.
+    """What a run whose shared weights are trained holds, opened again.
 
     Attributes:
         config: The run's configuration.
         task: Its data, checked to be the same.
         space: The space of stand-alone networks.
-        evaluator: Scores with the supernet's weights, as the run's own search does.
-        device: Where the supernet is.
+        evaluator: Scores with the shared weights, as the run's own search does.
+        device: Where they are.
     """
 
-    config: SposConfig
+    config: SearchConfig
     task: Task
     space: Space
     evaluator: SupernetEvaluator
@@ -46,39 +54,63 @@ class TrainedSupernet:
 
 
 def open_supernet(folder: Path | str, *, part: Part = "validation") -> TrainedSupernet:
-    """The trained supernet in the folder of a run of `spos`, finished or not; nothing in the folder changes.
+    """The trained shared weights in the folder of a run, finished or not; nothing in the folder changes.
 
     Args:
         folder: The run's folder.
         part: Which part of the data the evaluator scores on.
 
     Raises:
-        UsageError: If it is no run of `spos`, its supernet is not trained yet, or its data have changed.
+        UsageError: If it is no run of a method with shared weights, they are not trained yet, or its data have changed.
     """
     folder = Path(folder)
     if not os.path.lexists(folder / RUN_FILE):
-        raise RunFolderError(f"{folder} holds no run (there is no {RUN_FILE}); give the folder of a run of spos")
+        raise RunFolderError(
+            f"{folder} holds no run (there is no {RUN_FILE}); give the folder of a run that trained a supernet"
+        )
     record = read_record(folder)
-    if record["recipe"] != "spos":
-        raise RunFolderError(f"{folder} is a run of {record['recipe'] or 'no recipe'}; only spos leaves a supernet")
-    stored = record["config"]
-    config = from_json(SposConfig, {f.name: stored[f.name] for f in fields(SposConfig) if f.name in stored})
-    checkpoint = folder / CHECKPOINTS / "supernet.safetensors"
-    if not is_there(checkpoint) and is_there(folder / RESULT):
-        raise RunFolderError(f"{checkpoint} is gone, which holds the trained supernet; restore it from a copy")
-    tensors, state = read_tensors(checkpoint) if is_there(checkpoint) else ({}, {})
-    if not isinstance(state, dict) or state.get("is_done") is not True:
-        raise RunFolderError(f"the supernet of {folder} is not trained yet; finish the run with --resume first")
-    set_threads(config.threads)
-    device = pick_device(config.device)
+    name, stored = record["recipe"], record["config"]
+    if name in ("", "train", "rank"):
+        raise RunFolderError(f"{folder} is a run of {name or 'no recipe'}; it leaves no supernet")
+    recipe = known_recipe(name)
+    config = from_json(recipe.config, {f.name: stored[f.name] for f in fields(recipe.config) if f.name in stored})
     task = open_task(str(stored.get("data")), seed=config.seed, **stored.get("data_options", {}))
     if task.fingerprint != stored.get("data_sha256"):
         raise RunFolderError(f"the data {task.name} are not those {folder} was trained on; restore them from a copy")
-    space = open_space_for(task.name, task.space_args(), config.space, config.space_args)
-    shared = space.search_form()
-    supernet = build_seeded(shared, None, config.seed)
-    load_network(supernet, tensors)
-    evaluator = SupernetEvaluator(
-        shared, supernet, task, config.calibration, seed=config.seed, device=device, part=part
-    )
-    return TrainedSupernet(config, task, space, evaluator, device)
+    opened = open_search(config, task)
+    reopening = _Reopening(opened, folder, part)
+    recipe.body(reopening, config)
+    if not isinstance(reopening.scored_by, SupernetEvaluator):
+        raise RunFolderError(f"{folder} is a run of {name}; it leaves no supernet")
+    return TrainedSupernet(config, task, opened.space, reopening.scored_by, opened.device)
+
+
+class _Reopening(OpenSearch):
+    """Loads what was trained, and notes what the body would score with.
+
+    Args:
+        opened: The run's settings, opened.
+        folder: The run's folder.
+        part: What evaluators score on.
+    """
+
+    def __init__(self, opened: Opened, folder: Path, part: Part) -> None:
+        super().__init__(open_run(None, {}, seed=opened.config.seed, threads=opened.config.threads), opened)
+        self.folder, self.part = folder, part
+        self.scored_by: Evaluator | None = None
+
+    def train(self, phase: str, sharing: WeightSharing, shared: SharedWeights, policy: Callable[[], Policy]) -> None:
+        checkpoint = self.folder / CHECKPOINTS / f"{phase}.safetensors"
+        if not is_there(checkpoint) and is_there(self.folder / RESULT):
+            raise RunFolderError(f"{checkpoint} is gone, which holds the trained {phase}; restore it from a copy")
+        tensors, state = read_tensors(checkpoint) if is_there(checkpoint) else ({}, {})
+        if not isinstance(state, dict) or state.get("is_done") is not True:
+            raise RunFolderError(f"the {phase} of {self.folder} is not trained yet; finish the run with --resume first")
+        load_network(shared.network, tensors)
+
+    def _search(self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator) -> SearchResult:
+        if self.scored_by is None:
+            self.scored_by = evaluator
+            if isinstance(evaluator, SupernetEvaluator):
+                evaluator.part = self.part
+        return self.unscored(objective, evaluator)

@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
-import torch
-from torch import nn
-
-from archwright.core.catalog import listed
 from archwright.core.config import check_range
 from archwright.core.errors import InvalidValueError
-from archwright.core.trial import derive_seed
-from archwright.costs.counted import Macs
 from archwright.costs.profiling.profile import ProfileConfig
-from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
-from archwright.finish.finishing import finish
-from archwright.finish.result import Result, reopen
-from archwright.nn.choice import selection_of
-from archwright.policies.uniform import UniformInCostBins, quantile_edges
-from archwright.recipes.base import (
-    SearchConfig,
-    estimate_lines,
-    image_seconds,
-    known_to_commands,
-    open_search,
-    run_search,
-)
-from archwright.recipes.limited_costs import with_tables
+from archwright.costs.watch import open_costs
+from archwright.evaluators.supernet import CalibrationConfig
+from archwright.finish import Found
+from archwright.policies.uniform import UniformInCostBins, check_edges, quantile_edges
+from archwright.recipes.base import SearchConfig
+from archwright.recipes.opened import OpenSearch
 from archwright.recipes.presets import small_training, spos_training, suited
-from archwright.runners.base import Runner
-from archwright.runs.progress import Progress
-from archwright.runs.run import Run
-from archwright.spaces.base import Space
+from archwright.recipes.recipe import recipe
 from archwright.strategies.evolution import Evolution, EvolutionConfig
-from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
-from archwright.training.device import use_layout
-from archwright.training.networks import build_seeded
 from archwright.weight_sharing.uniform_path import UniformPath
 
-N_MEASURED = 4
 PAPER_SIDE = 224
 PAPER_EDGES = tuple(1e6 * edge for edge in range(290, 370, 10))
 
@@ -56,8 +33,8 @@ class SposConfig(SearchConfig):
 
     Attributes:
         supernet: Training of the supernet.
-        bin_edges: Edges of the bins of multiply–accumulates that paths are drawn from; empty: `n_bins` equal
-            bins between the 1 % and 99 % quantiles of the space.
+        bin_edges: Edges of the bins of a cost that paths are drawn from, of the space's `binned_cost`
+            (multiply–accumulates, but for few spaces); empty: `n_bins` equal bins between the 1 % and 99 % quantiles.
         n_bins: See `bin_edges`.
         calibration: Images that set batch-norm statistics of each candidate.
         evolution: The search.
@@ -78,16 +55,8 @@ class SposConfig(SearchConfig):
 
     @classmethod
     def preset(cls, name: str, input_shape: Sequence[int]) -> Self:
-        """`smoke` (seconds), `quick` (minutes on two cores) or `paper`.
-
-        Args:
-            name: Which.
-            input_shape: (C, H, W) of the data; the paper's limit and bins belong to 224 pixels only.
-
-        Raises:
-            InvalidValueError: If there is no such preset.
-        """
         if name == "paper":
+            # the paper's limit and bins belong to its input size
             if len(input_shape) != 3 or min(input_shape[1:]) != PAPER_SIDE:
                 return cls()
             return cls(limits=(("macs", 330e6),), bin_edges=PAPER_EDGES)
@@ -113,110 +82,30 @@ class SposConfig(SearchConfig):
         raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
 
 
-@listed(
-    "recipe",
+@recipe(
     "spos",
+    SposConfig,
     summary="single-path one-shot: train a supernet one path a step, search it by evolution under limits, "
     "retrain the winner",
     source="Guo et al., ECCV 2020, arXiv:1904.00420",
 )
-def spos(
-    config: SposConfig,
-    task: Task,
-    *,
-    out: Path | str | None = None,
-    runner: Runner | None = None,
-    resume: bool = False,
-    progress: Progress | None = None,
-) -> Result:
+def spos(search: OpenSearch, config: SposConfig) -> Found:
     """Single Path One-Shot NAS (Guo et al., arXiv:1904.00420).
 
     Deviations from the released code: calibration by a cumulative mean; ties broken by age; retraining ends
     without the extra pass over the data that re-estimates batch-norm statistics.
-
-    Args:
-        config: Numbers of the run.
-        task: What to train for.
-        out: The run's folder; None keeps everything in memory and exports nothing.
-        runner: Where candidates are evaluated; in this process by default.
-        resume: Go on with the run in `out`; a finished one is only opened.
-        progress: Where to show how far it is.
-
-    Raises:
-        UsageError: Before anything starts: an unknown name, an unreachable limit, an unusable folder.
-        RunError: After the start.
     """
-    opened = open_search(config, task)
-    with opened.begin("spos", out=out, resume=resume, progress=progress) as run:
-        space = opened.space
-        if run.result is not None:
-            return reopen(run, space)
-        costs = with_tables(run, space, opened.objective, opened.costs, config.profile)
-        evaluator, curve = _train_supernet(run, config, space, task, opened.device)
-        strategy = Evolution(space, config.evolution, seed=derive_seed(run.seed, "search"))
-        return finish(
-            run,
-            space,
-            run_search(run, opened, strategy, evaluator, costs, runner),
-            task,
-            config.retrain,
-            recipe="spos",
-            n_draws=config.n_draws,
-            device=opened.device,
-            curves={"supernet": curve},
-        )
+    (cost,) = open_costs([search.space.binned_cost])
+    if config.bin_edges:
+        check_edges(search.space, cost, config.bin_edges, setting="bin_edges")
 
+    def policy() -> UniformInCostBins:
+        edges = config.bin_edges or quantile_edges(search.space, cost, search.rng("bins"), n_bins=config.n_bins)
+        return UniformInCostBins(search.space, cost, edges)
 
-def _train_supernet(
-    run: Run, config: SposConfig, space: Space, task: Task, device: torch.device
-) -> tuple[SupernetEvaluator, Any]:
-    """The trained supernet as an evaluator, and its loss curve."""
-    shared = space.search_form()
-    supernet = build_seeded(shared, None, run.seed)
-    rng = np.random.default_rng(derive_seed(run.seed, "bins"))
-    edges = config.bin_edges or quantile_edges(space, Macs(), rng, n_bins=config.n_bins)
-    policy = UniformInCostBins(space, Macs(), edges)
-    n_steps = config.supernet.n_steps(task.split("train").n)
-    with run.phase("supernet", total=n_steps) as phase:
-        log = UniformPath(config.supernet).fit(
-            supernet, policy, task, seed=derive_seed(run.seed, "supernet"), device=device, phase=phase
-        )
-    return SupernetEvaluator(shared, supernet, task, config.calibration, seed=run.seed, device=device), log.curve
-
-
-def estimate(config: SposConfig, task: Task) -> list[str]:
-    """Lines that say how long a run will take on this machine, from a few steps measured now."""
-    opened = open_search(config, task)
-    step_s, forward_s = _measure(opened.space.search_form(), task, opened.device, min(config.supernet.batch_size, 64))
-    n_supernet = config.supernet.n_steps(task.split("train").n)
-    n_retrain = config.retrain.n_steps(task.split("train+validation").n)
-    n_networks = 2 + config.n_draws
-    n_images = config.calibration.batches * config.calibration.batch_size + task.split("validation").n
-    n_evaluations = config.evolution.n_evaluations
-    parts = {
-        f"supernet, {n_supernet:,} steps of {config.supernet.batch_size}": (
-            n_supernet * config.supernet.batch_size * step_s
-        ),
-        f"search and baseline, {n_evaluations:,} evaluations each": 2 * n_evaluations * n_images * forward_s,
-        f"retraining, {n_networks} networks of {n_retrain:,} steps": (
-            n_networks * n_retrain * config.retrain.batch_size * step_s
-        ),
-    }
-    return estimate_lines(opened, parts)
-
-
-def _measure(space: Space, task: Task, device: torch.device, batch_size: int) -> tuple[float, float]:
-    """Seconds an image of a training step and of a forward pass, for random paths."""
-    supernet = build_seeded(space, None, 0).to(device)
-    use_layout(supernet, True)
-    selection = selection_of(supernet)
-
-    def paths() -> Iterator[nn.Module]:
-        for row in space.decisions.sample(N_MEASURED, np.random.default_rng(0)):
-            selection.activate_row(row)
-            yield supernet
-
-    return image_seconds(paths, task, device, batch_size)
-
-
-known_to_commands(spos, SposConfig, estimate)
+    shared = search.supernet()
+    search.train("supernet", UniformPath(config.supernet), shared, policy)
+    return search.find(
+        lambda seed: Evolution(search.space, config.evolution, seed=seed),
+        search.by_shared(shared, config.calibration),
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,15 +12,14 @@ from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.finish.finishing import effective_config, finish_fixed
 from archwright.finish.result import Result, reopen
-from archwright.recipes.base import image_seconds, known_to_commands
 from archwright.recipes.presets import (
     darts_language_training,
     default_threads,
-    duration,
     small_training,
     spos_training,
     suited,
 )
+from archwright.recipes.workload import MAX_MEASURED, Load, Workload, training_step
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, with_settings
@@ -153,19 +151,19 @@ def train(
         return finish_fixed(run, found.space, found.arch, network, task, recipe="train", device=device, curves=curves)
 
 
-def estimate(config: TrainConfig, task: Task) -> list[str]:
-    """A line that says how long the training will take on this machine, from a few steps measured now."""
+def workload(config: TrainConfig, task: Task) -> Workload:
+    """What a training computes."""
     set_threads(config.threads)
     device = pick_device(config.device)
     found = _open(config, task)
     n_steps = config.training.n_steps(task.split("train+validation").n)
     network = build_seeded(found.space, found.arch, 0).to(device)
     use_layout(network, True)
-    step_s, _ = image_seconds(lambda: repeat(network, N_MEASURED), task, device, min(config.training.batch_size, 64))
-    seconds = n_steps * config.training.batch_size * step_s
+    batch_size = min(config.training.batch_size, MAX_MEASURED)
+    step = training_step(lambda i: network, task, device, batch_size)
     how = f"{n_steps:,} steps of {config.training.batch_size}"
-    threads = f"{config.threads} thread{'s' * (config.threads != 1)}"
-    return [f"estimated time {duration(seconds)} on {threads} of {device.type}: {how}"]
+    parts = {how: Load(n_steps * config.training.batch_size)}
+    return Workload(step, batch_size, N_MEASURED, parts, config.threads, device)
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:
@@ -174,4 +172,6 @@ def _open(config: TrainConfig, task: Task) -> Architecture:
     return found
 
 
-known_to_commands(train, TrainConfig, estimate)
+# what the command line reads of a recipe
+train.config, train.workload = TrainConfig, workload  # type: ignore[attr-defined]
+train.estimate = lambda config, task: workload(config, task).estimate()  # type: ignore[attr-defined]

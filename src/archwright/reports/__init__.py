@@ -1,1 +1,1 @@
-"""Trials and results → pages for people."""
+"""Pages, charts and drawings that show trials and results to people."""

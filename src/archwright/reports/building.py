@@ -1,4 +1,4 @@
-"""Pages of runs that lie in folders: one run's own, or several compared."""
+"""Write the page of one run's folder, or a page that compares several runs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from archwright.runs.files import write_text
 
 
 def build_report(folders: Sequence[Path | str], output: Path | str | None = None) -> Path:
-    """Write the page of a run, or one page that compares several; also of runs that are not finished.
+    """Write the page of a run, or one page that compares several runs; runs need not be finished.
 
     Args:
-        folders: The runs' folders; nothing else in them is changed.
-        output: The file; by default `report.html` in the folder of a single run, else in the current folder.
+        folders: The runs' folders; nothing in them changes besides the page.
+        output: The file; None is `report.html`, in the folder of a single run, else in the current folder.
 
     Returns:
         The file.
 
     Raises:
         RunFolderError: If a folder holds no run, or a file in it is damaged.
-        InvalidValueError: If no folder is given, one twice, the runs cannot be compared, or the file is not ours.
+        InvalidValueError: If no folder is given, one is given twice, the runs cannot be compared, or the output is an
+            existing file that is no page of ours.
     """
     given = [Path(folder) for folder in folders]
     _check_folders(given)

@@ -1,8 +1,8 @@
-"""What every chart of a page has: a Vega-Lite specification, its numbers, a text and a table that say the same.
+"""The charts of a page: each has a Vega-Lite specification, its numbers, and a text and a table that say the same.
 
-Colours are written into the specifications as they look on white paper; the page maps each of them to its dark
-form (`DARK`), so that one picture serves light, dark and print. Series differ in shape or dash
-as well: nothing hangs on colour alone.
+Specifications contain the colours for white paper; the page maps each of them to its dark form (`DARK`), so that one
+picture serves light, dark and print. Series also differ in shape or dash, so that colour is never needed to tell them
+apart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from archwright.reports.text import is_fraction, is_number, visible
 Spec = dict[str, Any]
 
 SERIES = ("#0072b2", "#c75000", "#00795a", "#a3478a", "#8a6d00", "#56708a")
-"""Colours of series: search, random baseline, winner, and what further ones need (after Okabe and Ito)."""
+"""Colours of series: search, random baseline, winner, and further ones (after Okabe and Ito)."""
 
 INK, SOFT, MUTED, GRID, BAD, PAPER = "#1c2430", "#5a6676", "#a9b2bd", "#e6eaee", "#b3341f", "#ffffff"
 DARK = {
@@ -38,16 +38,17 @@ WIDTH, WIDE, HEIGHT = 500, 1040, 290
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under names."""
+    """A table: the names of its columns, and rows of cells."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
     def records(self) -> list[dict[str, Any]]:
-        """One mapping a row."""
+        """Each row as a mapping from column to cell."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
     def to_json(self) -> dict[str, Any]:
+        """The table as a JSON object."""
         return {"columns": list(self.columns), "rows": [list(row) for row in self.rows]}
 
 
@@ -60,14 +61,14 @@ class Chart:
 
     Attributes:
         key: Its name in the page; lower case, with hyphens.
-        caption: What it shows.
-        description: What one sees in it, for those who do not.
-        specs: Vega-Lite specifications by what the reader may choose; the first is shown first.
-        data: Numbers the specifications refer to by name.
-        table: The figures behind the picture, as people read them.
-        choice: What the reader chooses, e.g. "cost"; without meaning where there is one specification.
-        still: Fewer of the numbers, for the still picture; by the same names.
-        is_wide: Whether it takes the whole width.
+        caption: Title of the chart.
+        description: What the chart shows, in words, for readers who cannot see it.
+        specs: Vega-Lite specifications by the reader's choice; the first is shown first.
+        data: Tables of numbers by the names that the specifications use.
+        table: The figures of the chart, for people to read.
+        choice: What the reader chooses between specifications, e.g. "cost"; unused if there is only one.
+        still: Smaller tables for the still picture, by the same names as in `data`.
+        is_wide: Whether it takes the whole width of the page.
     """
 
     key: str
@@ -81,14 +82,14 @@ class Chart:
     is_wide: bool = False
 
     def still_spec(self) -> Spec:
-        """The first specification with its numbers and a fixed width."""
+        """The first specification with its numbers and a fixed width, for a still picture."""
         spec = next(iter(self.specs.values()))
         tables = {**self.data, **self.still}
         cleaned: Spec = clean({**page_spec(spec, WIDE if self.is_wide else WIDTH), "datasets": _datasets(tables)})
         return cleaned
 
     def to_json(self) -> dict[str, Any]:
-        """What the page's script reads."""
+        """The JSON object that the page's script reads."""
         specs = [page_spec(spec, "container") for spec in self.specs.values()]
         cleaned: dict[str, Any] = clean(
             {"specs": specs, "data": {name: table.to_json() for name, table in self.data.items()}}
@@ -97,7 +98,7 @@ class Chart:
 
 
 def page_spec(spec: Spec, width: int | str) -> Spec:
-    """The specification with what all have in common."""
+    """The specification with the settings that all charts share, at the given width."""
     sized = {"height": HEIGHT, **spec, "width": width}
     return {**sized, "autosize": {"type": "fit", "contains": "padding"}, "config": CONFIG}
 
@@ -121,7 +122,7 @@ CONFIG: Spec = {
 
 
 def clean(value: Any) -> Any:
-    """The same with texts made visible and numbers as short as they are read."""
+    """The value with control characters in texts made visible and numbers rounded, also inside lists and mappings."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, Mapping):
@@ -134,7 +135,7 @@ def clean(value: Any) -> Any:
 
 
 def rounded(value: float, digits: int = 5) -> float:
-    """So many significant digits; whole numbers are integers, which are shorter in JSON."""
+    """The value with `digits` significant digits; a whole number becomes an integer, which is shorter in JSON."""
     if isinstance(value, int) and abs(value) < 10**digits:
         return value
     short = float(f"{value:.{digits}g}")
@@ -142,7 +143,13 @@ def rounded(value: float, digits: int = 5) -> float:
 
 
 def thin(table: Table, most: int, kept: NDArray[np.bool_]) -> Table:
-    """At most so many rows evenly over the table, besides those to keep."""
+    """A table with fewer rows, which are spread evenly over the whole.
+
+    Args:
+        table: The table.
+        most: Most rows to take besides those to keep.
+        kept: Mask (n_rows,) of the rows to keep in any case.
+    """
     others = np.flatnonzero(~kept)
     if len(others) > most:
         others = others[np.linspace(0, len(others) - 1, most).round().astype(int)]
@@ -150,14 +157,27 @@ def thin(table: Table, most: int, kept: NDArray[np.bool_]) -> Table:
 
 
 def quantitative(field: str, title: str | None, format: str, **more: Any) -> Spec:
-    """An axis of numbers that need not begin at zero."""
+    """The encoding of an axis of numbers, which need not begin at zero.
+
+    Args:
+        field: Column of the data.
+        title: Title of the axis; None leaves it out.
+        format: Format of the numbers in d3's notation, e.g. ".3~s".
+        more: Further properties of the encoding; those of `scale` and `axis` are merged with ours.
+    """
     scale = {"zero": False, "padding": 8, **more.pop("scale", {})}
     axis = {"format": format, "tickCount": 6, **more.pop("axis", {})}
     return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis, **more}
 
 
 def hint(field: str, title: str, format: str | None = None) -> Spec:
-    """A line of the text that appears at a mark."""
+    """The encoding of one line of the text that appears when the pointer rests on a mark.
+
+    Args:
+        field: Column of the data.
+        title: Name before the value.
+        format: Format of a number in d3's notation; None shows the value as text.
+    """
     # Vega-Lite makes an expression of it in which it escapes quotes only
     said = " ".join(visible(title).split()).replace("\\", "\\\\")
     if format is None:
@@ -166,23 +186,31 @@ def hint(field: str, title: str, format: str | None = None) -> Spec:
 
 
 def text_layers(layer: Spec, **mark: Any) -> list[Spec]:
-    """A layer of texts over one of their outlines in the paper's colour, so that they are read on top of marks."""
+    """A layer of texts above a layer of their outlines in the colour of the paper, so they stay readable on marks."""
     style = {"type": "text", "fontSize": 11, "color": SOFT, **mark}
     under = {**style, "color": PAPER, "stroke": PAPER, "strokeWidth": 3.5, "strokeJoin": "round", "opacity": 0.85}
     return [{**layer, "mark": under}, {**layer, "mark": style}]
 
 
 def nominal(field: str, names: Sequence[str], values: Sequence[Any], **more: Any) -> Spec:
-    """Names that stand for colours, shapes or dashes, with a legend."""
+    """The encoding of names by colours, shapes or dashes, with a legend.
+
+    Args:
+        field: Column of the data that has the names.
+        names: All names, in the order of the legend.
+        values: The colour, shape or dash of each name.
+        more: Further properties of the encoding.
+    """
     return {"field": field, "type": "nominal", "scale": {"domain": list(names), "range": list(values)}, **more}
 
 
 def score_format(metric: str) -> str:
+    """The d3 format of a metric's scores: percent for fractions, else four significant digits."""
     return ".4~%" if is_fraction(metric) else ".4~g"
 
 
 def cost_format(values: Sequence[float]) -> str:
-    """With k, M and G, unless that would bring thousandths."""
+    """The d3 format of costs: with k, M and G, unless that would show small values in thousandths."""
     return ".3~s" if values and max(map(abs, values)) >= 1000 else ".4~g"
 
 

@@ -1,4 +1,4 @@
-"""Several runs side by side: a search with several seeds as a mean with its interval, search against search."""
+"""Compare several runs: the mean and interval of a search over its seeds, and one search against another."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from archwright.reports.text import ABSENT, difference, duration, is_number, qua
 from archwright.runs.record import flattened
 
 NOT_A_SETTING = ("seed", "threads", "device", "data_sha256", "recipe")
-"""Keys of a configuration in which runs of one group may differ: seeds draw the validation part, hence its digest."""
+"""Configuration keys in which runs of one group may differ; the data's digest does, since the seed draws the split."""
 
 COMPARED = ("macs", "params")
 
@@ -47,10 +47,10 @@ def comparison_view(documents: Mapping[str, Document], folder: Path) -> dict[str
 
     Args:
         documents: The runs' documents (see `write_page`) by the folders' names.
-        folder: Where the page will lie; pages of the runs are linked from there.
+        folder: The folder of the page, from which it links to the pages of the runs.
 
     Raises:
-        InvalidValueError: If the runs are of different data or metrics.
+        InvalidValueError: If the runs have different data or metrics.
     """
     members = [_member(name, document) for name, document in documents.items()]
     _check_comparable(members)
@@ -241,7 +241,7 @@ def _verdict(groups: Sequence[Group], measure: Measure) -> list[str]:
             continue
         mean, half = interval(gains)
         assert half is not None
-        side = "better than" if mean > half else "worse than" if mean < -half else "not to be told apart from"
+        side = "better than" if mean > half else "worse than" if mean < -half else "not clearly different from"
         sentences.append(
             f"Over {len(gains)} seeds the winner of {group.name} is {side} the best of random search at equal budget "
             f"({_gains(gains, measure)})."

@@ -31,7 +31,7 @@ from archwright.reports.search_charts import improvements
 from archwright.reports.text import is_number, quantity, score
 
 MAX_GRID = 200
-"""Points of a mean curve, at most."""
+"""Most points of a mean curve."""
 MAX_FRONT = 300
 
 WINNERS, RIVALS = "winner", "best of random search"
@@ -39,7 +39,15 @@ WINNERS, RIVALS = "winner", "best of random search"
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a comparison; `document` is that of `write_page`."""
+    """One run of a comparison.
+
+    Attributes:
+        name: Name of its folder.
+        recipe: Name of its recipe.
+        data: Name of its data set.
+        measure: Its metric and limits.
+        document: The document of its page, see `write_page`.
+    """
 
     name: str
     recipe: str
@@ -49,26 +57,28 @@ class Member:
 
     @property
     def test(self) -> float | None:
+        """The winner's score on the test part."""
         return _number(part(self.document, "result").get("test"))
 
     @property
     def rival(self) -> float | None:
-        """The test score of the best of random search, where it is another search."""
+        """The test score of random search's best; None if the run is a random search itself."""
         baseline = part(part(self.document, "result"), "random_baseline")
         return None if baseline.get("is_search") else _number(baseline.get("test"))
 
     @property
     def trials(self) -> Trials:
+        """The trials of the search, without those of its baseline."""
         return parts(part(self.document, "trials"), "search")
 
     def gain(self, measure: Measure) -> float | None:
-        """By how much the winner is better than the best of random search."""
+        """How much better the winner's test score is than that of random search's best; None if one is missing."""
         if self.test is None or self.rival is None:
             return None
         return measure.minimised(self.rival) - measure.minimised(self.test)
 
     def figure(self, name: str) -> float | None:
-        """A cost of the winner; latencies by their back-end."""
+        """A cost of the winner by name; `latency_ms.torch` is the measured latency in torch."""
         result = part(self.document, "result")
         if name.startswith("latency_ms"):
             return _number(part(part(result, "latency_ms"), name.partition(".")[2] or "onnxruntime").get("median"))
@@ -77,25 +87,28 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed only."""
+    """Runs that differ only in their seed."""
 
     name: str
     members: Sequence[Member]
 
     @property
     def tests(self) -> list[float]:
+        """The winners' test scores, of the runs that have one."""
         return [one.test for one in self.members if one.test is not None]
 
     @property
     def rivals(self) -> list[float]:
+        """The test scores of random search's best, of the runs that have one."""
         return [one.rival for one in self.members if one.rival is not None]
 
     def figures(self, name: str) -> list[float]:
+        """A cost of the winners by name, of the runs that have it."""
         return [value for one in self.members if (value := one.figure(name)) is not None]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and half the width of its 95 % t interval; None for a single value.
+    """The mean, and half the width of its 95 % t interval; None instead of the latter for a single value.
 
     >>> interval([1.0, 3.0])
     (2.0, 12.706...)
@@ -164,7 +177,7 @@ def tests_chart(groups: Sequence[Group], measure: Measure) -> Chart | None:
 
 
 def winners_chart(groups: Sequence[Group], measure: Measure) -> Chart | None:
-    """Winners' test scores against a cost the reader chooses, and the front of them all."""
+    """Winners' test scores against a cost that the reader chooses, and the Pareto front of all winners."""
     costs = [
         name
         for name in ("macs", "params", "latency_ms.onnxruntime", "latency_ms.torch", "memory_access_bytes")
@@ -207,7 +220,7 @@ def winners_chart(groups: Sequence[Group], measure: Measure) -> Chart | None:
 
 
 def fronts_chart(groups: Sequence[Group], measure: Measure) -> Chart | None:
-    """The fronts of all trials of each group, by the searches' own scores."""
+    """The Pareto front of each group's trials, by the scores of the search."""
     costs = [name for group in groups for one in group.members for name in cost_names(one.trials, one.measure)]
     costs = list(dict.fromkeys(costs))
     if not costs:
@@ -243,7 +256,7 @@ def fronts_chart(groups: Sequence[Group], measure: Measure) -> Chart | None:
 
 
 def curves_chart(groups: Sequence[Group], measure: Measure) -> Chart | None:
-    """The best so far of each group: the mean over its runs, with the interval where there are several."""
+    """The best score so far of each group: the mean over its runs, with an interval if there are several."""
     rows: list[list[Any]] = []
     names: list[str] = []
     for group in groups:

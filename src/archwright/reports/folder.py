@@ -1,4 +1,4 @@
-"""A run's folder → the document its page is made of; also of a run that is not finished, which stays undisturbed."""
+"""Read a run's folder into the document of its page; a run in progress is not disturbed."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from archwright.stores.opening import FILE_NAME as STORE
 from archwright.stores.opening import open_store
 
 PAGE = "report.html"
-"""A run's own page in its folder."""
+"""Name of a run's own page in its folder."""
 
 EXTRAS = "report.json"
-"""What the page shows and no other file of the folder holds: cost of each layer, loss curves, a drawing."""
+"""File with what only the page needs: the cost of each layer, loss curves, a drawing."""
 
 RANK = "rank.json"
 STUDIES = ("search", "baseline")
 LATENCIES = {"latency_ms": "latency_ms.json", "latency_ms.torch": "latency_ms_torch.json"}
-"""Tables a run measured for its limits, by cost."""
+"""Files of the latency tables that a run measured for its limits, by cost."""
 
 
 def run_document(folder: Path | str, *, result: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The document of `write_page`, from what lies in a run's folder.
+    """The document for `write_page`, from the files in a run's folder.
 
     Args:
         folder: The run's folder.
-        result: Its result, where it is known and not written yet; the run counts as finished then.
+        result: Its result, if it is known but not written yet; the run then counts as finished.
 
     Raises:
         RunFolderError: If the folder holds no run, or a file in it is damaged or was changed after the run.
@@ -64,7 +64,7 @@ def run_document(folder: Path | str, *, result: Mapping[str, Any] | None = None)
 
 
 def plain_trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """Trials as the page reads them."""
+    """Trials as the JSON objects that the page reads."""
     return [
         {
             "number": trial.number,

@@ -1,22 +1,23 @@
-"""What a run found and whether it is good, in figures and sentences that say no more than was measured."""
+"""Figures and sentences about what a run found and how good it is; they claim only what was measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archwright.reports.charts import Table
 from archwright.reports.measures import Document, Measure, Trials, part, parts, sequence
 from archwright.reports.text import ABSENT, difference, duration, is_number, quantity, score
 
 MIN_SAME = 3
-"""Decisions that have to agree before an architecture counts as one that chooses the same everywhere."""
+"""Fewest decisions that must have the same value for an architecture to count as uniform."""
 
 
 # ── figures ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
-    """The few figures everybody asks for first."""
+    """The few most important figures, for the top of the page."""
     baseline = part(result, "random_baseline")
     found = [
         _tile("test score", score(result.get("test"), measure.metric), f"{measure.metric}, held-out data, seen once")
@@ -37,7 +38,7 @@ def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
 
 
 def constraint_rows(result: Document) -> list[list[str]]:
-    """One row a limit: cost, limit, predicted, measured, by how much that is off, and whether it is kept."""
+    """One row for each limit: cost, limit, predicted and measured value, their difference, and whether it is kept."""
     return [
         [
             str(one.get("cost")),
@@ -49,8 +50,52 @@ def constraint_rows(result: Document) -> list[list[str]]:
     ]
 
 
+def winners_table(result: Document, measure: Measure) -> Table:
+    """A row a winner of a run that looked for several, each with its own limits; no row where it looked for one."""
+    winners = parts(result, "selected")
+    columns = ("limits", "test", "best of random search", "macs", "params", "files")
+    rows = [
+        [
+            "; ".join(map(_limit_text, parts(one, "constraints"))),
+            score(one.get("test"), measure.metric),
+            score(part(one, "random_baseline").get("test"), measure.metric),
+            quantity(one.get("macs")),
+            quantity(one.get("params")),
+            str(one.get("folder", "best")),
+        ]
+        for one in winners
+    ]
+    return Table(columns, rows if len(winners) > 1 else [])
+
+
+def _limit_text(limit: Document) -> str:
+    return f"{limit.get('cost')} <= {quantity(limit.get('limit'))}: {kept_text(limit)}"
+
+
+def pareto_table(result: Document, measure: Measure) -> Table:
+    """Trials that no other one dominates, best first: the goals, then the costs that are no goals."""
+    front = parts(result, "pareto")
+    goals = list(dict.fromkeys(name for one in front for name in part(one, "goals")))
+    costs = list(dict.fromkeys(name for one in front for name in part(one, "costs") if name not in goals))
+
+    def figure(one: Document, kind: str, name: str) -> str:
+        value = part(one, kind).get(name)
+        return score(value, name) if name == measure.metric else quantity(value)
+
+    rows = [
+        [
+            str(one.get("number")),
+            str(one.get("code")),
+            *(figure(one, "goals", name) for name in goals),
+            *(figure(one, "costs", name) for name in costs),
+        ]
+        for one in front
+    ]
+    return Table(("trial", "code", *goals, *costs), rows)
+
+
 def is_search(result: Document) -> bool:
-    """Whether a search came before: `train` chooses nothing and has nothing to be compared with."""
+    """Whether the run is a search; `train` chooses nothing, so its result is compared with nothing."""
     return result.get("recipe") != "train"
 
 
@@ -66,7 +111,7 @@ def _limit_note(result: Document, cost: str) -> str:
 
 
 def kept_text(constraint: Document) -> str:
-    """Whether a limit is kept."""
+    """A text that says whether a limit is kept."""
     satisfied = constraint.get("satisfied")
     return "met" if satisfied is True else "missed" if satisfied is False else ABSENT
 
@@ -81,7 +126,7 @@ def _deviation(predicted: Any, value: Any) -> str:
 
 
 def verdict(result: Document, measure: Measure) -> list[str]:
-    """What the figures mean."""
+    """Sentences that say what the figures mean."""
     fixed = ["One given architecture, trained from scratch; nothing was chosen."]
     sentences = _comparison(result, measure) if is_search(result) else fixed
     sentences += [f"{name} is missing: {reason}." for name, reason in part(result, "not_exported").items()]
@@ -89,7 +134,7 @@ def verdict(result: Document, measure: Measure) -> list[str]:
 
 
 def draws_text(result: Document, metric: str) -> str:
-    """Mean and range of the randomly drawn, retrained architectures; empty if there are none."""
+    """A text with mean and range of the randomly drawn, retrained architectures; empty if there are none."""
     draws = draw_scores(result)
     if not draws:
         return ""
@@ -180,10 +225,15 @@ def _passed_over(missed: Sequence[Document]) -> list[str]:
 
 
 def same_choice_rows(trials: Trials, result: Document, measure: Measure) -> list[list[str]]:
-    """Architectures whose decisions of one kind all have one value, as far as any was scored: the plainest rivals.
+    """Scores of uniform architectures, whose decisions of one kind all have the same value: the simplest rivals.
 
-    Decisions are of one kind if the trials give them the same values. Nothing is trained for this: what no trial
-    and no random draw happened to be is not there.
+    Decisions are of one kind if the trials give them the same values. Nothing is trained for this table, so it has
+    only the uniform architectures that occur among the trials and random draws.
+
+    Args:
+        trials: The trials of the search.
+        result: The run's result, with its winner and its random draws.
+        measure: The run's metric.
 
     Returns:
         Rows of the choice, the search's own score, and the test score.
@@ -226,7 +276,7 @@ def _same_choice(arch: Mapping[str, Any], groups: Sequence[Sequence[str]]) -> st
 
 
 def ledger_view(ledger: Document) -> dict[str, Any]:
-    """Rows of the phases, with their share of the whole, and the totals."""
+    """Rows of the phases, each with its share of the total time, and the totals."""
     entries = {str(phase): entry for phase, entry in ledger.items() if isinstance(entry, Mapping)}
     totals = {key: _sum(entry.get(key) for entry in entries.values()) for key in ("wall_s", "cpu_s")}
     most = max([1e-9, *(float(v) for e in entries.values() for v in (e.get("wall_s"), e.get("cpu_s")) if is_number(v))])

@@ -1,4 +1,4 @@
-"""What trials are compared by: a metric with its direction, costs, and the limits on them."""
+"""How trials are compared: by a metric with its direction, costs, and limits on them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Measure:
     limits: Mapping[str, float] = field(default_factory=dict)
 
     def minimised(self, value: float) -> float:
-        """The value as a number of which less is better."""
+        """The value as a number of which less is better: negated if the metric is maximised."""
         return -value if self.direction == "max" else value
 
     def score(self, trial: Document) -> float | None:
-        """The metric of a trial that is complete."""
+        """The metric of a complete trial; None if it failed or lacks the metric."""
         value = part(trial, "metrics").get(self.metric)
         return float(value) if trial.get("status") == "complete" and is_number(value) else None
 
@@ -43,7 +43,7 @@ class Measure:
 
 
 def measure_of(result: Document, run: Document) -> Measure:
-    """From a run's result, or, where there is none yet, from its configuration."""
+    """The measure of a run, from its result or, if there is none yet, from its configuration."""
     limits = {
         str(one.get("cost")): float(one["limit"]) for one in parts(result, "constraints") if is_number(one.get("limit"))
     }
@@ -63,39 +63,40 @@ def search_measure_of(result: Document, run: Document) -> Measure:
 
 
 def part(document: Document, key: str) -> Document:
-    """The mapping of that name; empty where there is none."""
+    """The mapping under that key; empty if there is none."""
     found = document.get(key)
     return found if isinstance(found, Mapping) else {}
 
 
 def parts(document: Document, key: str) -> list[Document]:
-    """The mappings in the list of that name; whatever else is there counts for nothing."""
+    """The mappings in the list under that key; other items are ignored."""
     return [one for one in sequence(document.get(key)) if isinstance(one, Mapping)]
 
 
 def sequence(found: Any) -> Sequence[Any]:
-    """A list as it is, anything else as an empty one: a file may hold what it likes."""
+    """The value if it is a list, else an empty list, because a file may contain anything."""
     return found if isinstance(found, list | tuple) else ()
 
 
 def command_text(run: Document) -> str:
-    """How a run was started, as it is typed in a shell."""
+    """The command that started a run, as typed in a shell."""
     command = sequence(run.get("command"))
     return shlex.join(map(str, command)) if command else "started from Python"
 
 
 def versions_text(run: Document) -> str:
-    """The versions a run's result depends on."""
+    """A text with the versions that a run's result depends on."""
     return ", ".join(f"{name} {version}" for name, version in part(run, "versions").items())
 
 
 def cost(trial: Document, name: str) -> float | None:
+    """A cost of a trial by name; None if the trial has no finite number for it."""
     value = part(trial, "costs").get(name)
     return float(value) if is_number(value) else None
 
 
 def cost_names(trials: Trials, measure: Measure) -> list[str]:
-    """Costs that some trial has, the limited ones first."""
+    """Names of the costs that at least one trial has, the limited ones first."""
     found = dict.fromkeys(
         str(name) for trial in trials for name, value in part(trial, "costs").items() if is_number(value)
     )

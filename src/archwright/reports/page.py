@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: nothing is loaded from elsewhere, only our two scripts run, foreign text stays text."""
+"""Self-contained HTML pages: they load nothing, only our two scripts run, and foreign text is never interpreted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from archwright.runs.files import write_text
 _TEMPLATES = Path(__file__).parent / "templates"
 
 GENERATOR = '<meta name="generator" content="archwright">'
-"""What marks a page as ours."""
+"""Tag that marks a page as ours."""
 
 Draw = Callable[[Sequence[Spec]], Drawn]
 
@@ -32,8 +32,8 @@ def render_page(document: Mapping[str, Any], *, draw: Draw = draw) -> str:
     """The page as HTML text; the document is described in `write_page`.
 
     Args:
-        document: What the page is about.
-        draw: Makes the pictures.
+        document: The contents of the page.
+        draw: Draws the charts' specifications.
     """
     return render("run.html", run_view(document), draw)
 
@@ -54,7 +54,7 @@ def write_page(path: Path | str, document: Mapping[str, Any]) -> None:
 
 
 def holds_page(path: Path) -> bool:
-    """Whether a file is a page of ours from its beginning to its end."""
+    """Whether a file is a complete page of ours."""
     try:
         text = path.read_bytes()
     except OSError:
@@ -63,7 +63,13 @@ def holds_page(path: Path) -> bool:
 
 
 def render(template: str, view: Mapping[str, Any], draw: Draw = draw) -> str:
-    """A page of ours with its charts drawn; `view` has them under "charts", by key."""
+    """A page of ours as HTML text, with its charts drawn.
+
+    Args:
+        template: Name of the template, e.g. "run.html".
+        view: What the template reads; "charts" has the charts by key.
+        draw: Draws the charts' specifications.
+    """
     charts: Mapping[str, Chart] = view["charts"]
     drawn = draw([chart.still_spec() for chart in charts.values()])
     own = (_TEMPLATES / "page.js").read_text("utf-8")

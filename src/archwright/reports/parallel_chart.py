@@ -1,4 +1,4 @@
-"""Parallel coordinates: every trial a line through its decisions, its costs and its score."""
+"""Parallel coordinates: every trial is a line through its decisions, its costs and its score."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from archwright.reports.text import is_number, quantity, score, visible
 
 MAX_LINES, MAX_STILL, N_BEST = 400, 120, 40
 MAX_DECISIONS = 20
-"""Axes of decisions; of a space with more, those that differ most between good and other trials are shown."""
+"""Most axes of decisions; a space with more shows those that differ most between good and other trials."""
 MAX_LABELLED = 13
-"""With more axes than this, equal ones side by side are labelled once."""
+"""With more axes than this, equal neighbouring axes share one set of labels."""
 MAX_LABELS = 8
-"""Values written at one axis, at most."""
+"""Most values written at one axis."""
 
 JITTER, GOLDEN = 0.06, 0.6180339887
 BEST, OTHERS = "best tenth", "others"
@@ -27,7 +27,13 @@ BEST, OTHERS = "best tenth", "others"
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: each trial's place on it in [0, 1], None where it has none, and what is written where."""
+    """One axis of the chart.
+
+    Attributes:
+        name: Name of the decision, cost or metric.
+        values: Position of each trial on the axis, in [0, 1]; None if the trial has no value for it.
+        labels: Texts at the axis, each with its position in [0, 1].
+    """
 
     name: str
     values: Sequence[float | None]
@@ -35,7 +41,7 @@ class Axis:
 
 
 def parallel_chart(trials: Trials, measure: Measure) -> Chart | None:
-    """The trials as lines; the reader draws a box over axes, or sets a least score, to follow some of them."""
+    """The trials as lines; the reader can select some of them by a box over axes or by a smallest score."""
     usable = [trial for trial in trials if measure.score(trial) is not None and part(trial, "arch")]
     if len(usable) < 2:
         return None

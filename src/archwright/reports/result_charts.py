@@ -1,4 +1,4 @@
-"""Charts of what a run came to: against random networks, estimates against what was measured, training curves."""
+"""Charts of a run's result: the winner against random networks, estimates against measurements, training curves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from archwright.reports.search_charts import WINNER
 from archwright.reports.text import is_number, quantity, score
 
 MAX_CURVE = 200
-"""Most points of a loss curve that are drawn; longer ones are means over equal stretches."""
+"""Most points of a drawn loss curve; in a longer curve each point is the mean over several steps."""
 MAX_CURVES = 8
 
 RIVAL, DRAW = "best of random search", "drawn at random"
@@ -79,7 +79,7 @@ def _by_role(roles: Sequence[str]) -> dict[str, Spec]:
 
 
 def tests(result: Document) -> list[tuple[str, float]]:
-    """(role, test score) of every network that met the test part."""
+    """(role, test score) of every network that was evaluated on the test part."""
     baseline = part(result, "random_baseline")
     found: list[tuple[str, Any]] = [(WINNER, result.get("test"))]
     # a random search is its own baseline: the same network twice says nothing
@@ -137,7 +137,7 @@ def estimate_chart(
 
 
 def rank_chart(rank: Document) -> Chart | None:
-    """What `archwright rank` found: scores against the truth."""
+    """The result of `archwright rank`: the supernet's scores against the truth."""
     lines = parts(rank, "archs")
     rows = [
         [one.get("arch"), one["score"], one["truth"]]
@@ -175,7 +175,7 @@ def rank_chart(rank: Document) -> Chart | None:
 
 
 def predicted_chart(tables: Mapping[str, Document], result: Document) -> Chart | None:
-    """Predicted against measured latencies: whole networks the table was checked with, and the winner."""
+    """Predicted against measured latencies, of the whole networks that checked the table and of the winner."""
     rows = []
     for cost, table in tables.items():
         for one in parts(table, "checked"):
@@ -227,7 +227,7 @@ def predicted_chart(tables: Mapping[str, Document], result: Document) -> Chart |
 
 
 def arch_text(arch: Any) -> str:
-    """One text for equal archs."""
+    """A text that is the same for equal archs."""
     return repr(sorted((str(name), repr(value)) for name, value in arch.items())) if isinstance(arch, Mapping) else ""
 
 
@@ -242,7 +242,7 @@ def _interval(rank: Document, name: str) -> str:
 
 
 def training_charts(curves: Mapping[str, Any]) -> list[Chart]:
-    """Loss against optimiser step: the retrained networks in one chart, every other training in its own."""
+    """Loss against optimiser step: one chart for the retrained networks, and one for every other training."""
     usable = {str(name): line for name, curve in curves.items() if (line := _line(curve))}
     retrained = {name: line for name, line in usable.items() if name.startswith("retrain-")}
     charts = [_training_chart({name: line}) for name, line in usable.items() if name not in retrained][:MAX_CURVES]

@@ -31,7 +31,7 @@ from archwright.reports.measures import Measure, Trials, cost, cost_names
 from archwright.reports.text import quantity, score
 
 MAX_POINTS = 1500
-"""Most points of one cloud besides those on a front; `MAX_STILL` in the still picture."""
+"""Most points of one set of trials besides those on a front; the still picture has at most `MAX_STILL`."""
 MAX_STILL = 300
 
 SEARCH, RANDOM, WINNER = "search", "random baseline", "winner"
@@ -42,7 +42,14 @@ NAMES = (SEARCH, RANDOM, WINNER)
 
 
 def trade_off_chart(search: Trials, baseline: Trials, winner: Any, measure: Measure) -> Chart | None:
-    """Score against a cost the reader chooses, of all trials; the front of the search, the limit, the winner."""
+    """Score against a cost that the reader chooses, of all trials, with the search's Pareto front, limit and winner.
+
+    Args:
+        search: The trials of the search.
+        baseline: The trials of the random baseline.
+        winner: The winner's arch.
+        measure: The run's metric and limits.
+    """
     costs = cost_names([*search, *baseline], measure)
     clouds = [_cloud(name, trials, costs, measure) for name, trials in ((RANDOM, baseline), (SEARCH, search))]
     if not costs or not sum(len(cloud.trials) for cloud in clouds):
@@ -200,7 +207,7 @@ def _front_table(cloud: _Cloud, costs: Sequence[str], measure: Measure, most: in
 
 
 def best_so_far_chart(studies: Mapping[str, Trials], measure: Measure) -> Chart | None:
-    """The best score within the limits after each evaluation, one line a study."""
+    """The best score within the limits after each evaluation, one line for each study."""
     lines = {name: improvements(trials, measure) for name, trials in studies.items()}
     lines = {name: line for name, line in lines.items() if line}
     if not lines:
@@ -235,7 +242,16 @@ def improvements(trials: Trials, measure: Measure) -> list[tuple[int, float, Any
 
 
 def steps_spec(names: Sequence[str], measure: Measure, hints: Sequence[Spec] = ()) -> Spec:
-    """Steps through the numbers "line", marks at the numbers "best", both with columns s, k (place of s), x, y, n."""
+    """The specification of step lines, one for each series, with marks at the improvements.
+
+    It reads the tables "line" and "best", with the columns s (series), k (its position), x (evaluations), y (score)
+    and n (trial).
+
+    Args:
+        names: Names of the series.
+        measure: The run's metric.
+        hints: Lines of the text at a mark, see `hint`; empty takes the usual ones.
+    """
     format = score_format(measure.metric)
     colors = [SERIES[k % len(SERIES)] for k in range(len(names))]
     encoding: Spec = {

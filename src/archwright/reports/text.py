@@ -1,4 +1,4 @@
-"""Numbers and foreign text as people read them."""
+"""Numbers and foreign text in a form for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def visible(text: str) -> str:
 
 
 def quantity(value: Any, unit: str = "") -> str:
-    """A count with three significant digits and k, M or G; "not measured" where there is no finite number.
+    """A count with three significant digits and k, M or G; "not measured" if the value is no finite number.
 
     >>> quantity(1_964_032), quantity(950, "bytes"), quantity(None)
     ('1.96 M', '950 bytes', 'not measured')
@@ -43,7 +43,7 @@ def score(value: Any, metric: str) -> str:
 
 
 def difference(value: float, metric: str) -> str:
-    """The size of a difference of two scores: points of percent for accuracies."""
+    """The absolute difference of two scores; in percentage points for accuracies."""
     return f"{100 * abs(value):.2f} points" if is_fraction(metric) else f"{abs(value):.4g}"
 
 
@@ -68,7 +68,7 @@ def is_fraction(metric: str) -> bool:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether it is a finite number."""
+    """Whether the value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -1,4 +1,4 @@
-"""Vega-Lite specifications → pictures for the page as it is read, and the script that makes them interactive."""
+"""Draw Vega-Lite specifications as pictures for a page, and provide the script that makes them interactive."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ TIMEOUT_S = 300.0
 
 @dataclass(frozen=True)
 class Drawn:
-    """What drawing came to.
+    """The result of drawing.
 
     Attributes:
-        svgs: One `<svg>` element a specification; empty where drawing failed.
-        script: Vega, Vega-Lite and vega-embed; empty where it could not be had.
-        failure: Why there is nothing, in one line; empty otherwise.
+        svgs: One `<svg>` element for each specification; empty if drawing failed.
+        script: The code of Vega, Vega-Lite and vega-embed; empty if it was not available.
+        failure: Why drawing failed, in one line; empty if it did not.
     """
 
     svgs: tuple[str, ...] = ()
@@ -38,9 +38,9 @@ class Drawn:
 
 
 def draw(specs: Sequence[Spec]) -> Drawn:
-    """Draw specifications, in a process of its own; a failure is an answer, since a page without pictures is one too.
+    """Draw specifications in a separate process; a failure is returned, not raised, so the page has no pictures then.
 
-    The script takes longer to put together than all pictures, so it is kept in the user's cache folder.
+    Putting the script together takes longer than drawing all pictures, so it is kept in the user's cache folder.
     """
     if not specs:
         return Drawn()
@@ -57,7 +57,7 @@ def draw(specs: Sequence[Spec]) -> Drawn:
 
 
 def cache_file() -> Path | None:
-    """Where the script is kept for the installed version of vl-convert; None where there is no such place."""
+    """The file that keeps the script of the installed vl-convert; None if there is no place for it."""
     try:
         version = metadata.version("vl-convert-python")
         named = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")

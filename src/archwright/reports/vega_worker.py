@@ -1,7 +1,7 @@
 """The process in which charts are drawn; run as a script, it imports nothing of archwright.
 
-The JavaScript engine inside vl-convert reserves tens of gigabytes of addresses and starts threads. Kept out of
-the process that trains, it can neither end a run whose addresses are limited nor hinder a fork.
+The JavaScript engine inside vl-convert reserves tens of gigabytes of address space and starts threads. In a process of
+its own it cannot end a run whose address space is limited, nor disturb a fork.
 
 It reads {"specs": [Vega-Lite specification, …], "with_script": bool} from standard input and writes
 {"svgs": [text, …], "script": text or null} to standard output.
@@ -18,6 +18,7 @@ VEGA_LITE = "6.4"
 
 
 def main() -> None:
+    """Draw the specifications from standard input and write the pictures to standard output."""
     asked = json.load(sys.stdin)
     try:
         svgs = [vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE) for spec in asked["specs"]]

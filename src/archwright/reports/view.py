@@ -1,4 +1,4 @@
-"""A run's document → the texts, tables and charts its page shows. Whatever is absent is said to be absent."""
+"""Make the texts, tables and charts of a page from a run's document; what is missing is reported as missing."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ from archwright.reports.result_charts import (
 )
 from archwright.reports.search_charts import RANDOM, SEARCH, best_so_far_chart, trade_off_chart
 from archwright.reports.text import duration, is_number, quantity
-from archwright.runs.record import flattened
+from archwright.runs.nondeterminism import withdrawal
+from archwright.runs.record import NONDETERMINISTIC, flattened
 
 MAX_FAILURES = 50
-"""Failed trials that are listed one by one; their number is always said."""
+"""Most failed trials that are listed one by one; their total number is always given."""
 
 
 def run_view(document: Document) -> dict[str, Any]:
@@ -54,6 +55,8 @@ def run_view(document: Document) -> dict[str, Any]:
         "has_result": bool(result) or not run,
         "tiles": found.tiles(result, measure),
         "verdict": found.verdict(result, measure),
+        "winners": found.winners_table(result, measure),
+        "pareto": found.pareto_table(result, measure),
         "constraints": found.constraint_rows(result),
         "draws": found.draws_text(result, measure.metric),
         "same_choice": found.same_choice_rows([*search, *baseline], result, searched),
@@ -187,8 +190,13 @@ def _repeat(result: Document, run: Document) -> list[tuple[str, str]]:
         ("machine", ", ".join(f"{name} {value}" for name, value in host.items())),
         ("started", _plain(run.get("started"))),
         ("evaluated", _plain(result.get("n_evaluated"))),
+        ("no promise", withdrawal(_texts(result.get(NONDETERMINISTIC) or run.get(NONDETERMINISTIC)))),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _texts(names: Any) -> list[str]:
+    return [str(name) for name in sequence(names)]
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""From candidates to outcomes: whatever an evaluator does, each candidate gets figures or a reason."""
+"""Evaluate candidates safely: whatever an evaluator does, each candidate gets figures or the reason of its failure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from archwright.evaluators.base import Evaluator
 from archwright.runners.base import Outcome
 
 OF_THE_ARCH = (InvalidArchError, InvalidValueError, SpaceError)
-"""What a user can mend, and yet may concern one architecture alone; after other such errors all would fail."""
+"""Errors of the user that may concern one architecture only; after any other, every candidate would fail."""
 
 
 def assess(evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Outcome]:
-    """One outcome a candidate, in the same order.
+    """One outcome for each candidate, in the same order.
 
-    Where evaluating several fails they are evaluated one by one, to find out which of them it was. A result that is
-    no set of finite figures is a failure: such a trial must neither win nor end the search.
+    If evaluating several together fails, they are evaluated one by one, to find out which one fails. A result with
+    figures that are not finite is a failure: such a trial must neither win nor end the search.
 
     Raises:
-        UsageError: If it says nothing about an architecture, such as data that cannot be read.
+        UsageError: If the error is not about an architecture, such as data that cannot be read.
     """
     started = time.perf_counter()
     try:

@@ -1,4 +1,4 @@
-"""The contract of a runner: candidates go in, outcomes come out, in whatever order they are ready."""
+"""The contract of a runner: it takes candidates and gives outcomes, in the order in which they are ready."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from archwright.evaluators.base import Evaluator
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one candidate.
+    """The outcome of one candidate's evaluation.
 
     Attributes:
-        number: The candidate's.
-        metrics: Finite figures by name; empty where the evaluation failed.
-        failure: Why it failed, in one line; empty where it did not.
-        duration_s: Wall time it took.
+        number: Number of the candidate.
+        metrics: Finite figures by name; empty if the evaluation failed.
+        failure: Why it failed, in one line; empty if it did not.
+        duration_s: Wall time of the evaluation.
     """
 
     number: int
@@ -30,41 +30,41 @@ class Outcome:
 
 
 class Runner(ABC):
-    """Where evaluations execute. Outcomes depend on the candidates alone, never on where or beside what they ran."""
+    """Where evaluations execute. Outcomes depend only on the candidates, never on where or when they are evaluated."""
 
     @abstractmethod
     def start(self, evaluator: Evaluator) -> Running:
-        """Be ready to evaluate with this evaluator.
+        """Get ready to evaluate candidates with this evaluator.
 
         Raises:
-            UsageError: If the evaluator cannot work there.
+            UsageError: If the evaluator cannot work with this runner.
         """
 
 
 class Running(ABC):
-    """A runner at work for one evaluator; a context manager that gives back what it holds.
+    """A runner at work for one evaluator; as a context manager it stops and frees its processes at the end.
 
     Attributes:
-        window: How many candidates are worth submitting before outcomes are collected.
+        window: How many candidates to submit before outcomes are collected, to keep it busy.
     """
 
     window: int = 1
 
     @abstractmethod
     def submit(self, candidates: Sequence[Candidate]) -> None:
-        """Queue candidates; earlier ones are begun first."""
+        """Queue candidates; they begin in this order."""
 
     @abstractmethod
     def collect(self, number: int) -> list[Outcome]:
-        """Outcomes not collected before, at least that of this candidate; waits for it.
+        """Wait for the outcome of this candidate; returns it and all others that are ready and not collected yet.
 
         Raises:
-            UsageError: If evaluating met what the user has to mend first, such as unreadable data.
+            UsageError: If an evaluation met an error that the user has to correct first, such as unreadable data.
             RunError: If candidates can no longer be evaluated at all.
         """
 
     def close(self) -> None:  # noqa: B027  (a runner without resources has nothing to do)
-        """Stop, whatever is under way; twice is fine."""
+        """Stop, even if evaluations are running; twice is fine."""
 
     def __enter__(self) -> Self:
         return self

@@ -18,25 +18,26 @@ from archwright.evaluators.base import Evaluator
 from archwright.runners import wire
 from archwright.runners.base import Outcome, Runner, Running
 from archwright.runners.processes import Event, Worker
+from archwright.runs import nondeterminism
 
 MAX_LOSSES = 3
-"""Workers one candidate may lose before its trial fails; a process that ended without a word may have been unlucky."""
+"""How many workers may die on one candidate before its trial fails; a first death may have another cause."""
 
 
 class ProcessPool(Runner):
     """Evaluates in worker processes, each made from the evaluator's blueprint.
 
-    What a candidate comes to is the same for any number of workers, since it depends on its arch, seed and budget and
-    on the threads of one evaluation. Workers are new processes, not forks, so CUDA and thread pools are no trouble.
+    An outcome is the same for any number of workers, since it depends only on the candidate's arch, seed and budget and
+    on the threads of one evaluation. Workers are new processes, not forks, so CUDA and thread pools work in them.
 
-    A candidate whose evaluation raises is failed and not tried again. One whose worker vanished (killed by the system,
-    for example because memory ran out) is tried again in a new worker, at most `MAX_LOSSES` times in all. One that
-    takes longer than the time limit is failed and its worker replaced.
+    If an evaluation raises, its candidate fails and is not tried again. If a worker dies (killed by the system, for
+    example because memory ran out), its candidate is tried again in a new worker, at most `MAX_LOSSES` times in all. If
+    a candidate takes longer than the time limit, it fails and its worker is replaced.
 
     Args:
-        n_workers: How many processes.
-        threads: Threads an evaluation uses; this process's present number of torch threads by default.
-        trial_timeout_s: Longest time for one candidate; None waits for ever.
+        n_workers: Number of processes.
+        threads: Threads an evaluation uses; None takes this process's current number of torch threads.
+        trial_timeout_s: Longest time for one candidate in seconds; None waits for ever.
         memory_limit_bytes: Private memory of a worker, beyond which allocating fails (Linux); None sets no limit.
 
     Raises:
@@ -63,7 +64,7 @@ class ProcessPool(Runner):
         self.trial_timeout_s, self.memory_limit_bytes = trial_timeout_s, memory_limit_bytes
 
     def start(self, evaluator: Evaluator) -> Running:
-        """Write down what the workers need; they start with the first candidates."""
+        """Prepare what the workers need; the processes start with the first candidates."""
         folder = tempfile.TemporaryDirectory(prefix="archwright-pool-")
         try:
             blueprint = evaluator.blueprint(Path(folder.name)).to_json()
@@ -170,6 +171,8 @@ class _PoolRunning(Running):
         message = event.message or {}
         if "stop" in message:
             raise UsageError(message["stop"])
+        for operation in message.get("nondeterministic", ()):  # before anything that came of it is kept
+            nondeterminism.note(operation)
         if "outcomes" in message:
             self._finished += wire.outcomes_from_json(message["outcomes"])
             worker.request = []

@@ -1,4 +1,4 @@
-"""One worker process as its pool sees it."""
+"""One worker process, from the side of its pool."""
 
 from __future__ import annotations
 
@@ -24,20 +24,26 @@ COMMAND = (sys.executable, "-m", "archwright.runners.worker")
 
 @dataclass(frozen=True)
 class Event:
-    """Something a worker said; without a message: it has ended."""
+    """A message from a worker; None as message means that the worker has ended."""
 
     worker: int
     message: dict[str, Any] | None
 
 
 class Worker:
-    """A worker process, started at once and told what to be.
+    """A worker process; it starts at once and receives its orders.
+
+    Args:
+        identity: Number within the pool.
+        orders: The first line it receives: how to make its evaluator, and its limits.
+        log: File for what it writes to standard error.
+        events: Queue to which its messages are added.
 
     Attributes:
         identity: Number within the pool.
-        request: What it is evaluating; empty while it has nothing to do.
-        is_ready: Whether it has its evaluator.
-        since_s: Monotonic time at which it was ready for its request.
+        request: The candidates it is evaluating; empty while it has nothing to do.
+        is_ready: Whether it has made its evaluator.
+        since_s: Monotonic time at which it began its request, in seconds.
     """
 
     def __init__(self, identity: int, orders: bytes, log: Path, events: queue.Queue[Event]) -> None:
@@ -59,13 +65,13 @@ class Worker:
         self._send(orders)
 
     def ask(self, candidates: Sequence[Candidate]) -> None:
-        """Let it evaluate these."""
+        """Send it candidates to evaluate."""
         self.request = list(candidates)
         self.since_s = time.monotonic()
         self._send(wire.line(evaluate=wire.candidates_to_json(candidates)))
 
     def kill(self) -> None:
-        """End it and whatever it started; twice is fine."""
+        """End it and the processes it started; twice is fine."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -73,7 +79,7 @@ class Worker:
             self._process.stdin.close()  # type: ignore[union-attr]
 
     def last_words(self) -> str:
-        """How it ended, as "was killed by SIGKILL (…)" or "exited with code 1 (…)", with its last line."""
+        """How it ended, with the last line it wrote: "was killed by SIGKILL (…)" or "exited with code 1 (…)"."""
         try:
             code = self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:  # it closed its end and lives on

@@ -1,4 +1,4 @@
-"""Evaluation in this process, one chunk after the other."""
+"""Evaluation in this process, one group of candidates after the other."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from archwright.runners.base import Outcome, Runner, Running
 
 
 class Serial(Runner):
-    """Evaluates here, as many candidates at once as the evaluator asks for."""
+    """Evaluates in this process, in groups as large as the evaluator asks for."""
 
     def start(self, evaluator: Evaluator) -> Running:
         return _SerialRunning(evaluator)
 
 
 WINDOW = 64
-"""Candidates that are asked ahead where nothing speaks against it: their costs are looked up together."""
+"""How many candidates are asked ahead if the strategy allows it, so that their costs are looked up together."""
 
 
 class _SerialRunning(Running):

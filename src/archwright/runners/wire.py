@@ -1,4 +1,4 @@
-"""What a pool and its workers say to each other: one JSON document a line; nothing is pickled."""
+"""The messages between a pool and its workers: one JSON document on each line; nothing is pickled."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from archwright.runners.base import Outcome
 
 
 def line(**message: Any) -> bytes:
-    """A message as one line."""
+    """The message as one line of JSON."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def message(line: bytes) -> dict[str, Any]:
-    """The message in a line; one without content where the line is no message."""
+    """The message in a line; empty if the line is no message."""
     try:
         found = json.loads(line)
     except ValueError:
@@ -26,6 +26,7 @@ def message(line: bytes) -> dict[str, Any]:
 
 
 def candidates_to_json(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """Candidates as JSON objects."""
     return [
         {
             "number": candidate.number,
@@ -40,12 +41,15 @@ def candidates_to_json(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
 
 
 def candidates_from_json(documents: Sequence[Mapping[str, Any]]) -> list[Candidate]:
+    """Read what `candidates_to_json` wrote."""
     return [Candidate(**{**document, "arch": Arch.from_json(document["arch"])}) for document in documents]
 
 
 def outcomes_to_json(outcomes: Sequence[Outcome]) -> list[list[Any]]:
+    """Outcomes as JSON arrays: number, metrics, failure, duration."""
     return [[outcome.number, dict(outcome.metrics), outcome.failure, outcome.duration_s] for outcome in outcomes]
 
 
 def outcomes_from_json(documents: Sequence[Sequence[Any]]) -> list[Outcome]:
+    """Read what `outcomes_to_json` wrote."""
     return [Outcome(number, metrics, failure, duration_s) for number, metrics, failure, duration_s in documents]

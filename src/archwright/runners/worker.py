@@ -18,6 +18,7 @@ from archwright.core.blueprint import Blueprint
 from archwright.core.errors import UsageError, error_text
 from archwright.runners import wire
 from archwright.runners.assessing import assess
+from archwright.runs import nondeterminism
 
 
 def main() -> None:
@@ -34,10 +35,13 @@ def main() -> None:
         _say(answers, wire.line(stop=f"a worker cannot begin: {error_text(error)}"))
         return
     _say(answers, wire.line(ready=True))
+    noted: dict[str, None] = {}
+    nondeterminism.subscribe(lambda operation: noted.update({operation: None}))
     while True:
         candidates = wire.candidates_from_json(requests.get()["evaluate"])
         try:
-            answer = wire.line(outcomes=wire.outcomes_to_json(assess(evaluator, candidates)))
+            outcomes = wire.outcomes_to_json(assess(evaluator, candidates))
+            answer = wire.line(outcomes=outcomes, nondeterministic=list(noted))
         except UsageError as error:
             answer = wire.line(stop=str(error))
         _say(answers, answer)
@@ -45,13 +49,19 @@ def main() -> None:
 
 def _begin(orders: dict[str, Any]) -> Any:
     """The evaluator, in a process set up as its pool's is."""
-    from archwright.training.device import set_threads
+    import torch
+
+    from archwright.training.device import make_deterministic, set_threads
 
     sys.path[:] = orders["path"]
     if orders["memory_limit_bytes"] is not None:
         _limit_memory(orders["memory_limit_bytes"])
     set_threads(orders["threads"])
-    return Blueprint.from_json(orders["blueprint"]).build()
+    evaluator = Blueprint.from_json(orders["blueprint"]).build()
+    device = getattr(evaluator, "device", None)
+    if isinstance(device, torch.device):
+        make_deterministic(device)
+    return evaluator
 
 
 def _limit_memory(n_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all, and that say so when they were damaged."""
+"""Atomic files: each is there completely or not at all, and damage to it is noticed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _NO_DIGEST = b"0" * 64
 _FLOAT = "__float__"
 SEAL = "sha256"
-"""The key of a sealed JSON document's digest."""
+"""Key under which a sealed JSON document holds its digest."""
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -40,11 +40,11 @@ SEAL = "sha256"
 
 @contextmanager
 def replacing(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well and vanishes otherwise.
+    """Give a temporary path beside `path`; it replaces `path` if the block ends well and is deleted otherwise.
 
     Args:
         path: The file to create or replace; its folder is created.
-        durable: Flush file and folder to the disk first, so that the death of the machine is survived as well.
+        durable: Flush file and folder to the disk, so that the file also survives a power loss.
 
     Raises:
         RunError: If the file cannot be written.
@@ -73,6 +73,11 @@ def replacing(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
 def write_bytes(path: Path | str, data: bytes | bytearray, *, durable: bool = True) -> None:
     """Create or replace a file atomically.
 
+    Args:
+        path: The file; its folder is created.
+        data: Its content.
+        durable: Flush file and folder to the disk, so that the file also survives a power loss.
+
     Raises:
         RunError: If it cannot be written, for example because the disk is full.
     """
@@ -81,21 +86,46 @@ def write_bytes(path: Path | str, data: bytes | bytearray, *, durable: bool = Tr
 
 
 def write_text(path: Path | str, text: str, *, durable: bool = True) -> None:
-    """Create or replace a UTF-8 file atomically."""
+    """Create or replace a UTF-8 file atomically.
+
+    Args:
+        path: The file; its folder is created.
+        text: Its content; what UTF-8 cannot encode is written as an escape.
+        durable: Flush file and folder to the disk, so that the file also survives a power loss.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
     write_bytes(path, text.encode("utf-8", "backslashreplace"), durable=durable)
 
 
 def write_json(path: Path | str, document: Json, *, durable: bool = True) -> None:
     """Create or replace a strict JSON file atomically.
 
+    Args:
+        path: The file; its folder is created.
+        document: What to write.
+        durable: Flush file and folder to the disk, so that the file also survives a power loss.
+
     Raises:
         InvalidValueError: If the document holds what JSON has no form for, such as NaN or an array.
+        RunError: If the file cannot be written.
     """
     write_text(path, json_text(document, str(path)) + "\n", durable=durable)
 
 
 def write_sealed_json(path: Path | str, document: Mapping[str, Any], *, durable: bool = True) -> None:
-    """As `write_json`, with the SHA-256 of what the document says beside its keys, for `read_sealed_json`."""
+    """Write JSON as `write_json` does, with a SHA-256 of the document beside its keys, for `read_sealed_json`.
+
+    Args:
+        path: The file; its folder is created.
+        document: What to write.
+        durable: Flush file and folder to the disk, so that the file also survives a power loss.
+
+    Raises:
+        InvalidValueError: If the document holds what JSON has no form for.
+        RunError: If the file cannot be written.
+    """
     write_json(path, {SEAL: _seal_of(document, str(path)), **document}, durable=durable)
 
 
@@ -123,7 +153,10 @@ def json_text(document: Json, what: str, *, any_float: bool = False) -> str:
 
 
 def as_json(document: Json, what: str) -> Json:
-    """The document as a file would give it back: tuples are lists, keys are text; any float is allowed."""
+    """The document as it comes back from a file: tuples as lists, keys as text; any float is allowed.
+
+    `what` names the document in errors.
+    """
     return unpack(json.loads(json_text(document, what, any_float=True)))
 
 
@@ -140,7 +173,7 @@ def _pack(value: Json) -> Json:
 
 
 def unpack(value: Json) -> Json:
-    """The document whose `json_text(…, any_float=True)` was parsed to this."""
+    """Restore the floats in parsed JSON that `json_text(…, any_float=True)` wrote."""
     if isinstance(value, dict):
         if value.keys() == {_FLOAT}:
             return float(value[_FLOAT])
@@ -161,7 +194,7 @@ def remove_leftovers(folder: Path) -> int:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether this is the temporary file of a write."""
+    """Whether the path has the name of a write's temporary file."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
@@ -179,7 +212,7 @@ def _flush(path: Path) -> None:
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """The whole file, which has to be a regular one: a device or a pipe may never end.
+    """The content of a file; a device or pipe, which may never end, is refused.
 
     Raises:
         RunFolderError: If it is missing or cannot be read; the message names it.
@@ -203,10 +236,10 @@ def read_regular(path: Path | str, most: int | None = None) -> bytes:
 
     Args:
         path: The file.
-        most: Bytes it may have, where memory is to be saved from a file that anyone may have written.
+        most: Largest accepted size in bytes, to protect the memory from foreign files; None accepts any size.
 
     Raises:
-        OSError, ValueError: If it is missing, of another kind or larger, in the words of the system or ours.
+        OSError, ValueError: If it is missing, no regular file, or larger.
     """
     with _regular(path) as stream:
         n_bytes = os.fstat(stream.fileno()).st_size
@@ -231,7 +264,7 @@ def _regular(path: Path | str) -> Iterator[io.BufferedReader]:
 
 
 def read_maybe_gzipped(path: Path, most: int) -> bytes:
-    """The content of a regular file, unpacked where its name ends in .gz; never more than `most` bytes of memory.
+    """The content of a regular file, unpacked if its name ends in .gz; it never takes more than `most` bytes of memory.
 
     Raises:
         OSError, ValueError, EOFError, zlib.error: If it is missing, of another kind, damaged or larger.
@@ -256,10 +289,10 @@ def read_json(path: Path | str) -> Json:
 
 
 def read_sealed_json(path: Path | str) -> dict[str, Any]:
-    """The document that `write_sealed_json` wrote; one without a seal, of an earlier version, is taken as it is.
+    """The document that `write_sealed_json` wrote; a document of an earlier version, without a seal, is not checked.
 
     Raises:
-        RunFolderError: If it is missing, unreadable, no mapping, or says something else than what was written.
+        RunFolderError: If it is missing, unreadable, no mapping, or was changed since it was written.
     """
     document = read_json(path)
     if not isinstance(document, dict):
@@ -274,7 +307,7 @@ def read_sealed_json(path: Path | str) -> dict[str, Any]:
 
 
 def is_file(path: Path | str) -> bool:
-    """Whether the path leads to a regular file; a text that can be no path leads to none."""
+    """Whether the path leads to a regular file; False too for text that cannot be a path."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):  # longer than a name may be, a zero byte
@@ -282,10 +315,10 @@ def is_file(path: Path | str) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Whether the path leads to something.
+    """Whether a file or folder exists at the path.
 
     Raises:
-        RunFolderError: If that cannot be seen, for example in a folder that is closed to us.
+        RunFolderError: If that cannot be checked, for example because reading the folder is not permitted.
     """
     try:
         path.stat()
@@ -307,14 +340,14 @@ def digest(path: Path | str) -> str:
 
 
 def are_unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
-    """Whether all files are what they were; False where one is gone, so that it can be made again.
+    """Whether all files still exist unchanged; False if one is missing, so that it can be made again.
 
     Args:
-        folder: Where they are.
-        digests: Of each, by its name in the folder.
+        folder: The folder with the files.
+        digests: SHA-256 of each file, by its name in the folder.
 
     Raises:
-        RunFolderError: If one is there and is another: it may be someone's work, so it is not replaced.
+        RunFolderError: If a file was changed: that may be someone's work, so it is not replaced.
     """
     if not all(is_there(folder / name) for name in digests):
         return False
@@ -325,7 +358,7 @@ def are_unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
 
 
 def parse_json(data: bytes | str, what: str) -> Json:
-    """The document in this text; `what` names it in errors."""
+    """Parse strict JSON; `what` names the text in errors."""
     try:
         return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite_float)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors

@@ -13,11 +13,11 @@ from archwright.runs import files
 
 FILE_NAME = "ledger.json"
 MAX_FIGURE = 1e15
-"""Seconds and megabytes beyond which a file is damaged."""
+"""Seconds or megabytes above this value can only come from a damaged file."""
 
 
 class Entry(TypedDict):
-    """What one phase took.
+    """Time and memory one phase took.
 
     `wall_s` and `cpu_s` (this process and the children it waited for, user and system) are in seconds; `peak_rss_mb`
     is the highest resident memory of the process, or of its largest child, up to the end of the phase, in 2**20 bytes.
@@ -29,9 +29,9 @@ class Entry(TypedDict):
 
 
 class Ledger:
-    """One entry a phase, in the order in which they began.
+    """Time and memory of each phase of a run, in the order in which the phases began.
 
-    Work that was killed and done again counts twice: the ledger says what was spent.
+    Work that was killed and repeated counts twice: the ledger says what was spent.
 
     Args:
         folder: The run's folder, whose ledger.json is read and written; None keeps it in memory.
@@ -56,7 +56,7 @@ class Ledger:
         return self.entries().get(phase, _nothing())
 
     def begin(self, phase: str) -> None:
-        """Start the clock of a phase, on top of what it took before."""
+        """Start the clock of a phase; time from before a resumption is kept and added to."""
         self._begun[phase] = (self._entries.setdefault(phase, _nothing()), usage())
 
     def end(self, phase: str) -> None:
@@ -65,7 +65,7 @@ class Ledger:
         del self._begun[phase]
 
     def recall(self, phase: str, known: Mapping[str, Any] | None) -> None:
-        """Take over what a checkpoint knows of a phase, where the ledger's own file was lost or is behind."""
+        """Take over a phase's entry from its checkpoint, if the ledger's own file is lost or older."""
         entry = _entry(known)
         if entry is not None and entry["wall_s"] > self._entries.get(phase, _nothing())["wall_s"]:
             self._entries[phase] = entry

@@ -1,4 +1,4 @@
-"""The lock of a run's folder: the operating system's, so the death of its holder frees it."""
+"""The lock of a run's folder; the operating system keeps it and frees it when its holder dies."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from archwright.core.errors import RunFolderError
 
 FILE_NAME = "run.lock"
 PATIENCE_S = 0.5
-"""How long taking a lock waits: a reader of the status may hold it for a moment."""
+"""How long to wait for the lock: a process that reads the status may hold it for a moment."""
 
 
 class FolderLock:
     """An exclusive lock on a folder, held from construction to `release` or the end of the process.
 
-    Processes forked from the holder do not hold it: a worker that outlives a killed run must not block its resumption.
+    Forked processes do not inherit it: a worker that outlives a killed run must not block the run's resumption.
 
     Raises:
         RunFolderError: If another process (or another run of this one) holds it, or the file system has no locks.
@@ -60,7 +60,7 @@ class FolderLock:
 def holder(folder: Path) -> str | None:
     """The process id that holds the folder's lock ("unknown" if it did not say), None if nobody does.
 
-    The holder is not disturbed: what is tried for a moment is a shared lock.
+    The check takes a shared lock for a moment, which does not disturb the holder.
     """
     path = folder / FILE_NAME
     if not path.exists():
@@ -73,7 +73,7 @@ def holder(folder: Path) -> str | None:
 
 
 def in_use(folder: Path, pid: str) -> RunFolderError:
-    """The error for a folder whose lock that process holds."""
+    """The error for a folder that the process with this id has locked."""
     return RunFolderError(f"{folder} is in use by process {pid}; wait for it to end or choose another folder")
 
 

@@ -1,4 +1,4 @@
-"""One phase of a run: its clock, its checkpoint, how far it is."""
+"""One phase of a run: its clock, its checkpoint and its progress."""
 
 from __future__ import annotations
 
@@ -31,7 +31,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass
 class Surroundings:
-    """What all phases of a run share; `folder` is None for a run in memory, `is_open` ends with the run's lock."""
+    """What all phases of a run share.
+
+    Attributes:
+        folder: The run's folder; None for a run in memory.
+        ledger: Where the phases write the time they take.
+        status: Where they write how far they are, for other processes.
+        progress: Where they show how far they are.
+        checkpoint_every_s: Seconds between the checkpoints of a long phase.
+        is_open: Whether the run may still be written to; False once it gave its lock back.
+    """
 
     folder: Path | None
     ledger: Ledger
@@ -42,7 +51,7 @@ class Surroundings:
 
 
 class Phase:
-    """A named stretch of work that is finished, at a checkpoint, or not begun.
+    """A named part of a run that can be resumed: it is finished, at a checkpoint, or not begun.
 
     As a context manager it keeps time. The usual shape:
 
@@ -57,6 +66,14 @@ class Phase:
                 phase.finish(network.state_dict())
 
     Made by `Run.phase`.
+
+    Args:
+        name: Its name, unique in the run; also names its checkpoint file.
+        surroundings: What it shares with the run's other phases.
+        total: Units of work in it, None if unknown.
+
+    Raises:
+        RunFolderError: If its checkpoint is damaged.
     """
 
     def __init__(self, name: str, surroundings: Surroundings, total: int | None = None) -> None:
@@ -92,11 +109,11 @@ class Phase:
 
     @property
     def is_due(self) -> bool:
-        """Whether the interval since the last save has passed; never in memory."""
+        """Whether it is time for the next checkpoint; always False for a run in memory."""
         return self._path is not None and time.monotonic() - self._saved_s >= self._around.checkpoint_every_s
 
     def restore(self) -> tuple[dict[str, torch.Tensor], Json] | None:
-        """Tensors (on the CPU) and state of the last `checkpoint` or `finish`; None where there is neither.
+        """Tensors (on the CPU) and state of the last `checkpoint` or `finish`; None if there was none.
 
         Raises:
             RunFolderError: If the checkpoint is damaged.
@@ -109,7 +126,7 @@ class Phase:
         return tensors, document["state"]
 
     def checkpoint(self, tensors: Mapping[str, torch.Tensor] | None = None, state: Json = None) -> None:
-        """Replace the checkpoint; killed meanwhile, the former one stays.
+        """Replace the checkpoint; if the process is killed meanwhile, the former one stays.
 
         Args:
             tensors: Dense tensors by name.
@@ -129,12 +146,12 @@ class Phase:
         self._save(tensors or {}, state, is_done=True)
 
     def reopen(self) -> None:
-        """Forget that it is done, and what it came to: something it made is gone and has to be made again."""
+        """Mark the phase not done and drop its outcome, because something it made is gone and has to be made again."""
         self._is_done = self._has_checkpoint = False
         self._state = None
 
     def advance(self, done: int, **figures: float | str) -> None:
-        """So many units are done; cheap enough for every step.
+        """Report how many units are done; cheap enough to call at every step.
 
         Args:
             done: Units done over all resumptions.

@@ -1,4 +1,4 @@
-"""How far a run is, told to people: nothing, plain lines, or a live bar."""
+"""Show people how far a run is: not at all, as plain lines, or as a live bar."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 LINE_EVERY_S = 10.0
-"""A phase writes at most one plain line in this time, besides its first and last."""
+"""Seconds between two plain lines of a phase, at least; its first and last line come at once."""
 
 RATE_WINDOW_S = 30.0
-"""The current rate is taken over this time."""
+"""Seconds over which the current rate is measured."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a phase stands.
+    """How far a phase is.
 
     Attributes:
         phase: Its name.
         done: Units of work done, over all resumptions.
         total: Units there are, None if unknown.
         figures: Named values to show, such as {"best": 0.93}.
-        time_left_s: What remains at the current rate, None if unknown.
+        time_left_s: Seconds until the end at the current rate, None if unknown.
     """
 
     phase: str
@@ -42,19 +42,25 @@ class Standing:
 
 
 class Progress:
-    """Told how far a run is; this one shows nothing."""
+    """Receives how far a run is. This base class shows nothing; subclasses show it."""
 
     def begin(self, standing: Standing) -> None:
         """A phase starts or goes on."""
 
     def update(self, standing: Standing) -> None:
-        """A phase advanced; comes at most ten times a second."""
+        """A phase advanced; called at most ten times a second."""
 
     def end(self, standing: Standing, duration_s: float, *, is_done: bool) -> None:
-        """A phase was left after this long, finished or not."""
+        """A phase ended or was interrupted.
+
+        Args:
+            standing: How far it was then.
+            duration_s: Wall time it took in this process.
+            is_done: Whether it is finished.
+        """
 
     def skip(self, standing: Standing) -> None:
-        """A phase was found finished by an earlier process."""
+        """A phase needs no work: an earlier process finished it."""
 
     def close(self) -> None:
         """The run is over; twice is fine."""
@@ -98,7 +104,7 @@ class PlainProgress(Progress):
 
 
 class RichProgress(Progress):
-    """A live bar a phase: name, bar, done of total, figures, time left.
+    """A live progress bar for each phase: name, bar, done of total, figures, time left.
 
     Args:
         stream: The terminal; None is standard output.
@@ -158,7 +164,7 @@ def make_progress(stream: TextIO) -> Progress:
 
 
 class Rate:
-    """Units a second, lately.
+    """Units a second, measured over the last `RATE_WINDOW_S` seconds.
 
     >>> rate = Rate()
     >>> rate.note(0, 0.0)
@@ -171,7 +177,7 @@ class Rate:
         self._seen: deque[tuple[float, int]] = deque()
 
     def note(self, done: int, now_s: float) -> None:
-        """At this moment (of a clock that never jumps) so many units are done."""
+        """Note how many units are done at this time, in seconds of a monotonic clock."""
         while len(self._seen) > 1 and now_s - self._seen[1][0] >= RATE_WINDOW_S:
             self._seen.popleft()
         # Samples half a second apart are enough; the newest one is replaced until it is that far from its neighbour.
@@ -192,7 +198,7 @@ class Rate:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration for people.
+    """A duration as text for people, such as 1 min 15 s.
 
     >>> duration_text(4.25), duration_text(75), duration_text(7384)
     ('4.2 s', '1 min 15 s', '2 h 03 min')

@@ -17,6 +17,8 @@ from archwright.runs import files
 
 FILE_NAME = "run.json"
 FORMAT = 1
+NONDETERMINISTIC = "nondeterministic"
+"""Key of the operations without a deterministic form that the run met, in run.json and result.json; absent without."""
 
 _ABSENT = object()
 
@@ -25,6 +27,13 @@ def make_record(
     config: Mapping[str, Any], *, recipe: str, seed: int, threads: int, command: Sequence[str] | None
 ) -> dict[str, Any]:
     """The record of a run that starts now on this machine.
+
+    Args:
+        config: The effective configuration.
+        recipe: Name of the recipe.
+        seed: Seed of everything random.
+        threads: Threads an evaluation uses.
+        command: The command line that started it; None if it was started from Python.
 
     Raises:
         InvalidValueError: If the config is no strict JSON.
@@ -45,14 +54,14 @@ def make_record(
 
 
 DATA_OPTIONS: dict[str, type[int] | type[str]] = {"val_images": int, "tokens": int, "vocabulary": int, "level": str}
-"""Numbers and texts that data are opened with beside their name; `input_shape` is a list."""
+"""Options with which a data set is opened, and their types; `input_shape`, a list, comes in addition."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """The record in a run's folder.
 
     Raises:
-        RunFolderError: If run.json is damaged, of something else, or of a format this version does not know.
+        RunFolderError: If run.json is damaged, was not written by archwright, or has an unknown format.
     """
     path = folder / FILE_NAME
     record = files.read_sealed_json(path)
@@ -85,13 +94,15 @@ def _details(record: Mapping[str, Any]) -> dict[str, bool]:
         and isinstance(shape, list)
         and len(shape) == 3
         and all(type(side) is int for side in shape),
+        NONDETERMINISTIC: isinstance(noted := record.get(NONDETERMINISTIC, []), list)
+        and all(isinstance(name, str) for name in noted),
     }
 
 
 def refuse_differences(
     folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], absent: Mapping[str, Any] | None = None
 ) -> None:
-    """Resuming under another config, seed, thread count or recipe would mix two runs.
+    """Refuse to resume with another config, seed, thread count or recipe, since that would mix two runs.
 
     Args:
         folder: The run's, for the message.
@@ -115,7 +126,7 @@ def changed_versions(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> lis
 
 
 def versions() -> dict[str, str]:
-    """Versions a result depends on."""
+    """Versions of Python and the libraries that a result depends on, by name."""
     found = {"python": platform.python_version()}
     for name in ("archwright", "torch", "numpy"):
         try:
@@ -126,7 +137,7 @@ def versions() -> dict[str, str]:
 
 
 def utc_now() -> str:
-    """The time, as in 2030-01-31T12:00:00Z."""
+    """The time in UTC, written like 2030-01-31T12:00:00Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -135,7 +146,7 @@ def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Leaves by dotted name; a list is a leaf, and so is an empty mapping."""
+    """The values of nested mappings by dotted name; lists and empty mappings stay whole."""
     flat: dict[str, Any] = {}
     for name, value in document.items():
         if isinstance(value, Mapping) and value:

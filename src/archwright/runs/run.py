@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Self
 
 from archwright.core.errors import InvalidValueError, RunError, RunFolderError
 from archwright.core.text import printable
-from archwright.runs import files, ledger, lock, record, status
+from archwright.runs import files, ledger, lock, nondeterminism, record, status
 from archwright.runs.files import Json
 from archwright.runs.ledger import Entry, Ledger
 from archwright.runs.lock import FolderLock, holder, in_use
@@ -32,16 +33,23 @@ FILES = (
     *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"),
 )
 FOLDERS = (CHECKPOINTS, "best")
-"""What a run's folder holds at its top."""
+"""Folders inside a run's folder."""
 
 
 class Run:
-    """What a recipe writes to and resumes from; made by `open_run`.
+    """A run: its folder, phases, trials and result, which a recipe writes and resumes from; made by `open_run`.
 
     Attributes:
         folder: The run's folder; None keeps everything in memory.
         seed: Seed of everything random in the run.
         record: What run.json holds.
+
+    Args:
+        folder: The run's folder; None keeps everything in memory.
+        started: The record of the run, see `make_record`.
+        progress: Where to show how far it is.
+        checkpoint_every_s: Seconds between the checkpoints of a long phase.
+        lock: The folder's lock, which `close` frees; None for a run in memory.
     """
 
     def __init__(
@@ -63,6 +71,8 @@ class Run:
         self._phases: dict[str, Phase] = {}
         self._stores: dict[str, Store] = {}
         self._result: Json = None
+        self._noting = threading.Lock()
+        self._stop_noting = nondeterminism.subscribe(self._note)
 
     def store(self, study: str = "search") -> Store:
         """The trials of a study of this run; the same object each time, closed with the run.
@@ -80,7 +90,7 @@ class Run:
 
         Args:
             name: Letters, digits, `.`, `_`, `-`; names its checkpoint file.
-            total: Units of work in it, for the time left.
+            total: Units of work in it, to estimate the time left.
 
         Raises:
             RunFolderError: If its checkpoint is damaged.
@@ -139,12 +149,31 @@ class Run:
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
+    @property
+    def nondeterministic(self) -> list[str]:
+        """Operations without a deterministic form that this run met, in all of its processes."""
+        return list(self.record.get(record.NONDETERMINISTIC, ()))
+
+    def _note(self, operation: str) -> None:
+        """Enter an operation in run.json, before anything that was computed with it can be kept."""
+        with self._noting:
+            if operation in self.nondeterministic:
+                return
+            self.record[record.NONDETERMINISTIC] = [*self.nondeterministic, operation]
+            with suppress(RunError):  # a full disk must not fail a trial; `finish` writes it again
+                self._write_record()
+                self.log(nondeterminism.withdrawal([operation]))
+
+    def _write_record(self) -> None:
+        if self.folder is not None:
+            files.write_sealed_json(self.folder / record.FILE_NAME, self.record)
+
     def finish(self, result: Json, *, products: Sequence[str] = ()) -> None:
-        """Write result.json and mark the run finished; again replaces the result.
+        """Write result.json and mark the run finished; a second call replaces the result.
 
         Args:
             result: Strict JSON.
-            products: Names of files in the folder that are there for the user: harm to them will be noticed.
+            products: Names of the files in the folder that are made for the user; damage to them is noticed later.
 
         Raises:
             InvalidValueError: If the result is no strict JSON.
@@ -152,6 +181,8 @@ class Run:
         self._check_open()
         text = files.json_text(result, RESULT) + "\n"
         if self.folder is not None:
+            if self.nondeterministic:
+                self._write_record()
             self._ledger.save(durable=True)
             files.write_text(self.folder / RESULT, text)
             made = {name: files.digest(self.path(name)) for name in products}
@@ -162,13 +193,13 @@ class Run:
 
     @property
     def result(self) -> Json:
-        """What `finish` was given, by this process or an earlier one; None in a run that is not finished.
+        """The result given to `finish`, in this process or an earlier one; None if the run is not finished.
 
-        A run that has lost its result, a product or trials is not finished any more: going through it again makes
-        them again from its checkpoints.
+        A run whose result, product or trials were deleted is no longer finished: resuming it makes them again from
+        its checkpoints.
 
         Raises:
-            RunFolderError: If result.json or a product is not what was written.
+            RunFolderError: If result.json or a product was changed since it was written.
         """
         finished = self._status.finished
         if self._result is None and self.folder is not None and finished is not None:
@@ -180,10 +211,11 @@ class Run:
         return self._result
 
     def close(self) -> None:
-        """Close stores and progress, free the folder; twice is fine."""
+        """Close stores and progress, free the folder's lock; twice is fine."""
         if not self._around.is_open:
             return
         self._around.is_open = False
+        self._stop_noting()
         try:
             for store in self._stores.values():
                 store.close()
@@ -229,16 +261,16 @@ def open_run(
         out: The folder, created if missing; None keeps the run in memory and writes nothing.
         config: The effective configuration, strict JSON.
         seed: Seed of everything random, in [0, 2**63).
-        resume: Go on with what is in the folder; where nothing was begun, begin.
+        resume: Go on with the run in the folder; begin one if there is none.
         progress: Where to show how far the run is; None shows nothing.
         checkpoint_every_s: Seconds between the checkpoints of a long phase.
         recipe: Name for run.json; None takes `config["recipe"]` if there is one.
-        threads: Threads an evaluation uses; None takes torch's present number.
+        threads: Threads an evaluation uses; None takes torch's current number.
         command: The command line, for repeating the run; None takes this process's, if it is archwright's.
         absent: What settings of the config, by dotted name, meant in runs that lack them (`absent_settings`).
 
     Raises:
-        RunFolderError: If the folder is not empty (without `resume`), in use, of something else, damaged, of another
+        RunFolderError: If the folder is not empty (without `resume`), in use, not a run's, damaged, of another
             format, or holds a run with another config, seed, recipe or thread count. Nothing is changed then.
         InvalidValueError: If an argument is out of range.
     """
@@ -274,10 +306,10 @@ def open_run(
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder in which a run cannot begin or go on, before anything is spent on it; nothing is made.
+    """Refuse a folder in which a run cannot begin or go on, before any work is done; writes nothing.
 
     Raises:
-        RunFolderError: As `open_run`.
+        RunFolderError: In the same cases as `open_run`.
     """
     try:
         os.stat(folder)

@@ -1,4 +1,4 @@
-"""status.json: where a run is now, written by the run and read by anyone."""
+"""status.json: how far a run is now; the run writes it, anyone may read it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _FIELDS = ("phase", "done", "total", "best", "figures", "time_left_s", "updated"
 
 @dataclass(frozen=True)
 class Finished:
-    """What a finished run left, so that harm to it is noticed.
+    """What a finished run left, so that later damage to it is noticed.
 
     Attributes:
-        result_sha256: Of result.json.
-        files_sha256: Of the files a user is given, by name.
-        n_trials: Of each study.
+        result_sha256: SHA-256 of result.json.
+        files_sha256: SHA-256 of each file that is made for the user, by name.
+        n_trials: Number of trials of each study.
     """
 
     result_sha256: str
@@ -40,7 +40,7 @@ class Finished:
 
 
 class StatusFile:
-    """Writes status.json; everything in it is for people, except that the run is finished.
+    """Writes status.json; programs rely only on the mark that the run is finished, the rest is for people.
 
     Args:
         folder: The run's folder; None writes nothing.
@@ -55,13 +55,13 @@ class StatusFile:
         self.finished = _finished(before)
 
     def write(self, standing: Standing) -> None:
-        """The run is running, and there it stands."""
+        """Write that the run is running, and how far it is."""
         self._standing = standing
         self.finished = None
         self._save("running", durable=False)
 
     def finish(self, finished: Finished) -> None:
-        """The run is finished, and that is what it left."""
+        """Write that the run is finished, and what it left."""
         self.finished = finished
         self._save("finished", durable=True)
 
@@ -87,7 +87,7 @@ class StatusFile:
 
 
 def read_status(folder: Path | str) -> dict[str, Any]:
-    """Where the run in a folder is; a running one is not disturbed.
+    """How far the run in a folder is; reading does not disturb a running one.
 
     Returns:
         `state`: "finished", "running" (a live process holds the lock), "dead" (neither, so it can be resumed) or
@@ -95,7 +95,7 @@ def read_status(folder: Path | str) -> dict[str, Any]:
         `time_left_s`, `updated` (UTC), `elapsed_s` (over all resumptions), `pid`. What is unknown is None.
 
     Raises:
-        RunFolderError: If there is no such folder, it holds other things than a run, or run.json is damaged.
+        RunFolderError: If there is no such folder, it is not a run's, or run.json is damaged.
     """
     folder = Path(folder)
     try:
@@ -118,10 +118,10 @@ def read_status(folder: Path | str) -> dict[str, Any]:
 
 
 def check_products(folder: Path) -> None:
-    """Refuse a finished run of whose result and files one is another than when it ended; gone is not changed.
+    """Refuse a finished run whose result or files were changed since it ended; a deleted file is accepted.
 
     Raises:
-        RunFolderError: At the first; names it.
+        RunFolderError: At the first changed file; the message names it.
     """
     finished = _finished(_read_or_empty(folder / FILE_NAME))
     if finished is not None:
@@ -151,7 +151,7 @@ def _holds_result(folder: Path, finished: Finished | None) -> bool:
 
 
 def is_fresh(folder: Path) -> bool:
-    """Whether a run may begin here: nothing but what one leaves behind that died before its run.json was there."""
+    """Whether a run may begin here: the folder is empty, or a run died in it before it wrote run.json."""
     try:
         names = {path.name for path in folder.iterdir() if not files.is_leftover(path)}
     except OSError as error:

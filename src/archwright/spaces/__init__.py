@@ -1,4 +1,4 @@
-"""Search spaces: decisions, a network, an input."""
+"""Search spaces: each has decisions, a network built from them, and the shape of its input."""
 
 from archwright.spaces.base import Space
 from archwright.spaces.darts import Darts, DartsRnn, Snas

@@ -1,4 +1,4 @@
-"""Checks of what a space is made with; rates of dropout are checked by `nn.dropout.check_rate`."""
+"""Checks of a space's constructor arguments; `nn.dropout.check_rate` checks dropout rates."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from archwright.core.errors import InvalidValueError
 
 
 def whole_number(what: str, value: Any, most: int, *, least: int = 1) -> int:
-    """A number from `least` to `most`; text and truth values are none, as they would be a mistake in a file.
+    """The number, after checking that it is a whole number from `least` to `most`; text and truth values are refused.
+
+    Args:
+        what: What the error message calls the number.
+        value: The value to check.
+        most: Largest accepted number.
+        least: Smallest accepted number.
 
     Raises:
-        InvalidValueError: Names what it is, with the value.
+        InvalidValueError: If it is no such number; the message has `what` and the value.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
         raise InvalidValueError(f"{what} is {value!r}; give a whole number, {least} to {most:,}")
@@ -23,15 +29,25 @@ def whole_number(what: str, value: Any, most: int, *, least: int = 1) -> int:
 
 
 def whole_number_or_none(what: str, value: Any, most: int, *, least: int = 1) -> int | None:
-    """As `whole_number`; None stands for a default that depends on more than the argument."""
+    """Check a number as `whole_number` does, but accept None, which stands for a default that the caller computes.
+
+    Args:
+        what: What the error message calls the number.
+        value: The value to check.
+        most: Largest accepted number.
+        least: Smallest accepted number.
+
+    Raises:
+        InvalidValueError: If it is neither None nor such a number.
+    """
     return None if value is None else whole_number(what, value, most, least=least)
 
 
 def loss_weight(what: str, value: Any) -> float:
-    """The weight of a loss.
+    """The weight of a loss, after checking it; `what` names it in the error.
 
     Raises:
-        InvalidValueError: If it is negative, infinite or no number; names what it is, with the value.
+        InvalidValueError: If it is negative, infinite or no number; the message has `what` and the value.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise InvalidValueError(f"{what} is {value!r}; give a number, 0 or more")
@@ -39,16 +55,16 @@ def loss_weight(what: str, value: Any) -> float:
 
 
 def check_image(space: str, shape: Sequence[int], smallest: int, where: str = "") -> None:
-    """Refuse a shape that is no image of at least so many pixels a side.
+    """Refuse an input shape that is no image, or an image with too few pixels a side.
 
     Args:
-        space: Its name, for the message.
-        shape: Of one input without the batch.
-        smallest: Pixels.
-        where: Added to the message, such as " in its form cifar".
+        space: Name of the space, for the message.
+        shape: Shape of one input without the batch, (channels, height, width).
+        smallest: Fewest pixels a side.
+        where: Text added to the message, such as " in its form cifar".
 
     Raises:
-        InvalidValueError: Names the space and what it got.
+        InvalidValueError: If the shape is refused; the message has the space's name and the shape.
     """
     if len(shape) != 3:
         raise InvalidValueError(
@@ -62,10 +78,10 @@ def check_image(space: str, shape: Sequence[int], smallest: int, where: str = ""
 
 
 def truth_value(what: str, value: Any) -> bool:
-    """True or False, and nothing that merely counts as such.
+    """The value, after checking that it is True or False; 0, 1 and the like are refused.
 
     Raises:
-        InvalidValueError: Names what it is, with the value.
+        InvalidValueError: If it is neither; the message has `what` and the value.
     """
     if not isinstance(value, bool | np.bool_):
         raise InvalidValueError(f"{what} is {value!r}; give true or false")

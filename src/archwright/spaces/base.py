@@ -53,12 +53,15 @@ class Space(ABC):
         opened_as: The `module:Class` or `file.py:Class` a user named it by, if any.
         counts_supernet: Whether what `cost_pieces` cannot give, such as memory, is counted in the supernet; without,
             in networks built one by one, as a space wants whose supernet is too large.
+        binned_cost: Catalogue name of the cost that tells archs apart where they are drawn by bins of their cost; a
+            space whose archs all have the same multiply–accumulates names another.
     """
 
     __listing__: ClassVar[Entry]
     input_shape: Shape = (3, 32, 32)
     n_classes: int = 10
     counts_supernet: ClassVar[bool] = False
+    binned_cost: ClassVar[str] = "macs"
     opened_as: str | None = None
 
     def __init__(self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The blocks of any network, as a strip that can be drawn: what runs one after the other, with its sizes."""
+"""The blocks of any network as a strip for drawing: the blocks in order of execution, with their sizes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from archwright.nn.meta import ShapesOnly, on_meta
 from archwright.spaces.looks import CHAINS, Call, block_of, has_work, is_silent
 
 MAX_BLOCKS = 40
-"""Above it, equal blocks in a row become one box."""
+"""Most boxes in a strip; if there are more, equal blocks in a row become one box."""
 
 
 def network_strip(
@@ -34,15 +34,15 @@ def network_strip(
 ) -> Strip:
     """The stand-alone network of an arch as a strip, from one forward pass on the meta device.
 
-    A block is what a decision chose, what a decision repeats, or a module of several layers; normalisation,
+    A block is a module that a decision chooses or repeats, or a module of several layers; normalisation,
     activations and dropout belong to the block before. Blocks appear in the order in which they run.
 
     Args:
-        network: As `Space.network`.
+        network: Builds the network from a chooser, as `Space.network` does.
         arch: A member of the space.
         form: What it takes: its signature, or the shape of its one input without the batch.
-        title: Of the strip.
-        merge: Draw equal blocks in a row as one box; done anyway where there are more than 40 blocks.
+        title: Text above the strip.
+        merge: Draw equal blocks in a row as one box; with more than 40 blocks this is always done.
     """
     noting = _Noting(arch)
     with on_meta():
@@ -64,7 +64,7 @@ def _noted(call: Call, note: _Note | None) -> Block:
 
 
 def merged(blocks: Sequence[Block]) -> list[Block]:
-    """Runs of blocks that look alike as one block each, which says how many it stands for."""
+    """The blocks, with each row of equal-looking ones as a single block that says how many it stands for."""
     found = []
     for _, same in groupby(blocks, key=lambda block: replace(block, note="", repeats=1)):
         run = list(same)

@@ -38,10 +38,10 @@ CANDIDATES: dict[str, dict[str, int]] = {
 }
 SKIP = "skip"
 WIDTHS = (16, 16, 24, 32, 64, 112, 184, 352, 1504)
-"""Stem, the seven groups of layers, before the pooling."""
+"""Channels of the stem, of the seven groups of layers, and before the pooling."""
 LAYERS = (1, 4, 4, 4, 4, 4, 1)
 STRIDED = (False, True, True, True, False, True, False)
-"""Whether a group's first layer strides."""
+"""For each group, whether its first layer has stride 2."""
 
 
 @listed(
@@ -53,21 +53,21 @@ STRIDED = (False, True, True, True, False, True, False)
 class FBNet(Space):
     """22 layers x 9 candidates: 9^22 archs.
 
-    A block is a 1x1 convolution that widens (left out for expansion 1), a depth-wise and a 1x1 convolution that
-    narrows, the sum with its input where the shape stays the same; with groups, both 1x1 convolutions have them and
-    channels are shuffled between them. `skip` is the input itself, or a 1x1 convolution, batch norm and ReLU where the
-    shape changes. The stem and the first layers of four groups stride at 224 pixels; smaller images are strided as
-    often as leaves a map of 4 x 4, the stem's stride being the first to go, then those of the last groups.
+    A block is a 1x1 convolution that widens (left out for expansion 1), a depth-wise convolution and a 1x1 convolution
+    that narrows; its input is added if the shape stays the same. In grouped blocks both 1x1 convolutions have groups,
+    and channels are shuffled between them. `skip` is the identity, or a 1x1 convolution, batch norm and ReLU if the
+    shape changes. At 224 pixels the stem and the first layers of four groups have stride 2. Smaller images keep as many
+    of these strides as leave a map of at least 4 x 4; the stem's is dropped first, then those of the last groups.
 
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
-        widths: Channels behind the stem and each of the seven groups, and before the pooling (1984 in FBNet-B and C).
+        widths: Channels after the stem and each of the seven groups, and before the pooling (1984 in FBNet-B and C).
         layers: Layers of each group.
         bias: Whether the convolutions of the 22 layers have biases besides the batch norms, as in the released models.
         always_expand: Whether blocks of expansion 1 have the first 1x1 convolution too, as the paper draws them; the
             released models leave it out.
-        dropout: Probability before the classifier.
+        dropout: Dropout rate before the classifier.
     """
 
     input_shape = (3, 224, 224)
@@ -146,7 +146,11 @@ class FBNet(Space):
 
 
 def check_even(widths: Sequence[int]) -> None:
-    """Grouped convolutions halve every width but the last."""
+    """Refuse odd widths, except for the last one: grouped convolutions split every other width in two.
+
+    Raises:
+        InvalidValueError: If one is odd.
+    """
     for i, width in enumerate(widths[:-1]):
         if width % 2:
             raise InvalidValueError(f"widths[{i}] is {width}; it must be even, because some candidates have two groups")

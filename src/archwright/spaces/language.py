@@ -1,4 +1,4 @@
-"""The base of spaces of language models: tokens in, the scores of the next token at every place out."""
+"""The base of spaces of language models, which read tokens and predict the next token at every position."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.spaces.base import Shape, Space
 
 MAX_TOKENS = 10_000
-"""Most tokens of an input: a network is unrolled over them."""
+"""Most tokens of one input; a network is unrolled over them."""
 
 
 class LanguageSpace(Space):
@@ -18,11 +18,12 @@ class LanguageSpace(Space):
     A subclass writes `network`, usually as an `nn.LanguageModel` over `self.n_classes` tokens.
 
     Args:
-        input_shape: (T,), the tokens of one input; 35 by default, as most papers unroll.
+        input_shape: (T,), the number of tokens of one input; 35 by default, as in most papers.
         n_classes: Size of the vocabulary; 10,000 by default, that of the Penn Treebank.
 
     Raises:
-        InvalidValueError: If the input is no sequence of tokens, or there are fewer than two of them.
+        InvalidValueError: If the input shape is not (T,), or T is out of range, or the vocabulary has fewer than two
+            tokens.
     """
 
     input_shape: Shape = (35,)

@@ -1,7 +1,7 @@
-"""A LeNet with searched widths and kernels: two convolutions that pad nothing, two hidden layers.
+"""A LeNet with searched widths and kernels: two convolutions without padding, two hidden layers.
 
-The layers are those of LeNet-5 (LeCun et al., 1998) as it is written today, with ReLU and maximum pooling. Small
-enough to train every member: 729 archs.
+The layers are those of LeNet-5 (LeCun et al., 1998) as it is written today, with ReLU and maximum pooling. The space is
+small enough to train every member: 729 archs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHANNELS = ((3, 6, 9), (12, 16, 20))
 KERNELS = (3, 5, 7)
 HIDDEN = ((64, 128, 256), (32, 84, 120))
 MIN_SIDE = 22
-"""From here on a pixel is left behind two 7x7 convolutions and two poolings: (22 - 6) / 2 = 8, (8 - 6) / 2 = 1."""
+"""Smallest side in pixels. Two 7x7 convolutions and poolings leave one pixel: (22 - 6) / 2 = 8, (8 - 6) / 2 = 1."""
 
 
 @listed(
@@ -33,13 +33,14 @@ MIN_SIDE = 22
     source="LeCun et al., Proc. IEEE 1998 (LeNet-5)",
 )
 class LeNet(Space):
-    """Channels {3, 6, 9} and {12, 16, 20}, a kernel {3, 5, 7} each; hidden {64, 128, 256} and {32, 84, 120}: 3^6 archs.
+    """LeNet with three choices for each width and kernel: 3^6 archs.
 
-    Each convolution is followed by ReLU and 2x2 maximum pooling that drops an odd last row and column. In a supernet
-    smaller kernels and images are the centres of the larger ones.
+    The two convolutions have {3, 6, 9} and {12, 16, 20} channels and kernels of 3, 5 or 7, the hidden layers
+    {64, 128, 256} and {32, 84, 120} features. ReLU and 2x2 maximum pooling, which drops an odd last row and column,
+    follow each convolution. In a supernet smaller kernels and images are the centres of the larger ones.
 
     Args:
-        input_shape: (channels, height, width), 22 pixels a side at least.
+        input_shape: (channels, height, width), at least 22 pixels a side.
         n_classes: Number of classes.
     """
 

@@ -1,4 +1,4 @@
-"""What a block of a network looks like: its name, kind, kernel and sizes, read from its layers and one pass."""
+"""How a block of a network is drawn: its name, kind, kernel and sizes, read from its layers and one forward pass."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ CHAINS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @dataclass(eq=False)
 class Call:
-    """One run of one module.
+    """One call of one module in a forward pass.
 
     Attributes:
-        path: Of the module in the network.
+        path: Path of the module in the network.
         module: The module.
         came_in: Its arguments.
-        within: The run of another module that called it.
+        within: The call of the module that called it; None for the network.
         went_out: Its result.
     """
 
@@ -37,12 +37,12 @@ class Call:
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """Without the batch; of the last tensor, which is the newest state where there are several."""
+        """Shape of the input without the batch; of several tensors, that of the last, which is the newest state."""
         return _shape(self.came_in)
 
     @property
     def out_shape(self) -> tuple[int, ...]:
-        """As `in_shape`."""
+        """Shape of the output without the batch; of several tensors, that of the last."""
         return _shape(self.went_out)
 
 
@@ -54,12 +54,12 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def block_of(call: Call, label: str = "", decisions: Sequence[str] = ()) -> Block:
-    """The box of one run of a module.
+    """The box that draws one call of a module.
 
     Args:
-        call: The run.
-        label: What the block is called; by default by its layers.
-        decisions: Shown where the pointer rests.
+        call: The call.
+        label: Name of the block; empty names it after its layers.
+        decisions: Names of the decisions about it, shown when the pointer rests on the box.
     """
     kind, kernel = _kind(call.module)
     shape = call.out_shape
@@ -168,13 +168,13 @@ def _spoken(class_name: str) -> str:
 
 
 def has_work(module: nn.Module) -> bool:
-    """A layer that deserves a box: weights other than those of a norm, or pooling."""
+    """Whether a module gets a box of its own: it has weights besides those of a norm, or it pools."""
     if any(module.children()) or is_silent(module):
         return False
     return any(parameter.dim() > 1 for parameter in module.parameters()) or "Pool" in type(module).__name__
 
 
 def is_silent(module: nn.Module) -> bool:
-    """Whether it only normalises, activates or passes on: no box of its own."""
+    """Whether a module only normalises, activates or passes its input on; it then gets no box of its own."""
     parts = [part for part in module.modules() if not isinstance(part, CHAINS)]
     return all(_SILENT.search(type(part).__name__) and not any(part.children()) for part in parts)

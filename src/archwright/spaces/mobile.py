@@ -1,4 +1,4 @@
-"""What the chains of mobile blocks share: image sizes, strides, widths, checks of their arguments."""
+"""Shared by the spaces of mobile blocks: image sizes, strides, widths, checks of arguments."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from archwright.core.errors import InvalidValueError
 
 MIN_SIDE = 4
-"""Pixels a side of the smallest image, and of the smallest map before the pooling where images are larger."""
+"""Smallest side in pixels of an image, and of the map before the pooling of any larger image."""
 
 
 def strides_of(input_shape: Sequence[int], is_strided: Sequence[bool]) -> list[int]:
     """The stride at each place of a chain, the stem first, for an image (C, H, W).
 
-    As many of the strides take place as leave a map of at least 4 x 4 pixels: the stem's is the first to go, then
-    those of the last stages.
+    As many of the strides are kept as leave a map of at least 4 x 4 pixels; the stem's is dropped first, then those
+    of the last stages.
 
     >>> strides_of((3, 224, 224), (True, True, True, False, True))
     [2, 2, 2, 1, 2]
@@ -31,7 +31,7 @@ def strides_of(input_shape: Sequence[int], is_strided: Sequence[bool]) -> list[i
 
 
 def round_width(channels: float) -> int:
-    """The nearest multiple of 8, at least 8 and not more than a tenth below.
+    """The nearest multiple of 8, at least 8 and at most 10 % below `channels`.
 
     >>> [round_width(0.35 * c) for c in (32, 16, 24, 40, 80, 112, 160, 320)]
     [16, 8, 8, 16, 32, 40, 56, 112]
@@ -41,7 +41,7 @@ def round_width(channels: float) -> int:
 
 
 def smallest_side(n_strides: int) -> int:
-    """The smallest image in pixels of which all the strides take place.
+    """Side in pixels of the smallest image for which all `n_strides` strides are kept.
 
     >>> smallest_side(5)
     97
@@ -52,7 +52,7 @@ def smallest_side(n_strides: int) -> int:
 
 
 def image_forms(n_strides: int) -> list[str]:
-    """`Space.input_forms` of such a chain."""
+    """The `Space.input_forms` of a chain with this many strides."""
     full = smallest_side(n_strides)
     return [
         f"{full} pixels a side and more: {n_strides} strides, as in the paper",
@@ -61,10 +61,16 @@ def image_forms(n_strides: int) -> list[str]:
 
 
 def check_counts(name: str, given: Sequence[int], n: int, what: str) -> tuple[int, ...]:
-    """A list of n whole numbers from 1 up, such as the widths of a chain.
+    """The numbers as a tuple, after checking that they are n whole numbers from 1 up, such as the widths of a chain.
+
+    Args:
+        name: What the error message calls the list.
+        given: The numbers to check.
+        n: How many there must be.
+        what: What they count, e.g. "channels", for the message.
 
     Raises:
-        InvalidValueError: If it is none; names the position.
+        InvalidValueError: If they are not; the message has the position of a wrong number.
     """
     if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != n:
         raise InvalidValueError(f"{name} is {given!r}; give a list of {n} numbers of {what}")

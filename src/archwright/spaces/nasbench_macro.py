@@ -25,7 +25,7 @@ from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, strides_of
 
 STAGES = (2, 3, 3)
-"""Layers of each stage; its first one halves the image and doubles the width."""
+"""Number of layers of each stage; the first layer of a stage halves the image and doubles the width."""
 
 LAST = 1280
 CANDIDATES: dict[str, dict[str, int] | None] = {
@@ -44,8 +44,8 @@ CANDIDATES: dict[str, dict[str, int] | None] = {
 class NasBenchMacro(Space):
     """Eight layers of three candidates: 6,561 members.
 
-    A code is the benchmark's: one digit a layer, 0 identity, 1 MBConv with expansion 3 and kernel 3, 2 with expansion
-    6 and kernel 5. An identity that halves the image is a 1x1 convolution with batch norm.
+    A code is the benchmark's, one digit for each layer: 0 is the identity, 1 MBConv with expansion 3 and kernel 3, 2
+    MBConv with expansion 6 and kernel 5. An identity that halves the image is a 1x1 convolution with batch norm.
 
     Args:
         input_shape: (channels, height, width).
@@ -88,9 +88,9 @@ class NasBenchMacro(Space):
         return nn.Sequential(stages)
 
     def equivalence_key(self, arch: Mapping[str, Value]) -> str:
-        """The code with the identities behind a stage's first layer moved to the stage's end, where they do as much.
+        """A code equal for equivalent members: the identities after a stage's first layer move to the stage's end.
 
-        The benchmark trained one of each such set of members: 3,969 networks.
+        The benchmark trained one member of each such class: 3,969 networks.
         """
         code, key, start = self.code(arch), "", 0
         for n_layers in STAGES:

@@ -29,10 +29,10 @@ from archwright.spaces.mobile import MIN_SIDE, smallest_side, strides_of
 
 N_INPUTS, N_STAGES = 2, 3
 LARGE_FROM, N_STEM_STRIDES = 64, 3
-"""From how many pixels a side on the stem strides, and how often."""
+"""From this many pixels a side on the stem has strides, and the number of these strides."""
 
 MAX_BLOCKS = 8
-"""States are then 0 to 9: one digit each in a code."""
+"""Most choice blocks of a cell; its states are then 0 to 9, one digit each in a code."""
 
 
 @listed(
@@ -44,16 +44,16 @@ MAX_BLOCKS = 8
 class OneShot(Space):
     """Cells of 4 choice blocks: 3 x 7 x 15 x 31 x 28^4 = 6,002,115,840 archs.
 
-    Block b reads any of 2 + b states, but at least one: the outputs of the two cells before, and of the earlier blocks
-    of its cell. It applies one or two of 7 operations and sums them. What leaves a cell is the outputs of its blocks
-    side by side. All cells are equal.
+    Block b reads at least one of 2 + b states: the outputs of the two cells before, and of the earlier blocks of its
+    cell. It applies one or two of 7 operations and sums them. A cell's output is the concatenation of its blocks'
+    outputs. All cells are equal.
 
     A supernet that is relaxed without weights has every path at weight 1, which is the paper's one-shot model. Weights
     over the subsets of one state, or of one operation, are single paths: any set of those can be dropped.
 
-    The paper's text was not at hand; from the fact sheet and memory are: 8 cells, 4 blocks, the operations. Our own
-    readings: the cells stand in three stages; the first cell of a later stage reads the mean of 2x2 pixels of both its
-    inputs, and has twice the width; the stem is one 3x3 convolution.
+    The paper's text was not available. 8 cells, 4 blocks and the operations come from a summary and from memory. Our
+    own choices are: the cells form three stages; the first cell of a later stage reads the mean of 2x2 pixels of both
+    its inputs, and has twice the width; the stem is one 3x3 convolution.
 
     A code names each block's inputs and operations: `01:identity+sep_conv_3x3/2:max_pool_3x3/…`.
 
@@ -63,8 +63,8 @@ class OneShot(Space):
         cells: How many cells.
         channels: Width of a block in the first stage.
         blocks: Choice blocks of a cell, 1 to 8.
-        ops: Which operations there are; in archs they are called by their place in this list.
-        max_ops: Operations of a block at most.
+        ops: Operations to choose from; archs name them by their position in this list.
+        max_ops: Most operations of a block.
     """
 
     input_shape = (3, 32, 32)
@@ -187,7 +187,7 @@ class OneShot(Space):
         """The arch of a code.
 
         Raises:
-            InvalidArchError: If it is none of this space; names the block.
+            InvalidArchError: If it is no code of this space; the message has the block.
         """
         parts = code.strip().split("/")
         if len(parts) != self.blocks:

@@ -1,4 +1,4 @@
-"""From what a user writes to a space or an architecture."""
+"""Open a space or an architecture by what a user writes: a name, a file, a class or a code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from archwright.spaces.base import Space, described
 ARCH_FORMAT = 1
 _DATA_ARGUMENTS = ("input_shape", "n_classes")
 MAX_BYTES = 2**24
-"""Of an arch.json."""
+"""Largest accepted size of an arch.json in bytes."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Architecture:
     """One member of one space.
 
     Attributes:
-        name: Published name, file or code it was opened by.
+        name: The published name, file or code by which it was opened.
         space: Its space.
-        arch: Its values.
+        arch: The chosen values.
     """
 
     name: str
@@ -162,16 +162,21 @@ def _types_of(cls: type[Space]) -> dict[str, Any]:
 
 
 def space_blueprint(space: Space) -> Blueprint:
-    """How another process makes the same space: by its name and arguments, checked to have the same decisions."""
+    """A blueprint from which another process makes the same space, and checks that its decisions are the same."""
     arguments = {"spec": space.name, "args": space.args(), "decisions": space.decisions.fingerprint}
     return Blueprint(f"{__name__}:reopen_space", arguments)
 
 
 def reopen_space(spec: str, args: Mapping[str, Any], decisions: str) -> Space:
-    """What `space_blueprint` builds.
+    """The space of a `space_blueprint`, made in this process.
+
+    Args:
+        spec: Name of the space, see `open_space`.
+        args: Its arguments.
+        decisions: Fingerprint of the decisions it must have.
 
     Raises:
-        SpaceError: If the space of that name is another one here.
+        SpaceError: If the space of that name has other decisions in this process.
     """
     space = open_space(spec, **args)
     if space.decisions.fingerprint != decisions:
@@ -187,7 +192,7 @@ def open_architecture(spec: str, **args: Any) -> Architecture:
         args: Arguments of the space to use instead of the stored or default ones, e.g. `n_classes`.
 
     Raises:
-        UsageError: If it cannot be found or is no member of its space; says what was tried.
+        UsageError: If it cannot be found or is no member of its space; the message says what was tried.
     """
     name, document = _named(spec)
     if isinstance(document, str):

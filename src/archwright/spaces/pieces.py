@@ -1,5 +1,4 @@
-"""What a space may say about its costs: the parts of its network whose cost depends on few decisions at a time, or all
-of it in closed form."""
+"""How a space can help to compute its costs: by parts whose cost depends on few decisions each, or by a formula."""
 
 from __future__ import annotations
 
@@ -17,21 +16,21 @@ Form = tuple[nn.Module, tuple[int, ...]]
 """A module and the shape of its input without the batch."""
 
 CostFormula = Callable[[Rows], Mapping[str, NDArray[np.float64]]]
-"""From rows (n, n_decisions) to figures (n,) by name: params, macs, model_size_bytes or some of them."""
+"""Computes figures (n,) by name from rows (n, n_decisions): params, macs, model_size_bytes or some of them."""
 
 
 @dataclass(frozen=True)
 class CostPiece:
-    """Parts of a network that some decisions change together.
+    """Parts of a network whose cost depends on the same few decisions.
 
-    A space whose supernet is too large to be counted lists them (`Space.cost_pieces`): then each form of a part is
-    counted once by itself, and all else is taken from one whole network.
+    A space whose supernet is too large to be counted lists them (`Space.cost_pieces`): each form of a part is then
+    counted once by itself, and the cost of everything else is taken from one whole network.
 
     Attributes:
-        names: The decisions.
-        keys: From their values, None for one that is not active, to a key for the form of each such part, the same
-            key only for the same cost.
-        form: From a key to that form; called with torch's default device meta.
+        names: Names of the decisions.
+        keys: Gives a key for the form of each such part, from the decisions' values (None for an inactive decision);
+            two forms have the same key only if they cost the same.
+        form: Makes the form of a key; it is called with meta as torch's default device.
     """
 
     names: tuple[str, ...]

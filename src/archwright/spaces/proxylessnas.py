@@ -29,10 +29,10 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 }
 ZERO = "zero"
 WIDTHS = (32, 16, 24, 40, 80, 96, 192, 320, 1280)
-"""Stem, first block, the six stages, before the pooling."""
+"""Channels of the stem, of the first block, of the six stages, and before the pooling."""
 BLOCKS = (4, 4, 4, 4, 4, 1)
 STRIDED = (True, True, True, False, True, False)
-"""Whether a stage's first block strides."""
+"""For each stage, whether its first block has stride 2."""
 
 
 @listed(
@@ -44,16 +44,16 @@ STRIDED = (True, True, True, False, True, False)
 class ProxylessNas(Space):
     """6 candidates in the first block of each of six stages, 7 in the 15 others: 6^6 x 7^15 archs.
 
-    The seventh, `zero`, leaves the block out: the paper's zero operation beside the shortcut. The stem and the stages
-    1, 2, 3 and 5 stride at 224 pixels; smaller images are strided as often as leaves a map of 4 x 4, the stem's
-    stride being the first to go, then those of the last stages.
+    The seventh, `zero`, leaves the block out: the paper's zero operation beside the shortcut. At 224 pixels the stem
+    and the stages 1, 2, 3 and 5 have stride 2. Smaller images keep as many of these strides as leave a map of at least
+    4 x 4; the stem's is dropped first, then those of the last stages.
 
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
-        widths: Channels behind the stem, the first block and each of the six stages, and before the pooling.
-        blocks: Blocks of each stage.
-        dropout: Probability before the classifier.
+        widths: Channels after the stem, the first block and each of the six stages, and before the pooling.
+        blocks: Number of blocks of each stage.
+        dropout: Dropout rate before the classifier.
     """
 
     input_shape = (3, 224, 224)

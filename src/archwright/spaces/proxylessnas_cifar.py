@@ -44,17 +44,17 @@ BRANCHES = (0, 1)
 class ProxylessNasCifar(Space):
     """54 blocks of 12 edges with 7 candidates: 7^648 archs.
 
-    A block's cell has two branches; each is a node of two edges, each leading to a node of two edges. Edges are
-    depth-wise separable convolutions of kernel 3, 5 or 7, or 3 with dilation 2, 3x3 average and maximum pooling, and
-    identity: those of the released network; the paper does not list the candidates. Two of the blocks stride from 13
-    pixels on, one from 7 pixels on.
+    A block's cell has two branches; each is a node of two edges, each leading to a node of two edges. The candidates of
+    an edge are depth-wise separable convolutions of kernel 3, 5 or 7, or 3 with dilation 2, 3x3 average and maximum
+    pooling, and identity. They are those of the released network, since the paper does not list them. From 13 pixels a
+    side on two of the blocks have stride 2, from 7 pixels on one.
 
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
-        blocks: Blocks of each of three groups.
-        start: Channels of the stem, and those that a branch's width starts from.
-        widening: What the width of a branch has grown by in the last block.
+        blocks: Number of blocks in each of three groups.
+        start: Channels of the stem, and the width of a branch before it grows.
+        widening: Channels by which the width of a branch has grown in the last block.
     """
 
     input_shape = (3, 32, 32)
@@ -83,7 +83,7 @@ class ProxylessNasCifar(Space):
         return image_forms(self.n_groups - 1)
 
     def widths(self) -> list[int]:
-        """The width of each block's branches: even, as its root has two groups."""
+        """The width of the branches of each block; it is even, because the block's root has two groups."""
         n_blocks = self.n_groups * self.blocks
         growing = (self.start + self.widening * i / n_blocks for i in range(1, n_blocks + 1))
         return [max(2, round(width) // 2 * 2) for width in growing]
@@ -112,7 +112,7 @@ class ProxylessNasCifar(Space):
 
 
 def edge_names() -> list[str]:
-    """The edges of a cell by the branches that lead to them: `00`, below it `000` and `001`, then `01`, …"""
+    """Names of a cell's edges, made of the numbers of the branches that lead to them: `00`, `000`, `001`, `01`, …"""
     return [f"{branch}{edge}{leaf}" for branch in BRANCHES for edge in BRANCHES for leaf in ("", *map(str, BRANCHES))]
 
 

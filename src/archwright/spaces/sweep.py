@@ -1,4 +1,4 @@
-"""Do the shapes of a space's network fit, whatever is chosen? Found out on the meta device, before any search."""
+"""Check on the meta device, before any search, that the shapes of a space's network fit whatever is chosen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ N_INPUTS = 2
 
 @dataclass(frozen=True)
 class Failure:
-    """Where a network broke."""
+    """The layer in which a forward pass failed, and the error message."""
 
     layer: str
     message: str
@@ -34,7 +34,8 @@ class Failure:
 def check_shapes(network: nn.Module, decisions: DecisionSpace, signature: Signature) -> None:
     """Run the smallest and the largest network, then every value of each decision once.
 
-    A layer that was given a plain size behind a size that is a decision runs for one value and fails for another.
+    This finds layers built with a plain number although their input size is a decision: they run for one value of the
+    decision and fail for others.
 
     Args:
         network: A supernet on the meta device.
@@ -42,7 +43,7 @@ def check_shapes(network: nn.Module, decisions: DecisionSpace, signature: Signat
         signature: What the network takes, and gives where that is said.
 
     Raises:
-        SpaceError: Names the decision and value that break the network, and the layer that broke.
+        SpaceError: If a network fails; the message has the decision, its value and the layer that failed.
     """
     if not len(decisions):
         return

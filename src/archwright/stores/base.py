@@ -12,14 +12,14 @@ from archwright.core.trial import Trial
 
 
 class Store(ABC):
-    """The trials of one study, in number order; it keeps them and interprets nothing.
+    """The trials of one study, by ascending number; a store only keeps them.
 
     A trial read back equals the one added, whatever its floats (infinities and not-a-number included).
     """
 
     @abstractmethod
     def add(self, trials: Sequence[Trial]) -> None:
-        """Keep these trials: all of them or, on an error, none; they are safe when it returns.
+        """Keep these trials: all of them or, after an error, none. When it returns, they are stored.
 
         Raises:
             InvalidValueError: If a number is already present or given twice, or a value cannot be stored.
@@ -39,7 +39,7 @@ class Store(ABC):
         """How many trials there are."""
 
     def close(self) -> None:  # noqa: B027  (a store without resources has nothing to do)
-        """Give back what the store holds open; closing twice is fine."""
+        """Release connections and files; closing twice is fine."""
 
     def __bool__(self) -> bool:
         """Always true: without this an empty store would count as no store in `store or other`."""
@@ -55,7 +55,7 @@ class Store(ABC):
 
 
 def already_present(numbers: Sequence[int], where: str) -> InvalidValueError:
-    """The error for trials whose numbers are taken in that place."""
+    """The error for adding trials whose numbers the store already has; `where` names the store in the message."""
     subject = f"trial {numbers[0]} is" if len(numbers) == 1 else f"trials {', '.join(map(str, numbers))} are"
     return InvalidValueError(f"{subject} already in {where}; a number is given once, skip the trials that are stored")
 

@@ -1,4 +1,4 @@
-"""From a path or URL to a database that can be used: which are accepted, how they are shown, what errors say."""
+"""Connect to a database by path or URL: which are accepted, how they are shown, and what errors say."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SILENCE_S = 60
 """How long a database server may be silent before it counts as gone."""
 
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
-"""What a database and its driver raise; the last where sqlite3 would quote damaged text in its message."""
+"""Errors that a database and its driver raise; UnicodeDecodeError comes from sqlite3 if it quotes damaged text."""
 
 _DRIVERS = {"sqlite": "sqlite", "sqlite+pysqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _DRIVERS |= {"postgres": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
@@ -56,6 +56,7 @@ def database_url(where: str | Path) -> URL:
 
 
 def is_sqlite(url: URL) -> bool:
+    """Whether the URL names a SQLite database."""
     return url.drivername == "sqlite"
 
 
@@ -67,7 +68,7 @@ def file_of(url: URL) -> Path | None:
 
 
 def shown(url: URL) -> str:
-    """How a database is called in messages: without password and options."""
+    """The URL as messages show it: without password and options."""
     if is_sqlite(url):
         return str(file_of(url) or ":memory:")
     host = url.host or url.query.get("host")
@@ -76,7 +77,7 @@ def shown(url: URL) -> str:
 
 
 def reason(error: BaseException, url: URL) -> str:
-    """What the database says, in one line and without the password."""
+    """What a database error says, in one line and without the password."""
     if isinstance(error, UnicodeDecodeError):
         return "a text in it is damaged"
     said = " ".join(str(getattr(error, "orig", None) or error).split())
@@ -86,7 +87,7 @@ def reason(error: BaseException, url: URL) -> str:
 
 
 def open_engine(url: URL) -> Engine:
-    """An engine that keeps no pool: a store has one connection.
+    """A SQLAlchemy engine without a connection pool, since a store uses one connection.
 
     Raises:
         MissingExtraError: If the driver is not installed.

@@ -1,4 +1,4 @@
-"""A store that ends with its process."""
+"""A store in memory, gone when the process ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a user names to a store."""
+"""Open a store by what the user gives: nothing, a folder, a file, a database URL or a store."""
 
 from __future__ import annotations
 

@@ -62,12 +62,12 @@ def to_row(trial: Trial, study: str) -> Row:
             _integer(asked.seed),
             None if asked.budget is None else _integer(asked.budget),
             None if asked.parent is None else _integer(asked.parent),
-            text_to_column(asked.origin),
+            _text_to_column(asked.origin),
             _state(trial.status),
             _figures_to_text(trial.metrics),
             _figures_to_text(trial.costs),
             _finite_or_none(float(trial.duration_s)),
-            text_to_column(trial.failure),
+            _text_to_column(trial.failure),
         )
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidValueError(f"trial {asked.number!r} cannot be stored: {error}") from error
@@ -75,7 +75,7 @@ def to_row(trial: Trial, study: str) -> Row:
 
 
 def from_row(row: Sequence[Any]) -> Trial:
-    """The trial whose `to_row` is this row.
+    """The trial in a row that `to_row` made.
 
     Raises:
         ValueError: If the row is not what `to_row` wrote.
@@ -103,7 +103,7 @@ def checksum(values: tuple[Any, ...]) -> int:
     return zlib.crc32(repr(values).encode("utf-8", "backslashreplace"))
 
 
-def text_to_column(text: str) -> str:
+def _text_to_column(text: str) -> str:
     """Text any database takes: NUL and half surrogate pairs, as file names may hold them, go in as JSON."""
     if not isinstance(text, str):
         raise TypeError(f"a text is expected, not {text!r}")

@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,51 +27,41 @@ from archwright.stores.connecting import (
     shown,
 )
 from archwright.stores.rows import COLUMNS, Row, from_row, to_row
-from archwright.stores.schema import LONGEST_STUDY, TRIALS, Migration, bring_up_to_date
+from archwright.stores.schema import LONGEST_STUDY, TRIALS, prepare_tables
 
 _SQLITE_INSERT = f"INSERT INTO trials ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _SELECT = select(*(TRIALS.c[name] for name in COLUMNS))
 
 
 class SqlStore(Store):
-    """Trials of one study in a database; one object a process, any number of threads and processes.
+    """Trials of one study in a database, for any number of threads and processes; each process has its own object.
 
-    SQLite runs in write-ahead mode: what `add` returned from survives the death of the process; with
-    `power_loss_safe` it survives the death of the machine too, at the price of one disk flush a call. (Without, the
-    machine's death may lose the last trials; never part of one, never an earlier one.) What PostgreSQL keeps is up to
-    its settings. If its server goes away, the call under way raises RunError, and its trials are all there or none;
+    SQLite runs in write-ahead mode: the trials of an `add` that returned survive the death of the process. With
+    `power_loss_safe` they survive a power loss too, at the cost of one disk flush for each call. (Without it a power
+    loss may lose the last trials, but never part of a trial and never an earlier one.) What PostgreSQL keeps depends
+    on its settings. If its server goes away, the current call raises RunError, and its trials are all stored or none;
     the next call connects again.
 
-    Damage is refused by name when the database is opened or the damaged trial is read; a trial that is read is one
-    that was added, to this study, under this number: each row has a checksum of all of that. Rows that are missing
-    altogether are not noticed where the database has no trace of them either: rows deleted with SQL, and the last
-    ones if the `-wal` file is damaged or removed. A search evaluates these again.
+    Damage is refused with a clear message when the database is opened or the damaged trial is read: each row has a
+    checksum over its study, number and values. Missing rows are not noticed if the database has no trace of them:
+    rows deleted with SQL, and the last ones if the `-wal` file is damaged or removed. A search evaluates these again.
 
-    A database of an older schema version is migrated when it is opened; of a SQLite file the older version is kept
-    beside it as `NAME.version-N`. A newer version is refused.
+    A database of another schema version is refused.
 
     Args:
         where: Path of a SQLite file, created with its folder if missing, or a URL: `sqlite:///PATH` or
-            `postgresql://USER:PASSWORD@HOST:PORT/NAME` (needs the extra `postgresql`). The password is in no message.
+            `postgresql://USER:PASSWORD@HOST:PORT/NAME` (needs the extra `postgresql`). No message has the password.
         study: Name of the study; others in the same database stay untouched.
         power_loss_safe: Flush to the disk at each `add` (SQLite only).
-        migrations: The way from schema version 1 to the one wanted; for tests of migration.
 
     Raises:
         RunFolderError: If the database cannot be reached, is damaged, belongs to other software or to a newer
             archwright.
-        InvalidValueError: If the URL cannot be understood or the study's name cannot be one.
+        InvalidValueError: If the URL or the name of the study is not accepted.
         MissingExtraError: If the driver of PostgreSQL is not installed.
     """
 
-    def __init__(
-        self,
-        where: str | Path,
-        study: str = "search",
-        *,
-        power_loss_safe: bool = False,
-        migrations: Sequence[Migration] | None = None,
-    ) -> None:
+    def __init__(self, where: str | Path, study: str = "search", *, power_loss_safe: bool = False) -> None:
         if not (0 < len(study) <= LONGEST_STUDY and study.isprintable()):
             raise InvalidValueError(
                 f"a study's name has 1 to {LONGEST_STUDY} printable characters, not {study[:250]!r}"
@@ -86,7 +75,7 @@ class SqlStore(Store):
         self._connection: Connection | None = None
         self._sqlite: sqlite3.Connection | None = None
         with self._opening():
-            self._prepare(power_loss_safe, migrations)
+            self._prepare(power_loss_safe)
 
     def add(self, trials: Sequence[Trial]) -> None:
         if twice := repeated_numbers(trials):
@@ -126,17 +115,16 @@ class SqlStore(Store):
                 self._engine.dispose()
             self._connection = self._sqlite = None
 
-    def _prepare(self, power_loss_safe: bool, migrations: Sequence[Migration] | None) -> None:
+    def _prepare(self, power_loss_safe: bool) -> None:
         path = file_of(self._url)
         if path is not None:
-            sqlite_file.make_or_refuse(path, migrations)
+            sqlite_file.make_or_refuse(path)
         self._connection = connection = self._engine.connect()
-        if path is None:  # a server has copies of its own
-            bring_up_to_date(connection, self.name, migrations=migrations)
+        if path is not None:
+            sqlite_file.refuse_damaged_or_foreign(connection, self.name)
+        prepare_tables(connection, self.name)
+        if path is None:
             return
-        sqlite_file.refuse_damaged_or_foreign(connection, self.name)
-        keep_copy = partial(sqlite_file.keep_copy, connection, path)
-        bring_up_to_date(connection, self.name, keep_copy=keep_copy, migrations=migrations)
         sqlite_file.set_up(connection, power_loss_safe)
         self._sqlite = cast(sqlite3.Connection, connection.connection.dbapi_connection)
 

@@ -1,11 +1,11 @@
-"""A SQLite file: made at once, looked at before it is used, copied before it is migrated."""
+"""A SQLite file: made at once, looked at before it is used."""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, inspect
 
 from archwright.core.errors import RunFolderError
-from archwright.stores.schema import VERSION, Migration, bring_up_to_date
+from archwright.stores.schema import VERSION, prepare_tables
 
 COMPANIONS = ("-wal", "-journal")
 """What SQLite keeps beside a file while it is open, and after its process was killed: the newest changes."""
@@ -21,7 +21,7 @@ COMPANIONS = ("-wal", "-journal")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
-def make_or_refuse(path: Path, migrations: Sequence[Migration] | None = None) -> None:
+def make_or_refuse(path: Path) -> None:
     """Make an empty database where there is none; an existing file stays as it is.
 
     The file appears with its tables inside or not at all, so a file without tables is none of ours, and of several
@@ -39,7 +39,7 @@ def make_or_refuse(path: Path, migrations: Sequence[Migration] | None = None) ->
                 f"or remove {left[0]} to start anew"
             )
         try:
-            _make(path, migrations)
+            _make(path)
         except OSError as error:
             raise RunFolderError(f"{path} cannot be made: {error.strerror or error}") from error
     if not path.is_file():
@@ -49,7 +49,7 @@ def make_or_refuse(path: Path, migrations: Sequence[Migration] | None = None) ->
 
 
 def refuse_damaged_or_foreign(connection: Connection, name: str) -> None:
-    """Look through the whole file.
+    """Check the whole file: that its tables are ours and SQLite finds no damage.
 
     Raises:
         RunFolderError: If it is damaged or not ours.
@@ -73,32 +73,12 @@ def set_up(connection: Connection, power_loss_safe: bool) -> None:
     connection.commit()
 
 
-def copy_of_version(path: Path, version: int) -> Path:
-    """Where the copy of a file lies that was of an older schema version."""
-    return path.with_name(f"{path.name}.version-{version}")
-
-
-def keep_copy(connection: Connection, path: Path, version: int) -> None:
-    """Write the database as it is now to `copy_of_version`, atomically.
-
-    Raises:
-        RunFolderError: If there is no room for it, for example.
-    """
-    try:
-        with _new_file(path, _content(connection)) as temporary:
-            os.replace(temporary, copy_of_version(path, version))
-    except OSError as error:
-        raise RunFolderError(
-            f"{path} has the older schema version {version}, and no copy of it can be kept beside it: "
-            f"{error.strerror or error}"
-        ) from error
-
-
-def _make(path: Path, migrations: Sequence[Migration] | None) -> None:
+def _make(path: Path) -> None:
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
-        bring_up_to_date(connection, str(path), migrations=migrations)
-        data = bytearray(_content(connection))
+        prepare_tables(connection, str(path))
+        raw: Any = connection.connection.dbapi_connection
+        data = bytearray(raw.serialize())
     engine.dispose()
     # The file format's read and write version, 2 for a write-ahead log: no process has to switch to it later, which
     # several at once cannot do.
@@ -115,14 +95,8 @@ def _make(path: Path, migrations: Sequence[Migration] | None) -> None:
             os.replace(temporary, path)
 
 
-def _content(connection: Connection) -> bytes:
-    """The database file as bytes, what still waits in the write-ahead log included."""
-    raw: Any = connection.connection.dbapi_connection
-    return bytes(raw.serialize())
-
-
 @contextmanager
-def _new_file(path: Path, data: bytes | bytearray) -> Iterator[Path]:
+def _new_file(path: Path, data: bytearray) -> Iterator[Path]:
     """A temporary file beside `path` with this content, on the disk; what the block does with it is flushed too."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,23 +22,24 @@ MAX_DRAWS = 1_000_000
 class Strategy(ABC):
     """Proposes architectures and learns from their trials.
 
-    What is asked depends on the seed and on the trials told so far, on nothing else: there is no hidden
-    random state (the stream for a proposal is derived from its number), so asking again and telling
-    stored trials restores a strategy exactly. That is how a search resumes.
+    Its candidates depend only on the seed and on the trials told so far: there is no hidden random state (the stream
+    for a proposal is derived from its number), so asking again and telling stored trials restores a strategy exactly.
+    That is how a search resumes.
 
     Args:
-        space: Where archs come from.
-        n_trials: Most trials a search with it takes.
-        seed: Of every proposal, and of the seeds handed to candidates.
+        space: The space to search.
+        n_trials: Most trials of a search with it.
+        seed: Seed of every proposal, and of the seeds of candidates.
 
     Attributes:
-        lookahead: How many candidates are asked before the oldest of them is told: one, and each is asked with all
-            that is known; more let as many processes work side by side. The result depends on it, never on how many
-            processes there are. None: what is asked does not depend on what is not yet told (as in random search, or
-            within a generation), so any number may be asked ahead.
+        lookahead: How many candidates are asked before the oldest of them is told. With 1, each is asked with all that
+            is known; with more, as many processes can work at the same time. The result depends on it, but never on
+            the number of processes. None: candidates do not depend on trials that are not told yet (as in random
+            search, or within a generation), so any number may be asked ahead.
     """
 
     lookahead: int | None = 1
+    may_repeat: ClassVar[bool] = False
 
     def __init__(self, space: Space, *, n_trials: int, seed: int = 0) -> None:
         if n_trials < 1:
@@ -50,24 +52,30 @@ class Strategy(ABC):
         self.n_asked = 0
 
     def bind(self, objective: Objective, feasible: Feasible) -> None:
-        """Learn what is sought and which rows may be asked; called once, before the first `ask`."""
+        """Receive the objective and a function that says which rows may be asked; called once, before `ask`."""
         self.objective = objective
         self.feasible = feasible
 
     @abstractmethod
     def ask(self, n: int) -> list[Candidate]:
-        """At most n candidates; fewer, or none, when it has to be told trials first or is at its end."""
+        """At most n candidates; fewer, or none, if it needs to be told trials first or is at its end."""
 
     @abstractmethod
     def tell(self, trials: Sequence[Trial]) -> None:
         """Learn from trials, in ask order."""
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """The random stream for what is proposed next."""
+        """The random stream for the next proposal; `purpose` separates several streams for it."""
         return np.random.default_rng(derive_seed(self.seed, purpose, self.n_asked))
 
     def candidate(self, row: NDArray[np.int16], *, origin: str, parent: int | None = None) -> Candidate:
-        """The next candidate in ask order."""
+        """The next candidate in ask order, with its number and seed.
+
+        Args:
+            row: Its arch as value indices, (n_decisions,).
+            origin: How it came about, e.g. "mutation".
+            parent: Number of the trial it was varied from, if any.
+        """
         number = self.n_asked
         self.n_asked += 1
         return Candidate(
@@ -89,10 +97,10 @@ def draw_feasible(
     Args:
         decisions: The space.
         feasible: Which rows keep the limits.
-        n: How many are wanted; fewer come back where no more were found.
+        n: How many are wanted; fewer are returned if no more are found.
         rng: Source of randomness.
-        exclude: `row.tobytes()` of archs not to draw; what is drawn is added to it.
-        max_draws: Draws after which the search for further archs ends.
+        exclude: `row.tobytes()` of archs not to draw; the drawn ones are added to it.
+        max_draws: Number of draws after which the search for further archs ends.
 
     Raises:
         InfeasibleError: If no draw at all was feasible.

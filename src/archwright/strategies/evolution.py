@@ -26,11 +26,11 @@ class EvolutionConfig:
     """Numbers of the search; defaults are the released code's (src/Search/search.py).
 
     Attributes:
-        population: Candidates a generation.
-        top: Best trials so far that may become parents.
-        mutations: Children by mutation a generation.
-        crossovers: Children by crossover a generation.
-        mutation_probability: Odds that a decision of a mutant is drawn anew.
+        population: Candidates in each generation.
+        top: How many of the best trials so far may become parents.
+        mutations: Children by mutation in each generation.
+        crossovers: Children by crossover in each generation.
+        mutation_probability: Probability that a decision of a mutant is drawn anew, in [0, 1].
         generations: Generations after the first, random one.
     """
 
@@ -67,18 +67,18 @@ class EvolutionConfig:
     source="Guo et al., ECCV 2020, arXiv:1904.00420",
 )
 class Evolution(Strategy):
-    """Generations of mutants and crossovers of the best trials so far, topped up with random archs.
+    """Generations of mutants and crossovers of the best trials so far, filled up with random archs.
 
-    Parents come from the best `top` trials of the whole history, not of the last generation. Every candidate
-    keeps the limits and is new; each of the two loops gives up after ten times the wanted number of tries.
-    Mutants redraw each decision with a fixed probability, crossovers take each from either of two parents.
+    Parents are the best `top` trials of the whole history, not of the last generation. Every candidate keeps the
+    limits and is new; mutation and crossover each give up after ten times the wanted number of tries. Mutants
+    redraw each decision with a fixed probability, crossovers take each decision from one of two parents.
 
-    Differs from the released code in that ties are broken by age instead of top-5 error where the objective
-    has one goal, and in that trials of the last, topped-up generation may win (as its evaluation script does).
+    Deviations from the released code: ties are broken by age instead of top-5 error if the objective has one goal,
+    and trials of the last generation may win (as in its evaluation script).
 
     Args:
-        space: Where archs come from.
-        config: Numbers of the search.
+        space: The space to search.
+        config: Numbers of the search; None takes the defaults.
         seed: See `Strategy`.
     """
 

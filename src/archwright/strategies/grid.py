@@ -22,11 +22,12 @@ FIRST_CHUNK, LARGEST_CHUNK = 16, 1024
 
 @dataclass(frozen=True)
 class GridConfig:
-    """Which members, and how many.
+    """Which architectures to try, and how many.
 
     Attributes:
-        n_trials: Most trials, the first of the order; None for all.
-        levels: Most values of a number or a repeat, evenly spread from the smallest to the largest; None for all.
+        n_trials: Most trials, from the beginning of the order; None tries all.
+        levels: Most values to try of a number or a repeat, evenly spread from the smallest to the largest; None tries
+            all.
     """
 
     n_trials: int | None = None
@@ -45,15 +46,15 @@ class GridConfig:
     summary="every feasible architecture once, in a fixed order; coarser where asked for fewer levels",
 )
 class Grid(Strategy):
-    """Every feasible architecture once, the last decision changing fastest; ends with the last of them.
+    """Every feasible architecture once, with the last decision changing fastest; ends after the last one.
 
-    Rows are made as they are needed, so a space may have any size. The search for a further feasible one ends after
-    a million others.
+    Rows are made as they are needed, so a space may have any size. The search ends if a million architectures in a
+    row are infeasible.
 
     Args:
-        space: Where archs come from.
-        config: Which members, and how many.
-        seed: Of the candidates' evaluations; what is asked does not depend on it.
+        space: The space to search.
+        config: Which architectures, and how many; None tries all.
+        seed: Seed of the candidates' evaluations; the candidates do not depend on it.
     """
 
     lookahead = None
@@ -73,7 +74,7 @@ class Grid(Strategy):
         return asked
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Nothing is learned from trials."""
+        """Do nothing: a grid does not depend on trials."""
 
     def _find(self) -> bool:
         """Whether there is a further feasible row; it waits then."""

@@ -1,4 +1,4 @@
-"""Random search: every feasible architecture equally likely, none twice."""
+"""Random search: every feasible architecture is equally likely, and none is tried twice."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ MAX_BLOCK = 256
 class Random(Strategy):
     """Uniform over the feasible architectures, without replacement; ends when no new one is found.
 
-    They are drawn in blocks that double from one to `MAX_BLOCK`: what is asked depends neither on how many are asked
-    at once nor on `n_trials`, few trials under tight limits cost few draws, and many cost little each.
+    They are drawn in blocks that double from one to `MAX_BLOCK`. So the candidates depend neither on how many are asked
+    at once nor on `n_trials`, a few trials under tight limits cost few draws, and many trials cost little each.
+
+    Args:
+        space: The space to search.
+        n_trials: Most trials.
+        seed: See `Strategy`.
     """
 
     lookahead = None
@@ -44,7 +49,7 @@ class Random(Strategy):
         return [self.candidate(self._queue.popleft(), origin="random") for _ in range(min(n, len(self._queue)))]
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Nothing is learned from trials."""
+        """Do nothing: random search does not depend on trials."""
 
     def _draw(self) -> None:
         """Queue the next block."""

@@ -18,7 +18,7 @@ from archwright.strategies.base import Strategy, draw_feasible
 
 Proposal = tuple[NDArray[np.int16], str, int | None]
 TRIES = (1, 7, 56, 448)
-"""Mutants drawn at a time until one keeps the limits."""
+"""How many mutants are drawn at the first, second, … attempt to find one that keeps the limits."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class RegularizedEvolutionConfig:
     """Numbers of the search; defaults are the paper's (its large-scale setting).
 
     Attributes:
-        population: P, trials alive.
-        sample: S, draws of a tournament; 1 makes it a random walk.
-        cycles: C, trials in all, those of the initial population included.
+        population: Number of trials alive; the paper's P.
+        sample: Draws of a tournament, the paper's S; 1 makes it a random walk.
+        cycles: Number of trials in all, including the initial population; the paper's C.
         aging: Whether the oldest trial dies; if not, the worst of the tournament does ("non-aging evolution").
-        identity_probability: Odds that a child is its parent, to be evaluated once more.
-        lookahead: Candidates asked before the oldest of them is told: what may run at the same time. The result
-            depends on it, as the children are bred from a population that does not know those that are running.
+        identity_probability: Probability that a child equals its parent, which is then evaluated once more.
+        lookahead: Candidates asked before the oldest of them is told, so as many can run at the same time. The result
+            depends on it, because the trials that still run are not in the population that breeds.
     """
 
     population: int = 100
@@ -64,20 +64,22 @@ class RegularizedEvolutionConfig:
     source="Real et al., AAAI 2019, arXiv:1802.01548",
 )
 class RegularizedEvolution(Strategy):
-    """A queue of P trials: the best of S drawn from it has a child, which joins; the oldest leaves.
+    """A queue of P trials: the best of S trials drawn from it gets a child, which joins the queue; the oldest leaves.
 
-    Draws are with replacement and ties go to the first drawn. Whatever was evaluated may be evaluated again.
-    The answer is the best of all trials, alive or not.
+    Draws are with replacement and ties go to the first drawn. An arch may be evaluated more than once. The answer is
+    the best of all trials, alive or not.
 
-    Beyond the paper: children keep the limits (mutants are drawn until one does; if none is found, the child is a
-    random arch); a failed trial ages like any other but never wins, and where all that were drawn have failed the
-    child is random. A mutation is one step of the space (`Space.mutate`): one decision, unless the space has others.
+    Additions to the paper: children keep the limits (mutants are drawn until one does; if none is found, the child is a
+    random arch). A failed trial ages like any other but never wins; if all trials of a tournament have failed, the
+    child is random. A mutation is one step of the space (`Space.mutate`), which by default changes one decision.
 
     Args:
-        space: Where archs come from.
-        config: Numbers of the search.
+        space: The space to search.
+        config: Numbers of the search; None takes the defaults.
         seed: See `Strategy`.
     """
+
+    may_repeat = True
 
     def __init__(self, space: Space, config: RegularizedEvolutionConfig | None = None, *, seed: int = 0) -> None:
         self.config = config or RegularizedEvolutionConfig()

@@ -1,4 +1,4 @@
-"""What tests of archwright and of plug-ins share: contracts to inherit, toy spaces, toy tasks.
+"""Helpers for the tests of archwright and of plug-ins: contracts to inherit, toy spaces, toy tasks.
 
 Nothing in the package imports this part. It needs no pytest until a test runs.
 """
@@ -14,11 +14,14 @@ from archwright.testing.contracts import (
     CostContract,
     EvaluatorContract,
     FaultContract,
+    LearnedPolicyContract,
+    PolicyContract,
     RunnerContract,
     SpaceContract,
     StoreContract,
     StrategyContract,
     TaskContract,
+    WeightSharingContract,
 )
 from archwright.testing.evaluators import Scripted
 from archwright.testing.language import RnnNodes, RnnTied, RnnTiny
@@ -35,6 +38,7 @@ from archwright.testing.spaces import (
     conditional_decisions,
 )
 from archwright.testing.tasks import toy_task, toy_text
+from archwright.testing.weights import ToyHypernetwork
 
 __all__ = [
     "BranchSpace",
@@ -42,11 +46,13 @@ __all__ = [
     "ElasticSpace",
     "EvaluatorContract",
     "FaultContract",
+    "LearnedPolicyContract",
     "LooseEndsSpace",
     "MBConvSpace",
     "NumberSpace",
     "PictureSpace",
     "PictureTask",
+    "PolicyContract",
     "ReversalTask",
     "RnnNodes",
     "RnnTied",
@@ -60,6 +66,8 @@ __all__ = [
     "StrategyContract",
     "StrideSpace",
     "TaskContract",
+    "ToyHypernetwork",
+    "WeightSharingContract",
     "conditional_decisions",
     "toy_task",
     "toy_text",

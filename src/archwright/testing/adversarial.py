@@ -13,7 +13,8 @@ from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.learners import Learner
 from archwright.training.log import TrainingLog
-from archwright.training.steps import ONLY, Now, Source, run_steps
+from archwright.training.sources import ONLY, Now, Source
+from archwright.training.steps import run_steps
 
 
 class Adversaries:

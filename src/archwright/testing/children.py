@@ -1,7 +1,7 @@
-"""Commands in processes of their own that are stopped at exact moments; a new process takes milliseconds.
+"""Run commands in separate processes that are stopped at exact moments; starting one takes milliseconds.
 
-One process imports torch and archwright and then waits; each command is a fork of it. A fork is as mortal as any
-process: what SIGKILL leaves of it is what it left on the disk.
+One process imports torch and archwright and then waits; each command is a fork of it. A fork dies like any process:
+after SIGKILL only its files are left.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ IMPORTED = ("archwright.cli", "archwright.recipes", "archwright.ranking", "archw
 
 @dataclass(frozen=True)
 class Job:
-    """A command and what happens to it.
+    """A command, and the signal or limits it gets.
 
     Attributes:
-        arguments: Of `archwright`.
-        until: When the signal comes; None: never.
-        signal: Which.
-        delay_s: How long after that moment; 0 is at once, before anything else happens.
-        file_bytes: No file can grow larger; None: no limit.
-        is_plain_user: The superuser's right to open whatever is forbidden is given up (on Linux).
-        clock_step_s: The wall clock moves by so much at each reading.
+        arguments: Arguments of `archwright`.
+        until: The moment at which the signal is sent; None sends none.
+        signal: The signal.
+        delay_s: Seconds between that moment and the signal; 0 sends it before anything else happens.
+        file_bytes: Largest size of a file in bytes; None sets no limit.
+        is_plain_user: Whether the superuser's right to open any file is given up (on Linux).
+        clock_step_s: Seconds by which the wall clock moves at each reading; None leaves the clock alone.
     """
 
     arguments: tuple[str, ...]
@@ -54,7 +54,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: exit code (the negative signal where it had no say), what it said, what happened in it."""
+    """How a command ended.
+
+    Attributes:
+        code: Its exit code; the negative number of the signal if a signal killed it.
+        out: What it wrote to standard output.
+        err: What it wrote to standard error.
+        moments: The moments that it went through.
+    """
 
     code: int
     out: str
@@ -63,12 +70,12 @@ class Ended:
 
     @property
     def errors(self) -> list[str]:
-        """Lines on stderr that are no progress."""
+        """Lines on standard error that report an error."""
         return [line for line in self.err.splitlines() if line.startswith(("error:", "Traceback"))]
 
 
 def run_child(job: Job) -> Ended:
-    """Run a command to its end, or to the moment of its job; checkpoints are written on every occasion.
+    """Run a command until it ends or its signal kills it; it writes a checkpoint whenever it could.
 
     Raises:
         TimeoutError: If it takes longer than five minutes.
@@ -113,7 +120,7 @@ def _stop(server: subprocess.Popen[str]) -> None:
 
 
 def serve() -> None:
-    """Read a job a line, write its exit code a line."""
+    """Read one job from each line of standard input, run it, and write its exit code as a line."""
     _warm_up()
     for line in sys.stdin:
         asked = json.loads(line)
@@ -188,7 +195,7 @@ def _surroundings(job: Job) -> Iterator[None]:
 
 
 def give_up_override() -> None:
-    """From here on this process heeds file modes even if it is the superuser's (Linux)."""
+    """Make this process obey file modes from now on, even if it runs as the superuser (Linux)."""
     import ctypes
 
     override, read_search, header, n_words = 1, 2, (ctypes.c_uint32 * 2)(0x20080522, 0), 6
@@ -218,5 +225,5 @@ def _move_the_clock(step_s: float) -> None:
 
 
 def as_arguments(arguments: Sequence[object]) -> tuple[str, ...]:
-    """As a command line has them."""
+    """The arguments as texts, as a command line has them."""
     return tuple(map(str, arguments))

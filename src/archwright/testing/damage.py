@@ -1,4 +1,4 @@
-"""Harm that comes to files: cut, emptied, a bit flipped, gone, out of reach, or something else in their place."""
+"""Damage to files: cut, emptied, a bit flipped, deleted, without permission, or replaced by something else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FOLDER_KINDS: tuple[Kind, ...] = ("deleted", "forbidden", "emptied")
-"""What can happen to a folder; emptied is a file in its place."""
+"""Kinds of damage to a folder; "emptied" replaces it by a file."""
 
 
 def targets(folder: Path) -> list[str]:
@@ -22,7 +22,7 @@ def targets(folder: Path) -> list[str]:
 
 
 def kinds_for(path: Path) -> tuple[Kind, ...]:
-    """What can happen to this file or folder; an empty file cannot be cut."""
+    """Kinds of damage that are possible for this file or folder; an empty file cannot be cut."""
     if path.is_dir():
         return FOLDER_KINDS
     cuts = ("emptied", "halved", "short of a byte", "flipped")
@@ -30,7 +30,13 @@ def kinds_for(path: Path) -> tuple[Kind, ...]:
 
 
 def damage(path: Path, kind: Kind, rng: random.Random) -> None:
-    """Do it; `rng` says which bit is flipped."""
+    """Damage a file or folder.
+
+    Args:
+        path: The file or folder.
+        kind: How to damage it.
+        rng: Draws which bit is flipped.
+    """
     if kind == "deleted":
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     elif kind == "forbidden":
@@ -42,7 +48,7 @@ def damage(path: Path, kind: Kind, rng: random.Random) -> None:
 
 
 def restore(path: Path, original: Path) -> None:
-    """Put back what was there."""
+    """Replace a damaged file or folder by a copy of the original."""
     if path.is_dir() and not path.is_symlink():
         path.chmod(0o755)
         shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""An evaluator that misbehaves where it is told to, for the tests of runners and of the search."""
+"""An evaluator that misbehaves for chosen candidates, for the tests of runners and of the search."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from archwright.core.blueprint import Blueprint
 from archwright.core.errors import DataError
 from archwright.core.trial import Candidate, Metrics, derive_seed
 from archwright.evaluators.base import Evaluator
+from archwright.runs import nondeterminism
 
 
 class Scripted(Evaluator):
-    """Scores by a hash of the arch and seed, but does something else for some numbers.
+    """Scores candidates by a hash of arch and seed, but misbehaves for some of them.
 
     Args:
-        script: What to do by the candidate's number: "raise", "nan", "text", "nothing", "kill" (SIGKILL to its own
+        script: What to do, by the candidate's number: "raise", "nan", "text", "nothing", "kill" (SIGKILL to its own
             process, always), "kill once", "exhaust" (take memory without end), "hang", "data" (meet a damaged file).
-        folder: Where "kill once" leaves its mark, and where each evaluation is noted.
-        chunk: Candidates a call.
-        wait_s: Seconds a candidate takes, times its number modulo 3.
+        folder: Folder in which "kill once" leaves its mark and each evaluation is noted.
+        chunk: Candidates to evaluate in one call.
+        wait_s: Seconds to wait for a candidate, multiplied by its number modulo 3.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Scripted(Evaluator):
         return Blueprint(f"{__name__}:rebuild", {"script": script, "options": options})
 
     def noted(self) -> list[int]:
-        """Numbers of the candidates that were begun, once for each time."""
+        """Numbers of the candidates whose evaluation began, once for each time."""
         return sorted(int(name.partition("-")[0]) for name in os.listdir(self.folder) if "-begun-" in name)
 
     def _evaluate(self, candidate: Candidate) -> Any:
@@ -60,6 +61,8 @@ class Scripted(Evaluator):
             raise ArithmeticError("no\n number")
         if action == "data":
             raise DataError("photo.jpg is damaged; replace it")
+        if action == "put":
+            nondeterminism.note("put_")
         if action == "hang":
             time.sleep(3600)
         if action == "exhaust":
@@ -81,10 +84,10 @@ class Scripted(Evaluator):
 
 
 def score(candidate: Candidate) -> dict[str, float]:
-    """The figures of a candidate that no script names."""
+    """The figures of a candidate that is not in the script."""
     return {"top1_accuracy": derive_seed(candidate.arch.key, candidate.seed) % 1000 / 1000}
 
 
 def rebuild(script: Mapping[str, str], options: Mapping[str, Any]) -> Scripted:
-    """What a `Scripted.blueprint` builds."""
+    """The evaluator of a `Scripted.blueprint`."""
     return Scripted({int(number): action for number, action in script.items()}, **options)

@@ -7,7 +7,7 @@ A recipe's test names its command line and the moments:
     main(["search", "spos", "--preset", "smoke", "--out", str(folder), "--resume"])
     assert differences(folder, undisturbed) == []
 
-Nothing in a run knows that it is watched: what is read are the files it writes for people and for resuming.
+A run does not know that it is watched: only the files that it writes for people and for resuming are read.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from archwright.stores.opening import open_store
 POLL_S = 0.005
 PATIENCE_S = 300.0
 CLOCKS = frozenset({"seconds", "ledger", "duration_s", "latency_ms"})
-"""Names of what depends on the clock, in states and results."""
+"""Keys of states and results whose values depend on the clock."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A moment of a run, and the signal it gets then.
+    """A moment of a run, and the signal that it gets then.
 
     Attributes:
-        phase: Stop once the run is in this phase; None: once its process is up (its folder is there).
-        after_s: Wait so long from then on.
-        when_saved: Wait for a checkpoint of the unfinished phase first, so that resuming begins within it.
-        when_done: Wait for the end of the phase instead: the run is stopped on its way to the next.
-        signal: What is sent; SIGKILL leaves no chance to tidy up.
+        phase: Stop when the run is in this phase; None stops when its folder exists.
+        after_s: Seconds to wait after that.
+        when_saved: Whether to wait first for a checkpoint of the unfinished phase, so that resuming begins within it.
+        when_done: Whether to wait for the end of the phase, so that the run is stopped before the next one.
+        signal: The signal to send; SIGKILL leaves no chance to tidy up.
     """
 
     phase: str | None = None
@@ -60,14 +60,14 @@ def stop_at(
     """Start or resume `archwright ARGUMENTS --out FOLDER --resume` in a process of its own and stop it.
 
     Args:
-        stop: When and how.
+        stop: When and how to stop it.
         arguments: The command without its folder.
         folder: The run's folder.
-        environment: Of the process; that of this one by default.
+        environment: Environment variables of the process; None takes those of this one.
 
     Returns:
-        The exit code of the stopped process (the negative signal where it had no say), or None if the run came
-        to its end before that moment.
+        The exit code of the stopped process (the negative number of the signal if that killed it), or None if the run
+        ended before that moment.
 
     Raises:
         TimeoutError: If the moment does not come within five minutes.
@@ -99,13 +99,13 @@ def stop_at(
 def outcome(
     folder: Path, studies: Sequence[str] = ("search", "baseline"), *, products_only: bool = False
 ) -> dict[str, Any]:
-    """What two runs of equal result agree in, by name; clocks are left out, tensors are kept.
+    """Everything that must be equal in two runs with the same result, by name: tensors too, but no clock readings.
 
     Args:
-        folder: A finished run.
-        studies: Whose trials are compared.
-        products_only: Leave out what only a run on its way needs: checkpoints, and which files there are beside
-            those that a user is given.
+        folder: The folder of a finished run.
+        studies: Studies whose trials are included.
+        products_only: Whether to leave out what only a run in progress needs: checkpoints, and the names of files that
+            are not made for the user.
     """
     found = _products(folder) if products_only else {**_products(folder), **_checkpoints(folder)}
     for study in studies:
@@ -117,7 +117,14 @@ def outcome(
 def differences(
     one: Path, other: Path, studies: Sequence[str] = ("search", "baseline"), *, products_only: bool = False
 ) -> list[str]:
-    """Names of what differs between two finished runs; empty if they came to the same end, bit for bit."""
+    """Names of the results that differ between two finished runs; empty if all bits are the same.
+
+    Args:
+        one: The folder of a run.
+        other: The folder of another run.
+        studies: Studies whose trials are compared.
+        products_only: Whether to compare only what the user gets, see `outcome`.
+    """
     a, b = (outcome(folder, studies, products_only=products_only) for folder in (one, other))
     return [name for name in sorted(a.keys() | b.keys()) if not _equal(a.get(name), b.get(name))]
 

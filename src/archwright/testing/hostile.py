@@ -1,6 +1,6 @@
-"""What a name or a file may hold that nobody meant: hypothesis strategies, and a way to run many cases of them.
+"""Hostile names and file contents: hypothesis strategies that make them, and a way to run many cases.
 
-Whatever comes from outside has to end in a value or in one of our errors:
+Any input from outside has to give a value or one of our errors:
 
     def check(content: bytes) -> None:
         path.write_bytes(content)
@@ -29,10 +29,10 @@ from archwright.core.errors import ArchwrightError, UsageError
 T = TypeVar("T")
 
 N_QUICK = 25
-"""Cases of each kind in a run of all tests; the long run has thousands."""
+"""Number of cases of each kind in a normal test run; the long run has thousands."""
 
 SEED_VARIABLE = "ARCHWRIGHT_FUZZ_SEED"
-"""Environment variable that repeats a long run."""
+"""Environment variable with the seed of a long run, to repeat it."""
 
 NASTY_TEXTS = (
     *("", " ", "\0", "a\0b", "a\nb", "\r\n", "\t", "\x1b[2J\x1b[31mred", "\x07", "\x9b31m"),
@@ -42,7 +42,8 @@ NASTY_TEXTS = (
     *("<script>alert(1)</script>", "</script>", "</title>", '"><img src=x onerror=x>', "&lt;", "]]>", "<!--"),
     *("'''", '"""', "\\", "\\n", "'", '"', "\\x", "\\u", "\\N{DASH}", "#", "None", "true", "NaN", "inf", "1e999", "-1"),
 )
-"""Names that broke programs: controls, escapes, directions, half characters, paths, markup, quotes, numbers."""
+"""Texts that often break programs: control, escape and direction characters, lone surrogates, paths, markup, quotes,
+numbers."""
 
 NASTY_NUMBERS = (
     *(
@@ -68,19 +69,25 @@ NASTY_NUMBERS = (
 
 
 def texts() -> st.SearchStrategy[str]:
-    """Text of any characters, also half surrogate pairs, and names that broke programs."""
+    """Texts of any characters, with lone surrogates, and the `NASTY_TEXTS`."""
     return st.sampled_from(NASTY_TEXTS) | st.text(max_size=20) | st.text(st.characters(), max_size=5)
 
 
 def json_values() -> st.SearchStrategy[Any]:
-    """Anything that Python's parser reads from a JSON text, not-a-number and infinity included."""
+    """Any value that Python's parser can read from JSON, including not-a-number and infinity."""
     leaves = st.none() | st.booleans() | st.sampled_from(NASTY_NUMBERS) | st.integers() | st.floats() | texts()
     return st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts(), inner, max_size=4))
 
 
 @st.composite
 def mutated(draw: st.DrawFn, document: Any, most: int = 3) -> Any:
-    """A document with one to `most` changes: values replaced, keys lost, added or renamed, items repeated."""
+    """A document with some changes: values replaced, keys removed, added or renamed, items repeated.
+
+    Args:
+        draw: Given by hypothesis.
+        document: The JSON document to change; it stays as it is.
+        most: Most changes; there is at least one.
+    """
     changed = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, most))):
         changed = _edited(draw, changed)
@@ -89,7 +96,13 @@ def mutated(draw: st.DrawFn, document: Any, most: int = 3) -> Any:
 
 @st.composite
 def mutated_bytes(draw: st.DrawFn, data: bytes, most: int = 4) -> bytes:
-    """Bytes with one to `most` changes: cut off, flipped, overwritten, removed, inserted, repeated."""
+    """Bytes with some changes: cut off, flipped, overwritten, removed, inserted, repeated.
+
+    Args:
+        draw: Given by hypothesis.
+        data: The bytes to change.
+        most: Most changes; there is at least one.
+    """
     changed = bytearray(data)
     for _ in range(draw(st.integers(1, most))):
         place = draw(st.integers(0, len(changed)))
@@ -110,7 +123,7 @@ def mutated_bytes(draw: st.DrawFn, data: bytes, most: int = 4) -> bytes:
 
 @st.composite
 def mutated_json(draw: st.DrawFn, document: Any) -> bytes:
-    """The bytes of a JSON file: mostly a changed document, else damaged text or nothing like it."""
+    """The bytes of a JSON file: mostly a changed document, sometimes damaged text or arbitrary bytes."""
     kind = draw(st.sampled_from(("changed",) * 6 + ("any", "damaged", "bytes", "deep")))
     if kind == "changed":
         return json.dumps(draw(mutated(document))).encode()
@@ -124,11 +137,11 @@ def mutated_json(draw: st.DrawFn, document: Any) -> bytes:
 
 
 def only_our_errors(call: Callable[[], T], *, before_start: bool = True) -> T | None:
-    """What the call returns, or None where it raised one of our errors, which has to say something.
+    """The result of the call, or None if it raised one of our errors; its message must not be empty.
 
     Args:
         call: Reads something hostile.
-        before_start: The error has to be one that the user can mend before anything starts (exit code 2).
+        before_start: Whether the error has to be one that the user can correct before anything starts (exit code 2).
     """
     try:
         return call()
@@ -140,7 +153,14 @@ def only_our_errors(call: Callable[[], T], *, before_start: bool = True) -> T | 
 
 
 def run_cases(check: Callable[[Any], None], strategy: st.SearchStrategy[Any], n: int, seed: int = 0) -> None:
-    """Check n values of a strategy; the same values for the same seed. A failure is made small and says its seed."""
+    """Check n values of a hypothesis strategy; a failing value is reduced, and the error says the seed.
+
+    Args:
+        check: Raises if a value is handled wrongly.
+        strategy: Makes the values.
+        n: How many values.
+        seed: Seed of the values.
+    """
 
     @hypothesis.seed(seed)
     @settings(
@@ -162,7 +182,7 @@ def run_cases(check: Callable[[Any], None], strategy: st.SearchStrategy[Any], n:
 
 
 def chosen_seed() -> int:
-    """The seed in the environment, else a new one."""
+    """The seed in the environment variable `SEED_VARIABLE`, else a new one."""
     given = os.environ.get(SEED_VARIABLE, "")
     return int(given) if given else secrets.randbelow(2**32)
 

@@ -1,4 +1,4 @@
-"""Small spaces of language models: two cells, widths, tied weights, a cell whose own nodes are searched."""
+"""Small spaces of language models: two kinds of cell, widths, tied weights, and a cell whose nodes are searched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from archwright.spaces.language import LanguageSpace
 
 
 class RnnTiny(LanguageSpace):
-    """One recurrent layer of an LSTM or a GRU, of one of three widths, behind an embedding of 16 numbers."""
+    """One recurrent layer, an LSTM or a GRU, of one of three widths, after an embedding of width 16."""
 
     input_shape = (8,)
     n_classes = 20
@@ -30,7 +30,7 @@ class RnnTiny(LanguageSpace):
 
 
 class RnnTied(LanguageSpace):
-    """As `RnnTiny`, but the embedding is as wide as the cell and serves as decoder too."""
+    """`RnnTiny` with tied weights: the embedding is as wide as the cell and is also the decoder."""
 
     input_shape = (8,)
     n_classes = 20
@@ -42,7 +42,7 @@ class RnnTied(LanguageSpace):
 
 
 class RnnNodes(LanguageSpace):
-    """A cell of three nodes; the later two choose an earlier node to read and an activation, as in ENAS and DARTS."""
+    """A cell of three nodes; the last two choose an earlier node to read and an activation, as in ENAS and DARTS."""
 
     input_shape = (4,)
     n_classes = 12
@@ -73,7 +73,7 @@ class NodeCell(RecurrentCell):
     """Nodes that each read an earlier one; the output is their mean.
 
     Args:
-        choose: Is asked for each node's input and activation.
+        choose: The chooser, asked for each node's input and activation.
         n_in: Features of a step's input.
         n_hidden: Features of the output.
     """

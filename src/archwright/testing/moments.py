@@ -1,6 +1,6 @@
-"""Exact moments of a run: each step, each write before, within and after, each transaction, the export.
+"""Exact moments of a run: each step, before, within and after each write, each transaction, the export.
 
-Patches are made from outside and taken back; nothing in a run knows that it is watched.
+They are found by patching functions from outside for a while; the code of a run does not know that it is watched.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from archwright.runs.phase import Phase
 from archwright.runs.run import Run
 
 START = "start"
-"""Where a process is before its first phase."""
+"""Name of the phase of a process before its first phase."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What happens in a phase of one process for the n-th time.
+    """The n-th time that an event happens in a phase of one process.
 
     Attributes:
-        phase: The phase begun last: what comes after its end belongs to it until the next begins.
+        phase: The phase begun last; what happens after its end belongs to it until the next phase begins.
         event: "begin", "advance", "half of FILE" (within its write), "before FILE" and "after FILE" (its rename),
             "before commit", "after commit", "export", "verify".
         n: Counted from 1 in each process, for each event of each phase.
@@ -42,7 +42,7 @@ class Moment:
 
 @contextmanager
 def watched(notice: Callable[[Moment], None]) -> Iterator[None]:
-    """Call `notice` at every moment of the runs in here; what it raises goes up through the run."""
+    """A context in which `notice` is called at every moment of a run; its exceptions end the run."""
     seen: Counter[tuple[str, str]] = Counter()
     now = [START]
 
@@ -106,7 +106,7 @@ def watched(notice: Callable[[Moment], None]) -> Iterator[None]:
 
 @contextmanager
 def eager() -> Iterator[None]:
-    """Whatever a run does now and then it does on every occasion, so that its moments do not depend on the clock."""
+    """A context in which a run does occasional work every time, so that its moments do not depend on the clock."""
 
     def begin(original: Any, run: Run, *arguments: Any, **others: Any) -> None:
         original(run, *arguments, **{**others, "checkpoint_every_s": 0.0})

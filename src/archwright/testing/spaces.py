@@ -1,4 +1,4 @@
-"""Toy spaces: small enough to build in milliseconds, each with one property that is easy to get wrong."""
+"""Toy spaces: small enough to build in milliseconds, each with one property that is easy to handle wrongly."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from archwright.spaces.base import Space
 
 
 def conditional_decisions() -> DecisionSpace:
-    """Two like stages, each `skip`, or `conv` or `sep` with one of three kernels: (1 + 3 + 3)^2 = 49 archs.
+    """Two equal stages, each `skip`, or `conv` or `sep` with one of three kernels: (1 + 3 + 3)^2 = 49 archs.
 
-    Decided one after the other, one arch of the 49 (two skips) would be drawn in one case of nine.
+    Drawing one decision after the other would give one of the 49 archs (two skips) with probability 1/9.
 
     >>> conditional_decisions().size()
     49
@@ -35,10 +35,10 @@ def conditional_decisions() -> DecisionSpace:
 
 
 class ElasticSpace(Space):
-    """Every request of a chooser in one network of elastic layers: op, number, repeat, inputs and map.
+    """A network of elastic layers that uses every method of a chooser: op, number, repeat, inputs and map.
 
-    A block's kernel matters only where the block exists and is a convolution; the classifier's hidden width
-    is computed from the width of the body.
+    A block's kernel is active only if the block exists and is a convolution; the classifier's hidden width is computed
+    from the width of the body.
     """
 
     input_shape = (3, 8, 8)
@@ -57,9 +57,9 @@ class ElasticSpace(Space):
 
 
 class BranchSpace(Space):
-    """A cell whose node chooses one of three inputs and one operation, the same wherever its input comes from.
+    """A cell whose node chooses one of three inputs and an operation, which is the same for each input.
 
-    The operation is asked for under each input and yet always active, as in ENAS: 3 x 2 x 2 archs.
+    The network asks for the operation under each input, but it is always active, as in ENAS: 3 x 2 x 2 archs.
     """
 
     input_shape = (3, 6, 6)
@@ -74,7 +74,7 @@ class BranchSpace(Space):
 
 
 class NumberSpace(Space):
-    """Numbers only: no module of the network is a choice, only sizes are. 4 x 2 archs."""
+    """Only sizes are searched, no module of the network is a choice: 4 x 2 archs."""
 
     input_shape = (3, 6, 6)
     n_classes = 3
@@ -89,7 +89,7 @@ class NumberSpace(Space):
 
 
 class StrideSpace(Space):
-    """Not additive: whether the first convolution strides changes what every later one costs. 2 x 3 x 2 archs."""
+    """Costs are not additive: the first convolution's stride changes the cost of every later one. 2 x 3 x 2 archs."""
 
     input_shape = (3, 8, 8)
     n_classes = 3
@@ -137,9 +137,9 @@ class MBConvSpace(Space):
 
 
 class LooseEndsSpace(Space):
-    """The output joins what no node has read, as in ENAS; one state is elastic besides: 2 x 2 x 3 archs.
+    """The output joins the states that no node reads, as in ENAS; one state is elastic too: 2 x 2 x 3 archs.
 
-    The convolution behind the join reads its weights at several places of the widest form.
+    The convolution after the join uses several separate slices of its widest weight.
     """
 
     input_shape = (3, 6, 6)
@@ -161,7 +161,14 @@ class LooseEndsSpace(Space):
 
 
 def conv_unit(n_in: Size, n_out: Size, kernel: Size, *, groups: Size = 1) -> nn.Sequential:
-    """Convolution, batch norm and ReLU; any size may be a decision."""
+    """Convolution, batch norm and ReLU; any size may be a decision.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        kernel: Odd side of the square kernel.
+        groups: Groups of the convolution.
+    """
     return nn.Sequential(Conv2d(n_in, n_out, kernel, groups=groups, bias=False), BatchNorm2d(n_out), nn.ReLU())
 
 

@@ -1,4 +1,4 @@
-"""Tasks in memory that a network learns a little of in a few steps."""
+"""Small tasks in memory, of which a network learns something in a few steps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from archwright.tasks.text.language import LanguageTask
 
 
 def toy_task(space: Space, *, n: int = 160) -> ImageTask:
-    """Noisy images of the shape a space takes, in classes of different brightness; a quarter of n are the test part.
+    """Noisy images in a space's input shape, in classes of different brightness; a quarter of n is the test part.
 
     Raises:
-        ValueError: If the space takes something else than images.
+        ValueError: If the space does not read images.
     """
     channels, height, width = space.input_shape
     rng = np.random.default_rng(0)
@@ -25,6 +25,6 @@ def toy_task(space: Space, *, n: int = 160) -> ImageTask:
 
 
 def toy_text(space: LanguageSpace, *, n: int = 600) -> LanguageTask:
-    """A text of n words that follow each other in a fixed order, in the length and vocabulary a space takes."""
+    """A text of n words in a fixed order, with the input length and vocabulary of a space."""
     words = " ".join(f"w{i % (space.n_tokens - 1)}" for i in range(n - 1))
     return LanguageTask("toy", (words, words, words), tokens=space.input_shape[0], vocabulary=space.n_tokens)

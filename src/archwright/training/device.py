@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from archwright.core.config import MAX_THREADS, check_range
 from archwright.core.errors import InvalidValueError
 from archwright.nn.inputs import Inputs
+from archwright.runs import nondeterminism
 from archwright.tasks.base import Batch
 from archwright.training.config import Precision
 
@@ -141,15 +142,21 @@ def seeder(device: torch.device) -> Callable[[int], None]:
 
 
 def make_deterministic(device: torch.device) -> None:
-    """Make this process prefer the same bits to speed on CUDA; a CPU needs nothing for it.
+    """Make this whole process prefer the same bits to speed on CUDA: for commands and workers, not for a user's own.
 
-    Libraries no longer choose algorithms by timing them, and operations without a deterministic form raise.
+    Libraries no longer choose algorithms by timing them. An operation without a deterministic form runs all the same;
+    the run notes it and takes its promise back (`runs.nondeterminism`).
+
+    On a CPU nothing is switched. What archwright trains with is deterministic there; the few operations that are not,
+    with several threads, are named in docs/reliability.md. The switch would change the bits of every convolution.
     """
     if device.type != "cuda":
-        return  # and spares the seconds torch takes to import its compiler for the switch below
+        return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    torch.use_deterministic_algorithms(True)
+    nondeterminism.listen()
+    # `use_deterministic_algorithms(True, warn_only=True)`, without the seconds that takes to import torch's compiler
+    torch.set_deterministic_debug_mode("warn")
     # A debugging aid that comes along and slows every allocation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

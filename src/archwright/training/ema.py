@@ -21,7 +21,10 @@ class Ema:
 
     Attributes:
         n: How often the network has entered.
+        first_step: The first step whose outcome counts.
     """
+
+    first_step = 0
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         every = [*network.named_parameters(), *network.named_buffers()]
@@ -69,7 +72,7 @@ class Ema:
 
 
 class Mean(Ema):
-    """Plain mean of the network after each step from `first_step` on, as averaged SGD ends with (Polyak and Juditsky,
+    """Plain mean of the network after each update from `first_step` on, as averaged SGD ends with (Polyak and Juditsky,
     1992; torch.optim.ASGD with lambd = 0, which leaves out the first step of its own average).
 
     Args:
@@ -89,7 +92,13 @@ class Mean(Ema):
 
 
 def average_of(network: nn.Module, config: OptimizerConfig, n_steps: int) -> Ema | None:
-    """The average a training keeps, if any."""
+    """The average a training keeps, if any.
+
+    Args:
+        network: What is averaged.
+        config: Says which average.
+        n_steps: Of the training.
+    """
     if config.average_from is not None:
         return Mean(network, min(n_steps - 1, math.floor(config.average_from * n_steps)))
     return None if config.ema_decay is None else Ema(network, config.ema_decay)

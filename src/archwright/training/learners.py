@@ -234,7 +234,9 @@ class Learner:
         self._updater.load_state(state["scaler"])
         self._updates, self._pending = int(state["updates"]), int(state["pending"])
         if self._average is not None:
-            self._average.n = int(state["averaged"])
+            # older checkpoints lack the number: they knew learners only that move in every step
+            entered = max(0, self._updates - self._average.first_step)
+            self._average.n = int(state.get("averaged", entered))
 
 
 def joined(parts: Mapping[str, nn.Module]) -> nn.Module:

@@ -72,7 +72,13 @@ def _curve(points: Iterable[Any]) -> Curve:
 
 
 def broken_loss(loss: float, step: int, n_steps: int) -> RunError:
-    """The error for a loss that is infinite or not a number."""
+    """The error for a loss that is infinite or not a number.
+
+    Args:
+        loss: What it is.
+        step: Where, from 0.
+        n_steps: Of the training.
+    """
     return RunError(
         f"the training loss is {loss} at step {step} of {n_steps}; "
         "lower learning_rate, add warmup_steps or set clip_norm"

@@ -14,7 +14,8 @@ from archwright.training.config import TrainingConfig
 from archwright.training.learners import Learner
 from archwright.training.log import TrainingLog
 from archwright.training.losses import LossOf, TaskLoss
-from archwright.training.steps import ONLY, Now, Scoring, Source, run_steps
+from archwright.training.sources import ONLY, Now, Source
+from archwright.training.steps import Scoring, run_steps
 
 
 def fit(

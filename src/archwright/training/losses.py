@@ -11,7 +11,7 @@ from archwright.nn.added_losses import AddedLosses
 from archwright.nn.drop_path import DropPathSchedule
 from archwright.nn.inputs import call
 from archwright.tasks.base import Batch, Task
-from archwright.training.steps import ONLY, Now
+from archwright.training.sources import ONLY, Now
 
 LossOf = Callable[[Any, Batch], Tensor]
 """The loss of outputs for a batch; it sees the inputs too, as a teacher needs."""

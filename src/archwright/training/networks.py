@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from archwright.core.arch import Arch
+from archwright.core.errors import SpaceError
 from archwright.core.trial import derive_seed
+from archwright.nn.training_only import is_training_only
 from archwright.runs.phase import Phase
 from archwright.spaces.base import Space
 from archwright.tasks.base import Part, Task
@@ -46,3 +49,39 @@ def train_network(
     network = build_seeded(space, arch, seed, for_training=True)
     log = fit(network, task, training, part=part, seed=seed, device=device, phase=phase)
     return network, log
+
+
+@torch.no_grad()
+def inherit(network: nn.Module, trained: nn.Module) -> None:
+    """Give a network the weights of a trained one of the same arch, in place.
+
+    A supernet's form may lack what the stand-alone network has: batch norms without scale and shift. Those are set to
+    1 and 0, so that the network computes what the trained one does.
+
+    Args:
+        network: Takes the weights.
+        trained: Has them, under the same names.
+
+    Raises:
+        SpaceError: If a tensor has no place in the network, or one that is no batch norm's is missing.
+    """
+    given, own = trained.state_dict(), network.state_dict()
+    norms = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
+    optional = {f"{name}.{leaf}".lstrip(".") for name in norms for leaf in ("weight", "bias")}
+    training_only = {
+        f"{name}.{leaf}"
+        for name, module in network.named_modules()
+        if is_training_only(module)
+        for leaf in module.state_dict()
+    }
+    odd = [name for name in given if name not in own or own[name].shape != given[name].shape]
+    odd += [name for name in own if name not in given and name not in optional | training_only]
+    if odd:
+        raise SpaceError(
+            f"the trained network has other weights than the one that inherits them: {', '.join(sorted(odd)[:3])}"
+        )
+    for name, tensor in own.items():
+        if name in given:
+            tensor.copy_(given[name])
+        elif name in optional:
+            tensor.fill_(float(name.endswith("weight")))

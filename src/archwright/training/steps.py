@@ -5,50 +5,30 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from archwright.core.config import absent_settings
 from archwright.core.errors import InvalidValueError, RunError
 from archwright.core.trial import derive_seed
-from archwright.nn.carrying import Stream
 from archwright.nn.modes import eval_mode
 from archwright.nn.training_only import drop_training_only
 from archwright.runs.phase import Phase
-from archwright.tasks.base import Batch, Split
 from archwright.training.checkpoint import below, check_same_training, load_networks, networks_tensors, under
 from archwright.training.config import Precision
-from archwright.training.device import compute_dtype, mixed_precision, place_batch, seeder
-from archwright.training.learners import Clock, Learner, check_apart, joined
+from archwright.training.device import compute_dtype, mixed_precision, seeder
+from archwright.training.learners import Learner, check_apart, joined
 from archwright.training.log import LossRecorder, Scores, TrainingLog, scores_from_json
-
-ONLY = ""
-"""Name of a learner, and of a source, that is the only one: its tensors stand in checkpoints without a prefix."""
+from archwright.training.sources import ONLY, Now, Reader, Source, Surroundings
 
 _GPU_READ_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED = ("carried", "stateful")  # beside the learners' names in a checkpoint
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a step takes batches from.
-
-    Attributes:
-        split: The examples.
-        batch_size: Examples a batch.
-        seed: Of their order and augmentation.
-    """
-
-    split: Split
-    batch_size: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -83,68 +63,6 @@ class Stateful(Protocol):
 
     def load_state(self, state: Any) -> None:
         """Take up what `state` gave."""
-
-
-class Now(Clock):
-    """What a step is given: its number, its batches, its random numbers; made by `run_steps`.
-
-    Args:
-        readers: The sources, being read.
-        n_steps: Steps of the training.
-        seed: Of the training.
-        precision: Makes the context for forward passes.
-    """
-
-    def __init__(
-        self,
-        readers: Mapping[str, _Reader],
-        n_steps: int,
-        seed: int,
-        precision: Callable[[], AbstractContextManager[object]],
-    ) -> None:
-        super().__init__(n_steps)
-        self._readers, self._seed, self.forward = readers, seed, precision
-
-    forward: Callable[[], AbstractContextManager[object]]
-    """Context for forward passes and losses: mixed precision, where the training has it."""
-
-    @property
-    def progress(self) -> float:
-        """Share of the steps that is over, in [0, 1)."""
-        return self.number / self.n_steps
-
-    def batch(self, source: str = ONLY) -> Batch:
-        """This step's batch of a source, on the device. A source that a step does not ask for does not move on."""
-        return self._begun(source).batch  # type: ignore[return-value]
-
-    def next_batch(self, source: str = ONLY) -> Batch:
-        """One more batch of a source, this step's from now on: to accumulate gradients of several."""
-        reader = self._reader(source)
-        reader.read()
-        return reader.batch  # type: ignore[return-value]
-
-    def stream(self, source: str = ONLY) -> AbstractContextManager[None]:
-        """Inside, networks run once on this step's batch, and carry state along the source (`nn.carrying.Stream`)."""
-        stream = self._begun(source).stream
-        return stream.passing() if stream is not None else nullcontext()
-
-    def rng(self, purpose: str) -> np.random.Generator:
-        """A generator that follows the training's seed, the step and the purpose."""
-        return np.random.default_rng(derive_seed(self._seed, purpose, self.number))
-
-    def _begun(self, source: str) -> _Reader:
-        """The source, with its batch of this step."""
-        reader = self._reader(source)
-        if reader.batch is None:
-            reader.read()
-        return reader
-
-    def _reader(self, source: str) -> _Reader:
-        try:
-            return self._readers[source]
-        except KeyError:
-            known = ", ".join(map(repr, self._readers)) or "none"
-            raise InvalidValueError(f"this training has no source {source!r}; its sources are {known}") from None
 
 
 Step = Callable[[Now], Tensor | Mapping[str, Tensor] | None]
@@ -197,7 +115,7 @@ def run_steps(
         RunFolderError: If the checkpoint belongs to another training.
         InvalidValueError: If two learners share a parameter without saying so, or a warm-up leaves no step.
     """
-    surroundings = _Surroundings(torch.device(device), precision, channels_last)
+    surroundings = Surroundings(torch.device(device), precision, channels_last)
     training = _Training(learners, sources, n_steps, seed, identity, surroundings, stateful or {})
     stored = phase.restore() if phase is not None else None
     if stored is not None:
@@ -209,48 +127,6 @@ def run_steps(
     for learner in learners.values():
         learner.module.eval()
     return training.log
-
-
-@dataclass(frozen=True)
-class _Surroundings:
-    device: torch.device
-    precision: Precision
-    channels_last: bool
-
-
-class _Reader:
-    """A source being read."""
-
-    def __init__(self, source: Source, network: nn.Module, n_ahead: int, surroundings: _Surroundings) -> None:
-        self._source, self._n_ahead, self._around = source, n_ahead, surroundings
-        self._per_pass = source.split.steps_per_epoch(source.batch_size)
-        stream = Stream(network)
-        self.stream = stream if stream.has_carriers else None
-        self._batches: Iterator[Batch] = iter(())
-        self.n_read = 0
-        self.batch: Batch | None = None
-
-    def read(self) -> None:
-        """Go to the next batch."""
-        try:
-            batch = next(self._batches)
-        except StopIteration:
-            self._batches = self._from_here()
-            batch = next(self._batches)
-        if self.stream is not None:
-            self.stream.move_on(goes_on=self._source.split.is_stream and self.n_read % self._per_pass != 0)
-        self.n_read += 1
-        self.batch = place_batch(batch, self._around.device, self._around.channels_last)
-
-    def _from_here(self) -> Iterator[Batch]:
-        # as many as there are steps left where each takes one; a step that takes more begins anew where these end
-        source, n = self._source, max(1, self._n_ahead - self.n_read)
-        return source.split.batches(source.batch_size, seed=source.seed, first_step=self.n_read, n_steps=n)
-
-    def close(self) -> None:
-        """Let go of what reads ahead."""
-        if hasattr(self._batches, "close"):
-            self._batches.close()
 
 
 class _Training:
@@ -265,7 +141,7 @@ class _Training:
         n_steps: int,
         seed: int,
         identity: Mapping[str, Any],
-        surroundings: _Surroundings,
+        surroundings: Surroundings,
         stateful: Mapping[str, Stateful],
     ) -> None:
         _check(learners, sources, n_steps)
@@ -276,7 +152,7 @@ class _Training:
         dtype = compute_dtype(surroundings.precision, device)
         whole = self._modules[ONLY] if ONLY in learners else joined(self._modules)
         self._whole = whole
-        self._readers = {name: _Reader(source, whole, n_steps, surroundings) for name, source in sources.items()}
+        self._readers = {name: Reader(source, whole, n_steps, surroundings) for name, source in sources.items()}
         self._now = Now(self._readers, n_steps, seed, lambda: mixed_precision(device, dtype))
         for learner in learners.values():
             learner.begin(
@@ -409,7 +285,7 @@ class _Training:
         if is_finished:
             self.log = TrainingLog.from_json(state["log"])
             return
-        state = _of_this_build(state, self._learners)
+        state = _of_this_build(state)
         for name, learner in self._learners.items():
             learner.load(under(name, tensors))
             learner.load_state(state["learners"][name])
@@ -459,14 +335,12 @@ def _identities(
     return document, absent
 
 
-def _of_this_build(state: Mapping[str, Any], learners: Mapping[str, Learner]) -> Mapping[str, Any]:
+def _of_this_build(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state of a checkpoint, also of builds that knew one learner, one source and one loss."""
     if "learners" in state:
         return state
     step = int(state["step"])
-    average = learners[ONLY]._average
-    first = getattr(average, "first_step", 0)
-    learner = {"scaler": state["scaler"], "updates": step, "pending": 0, "averaged": max(0, step - first)}
+    learner = {"scaler": state["scaler"], "updates": step, "pending": 0}
     return {
         **state,
         "losses": {ONLY: state["losses"]},

@@ -1,6 +1,8 @@
 """Training one set of weights for many architectures."""
 
 from archwright.weight_sharing.base import WeightSharing
+from archwright.weight_sharing.generated import GeneratedWeights
+from archwright.weight_sharing.shared import SharedWeights, Stage, SupernetWeights
 from archwright.weight_sharing.uniform_path import UniformPath
 
-__all__ = ["UniformPath", "WeightSharing"]
+__all__ = ["GeneratedWeights", "SharedWeights", "Stage", "SupernetWeights", "UniformPath", "WeightSharing"]

@@ -11,15 +11,25 @@ from archwright.policies.base import Policy
 from archwright.runs.phase import Phase
 from archwright.tasks.base import Task
 from archwright.training.log import TrainingLog
+from archwright.weight_sharing.shared import SharedWeights
 
 
 class WeightSharing(ABC):
-    """A way to train a supernet."""
+    """A way to train shared weights."""
+
+    @abstractmethod
+    def n_steps(self, task: Task) -> int:
+        """Optimizer steps of a training on that task."""
+
+    @property
+    @abstractmethod
+    def batch_size(self) -> int:
+        """Examples of a step."""
 
     @abstractmethod
     def fit(
         self,
-        supernet: nn.Module,
+        shared: SharedWeights | nn.Module,
         policy: Policy,
         task: Task,
         *,
@@ -27,10 +37,10 @@ class WeightSharing(ABC):
         device: str | torch.device = "cpu",
         phase: Phase | None = None,
     ) -> TrainingLog:
-        """Train a supernet in place for the archs the policy draws.
+        """Train shared weights in place for the archs the policy draws.
 
         Args:
-            supernet: Made by `Space.supernet()`.
+            shared: The weights; a supernet made by `Space.supernet()` stands for its own.
             policy: Which archs, how often.
             task: Data and loss; its training part is used.
             seed: Of archs, batches and everything random in the network.

@@ -1,4 +1,4 @@
-"""The parts of a network that are timed alone: where it is cut, and how a part is run by itself."""
+"""The parts of a network that are timed alone: where the network is cut, and how a part runs by itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from archwright.nn.inputs import Form, Signature, TensorSpec, call, n_tokens_of
 from archwright.nn.sizes import lazies_in
 
 MAX_FORMS = 64
-"""Combinations of decisions up to which a module is one part."""
+"""A module is not cut into parts if its decisions have at most this many combinations."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Part:
     """A module of the supernet that is timed on its own.
 
     Attributes:
-        path: Of its counterpart in a stand-alone network.
-        scope: Columns of all decisions it depends on.
-        keys: Candidates that must be chosen for it to exist: (column, position) pairs.
+        path: Path of the same module in a stand-alone network.
+        scope: Columns of all decisions that it depends on.
+        keys: Candidates that must be chosen for it to exist, as (column, position) pairs.
     """
 
     path: str
@@ -42,9 +42,14 @@ class Part:
 
 
 def parts_of(network: nn.Module, decisions: DecisionSpace, max_forms: int = MAX_FORMS) -> list[Part]:
-    """The parts of a supernet: as few and as large as `max_forms` forms each allow.
+    """The parts of a supernet, as few and as large as possible.
 
-    A module of which a cut would leave a piece with as many forms is one part up to twice that number.
+    A module is also one part if it has up to twice `max_forms` forms and cutting it would leave a piece with as many.
+
+    Args:
+        network: The supernet.
+        decisions: The decisions of its space.
+        max_forms: Most forms of one part.
 
     Raises:
         InvalidValueError: If a module that cannot be cut has more forms.
@@ -166,7 +171,7 @@ def _replaced(thing: Any, tensors: Iterator[Tensor]) -> Any:
 
 @contextmanager
 def calls_of(network: nn.Module, modules: dict[str, nn.Module]) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
-    """Arguments of each call of some modules of a network, by path."""
+    """A context that records the arguments of each call of some modules of a network, by path."""
     found: dict[str, list[tuple[Any, ...]]] = {}
     handles = [
         module.register_forward_pre_hook(lambda _module, args, path=path: found.setdefault(path, []).append(args))
@@ -180,7 +185,7 @@ def calls_of(network: nn.Module, modules: dict[str, nn.Module]) -> Iterator[dict
 
 
 def signature_of(module: nn.Module, arguments: tuple[Any, ...]) -> str:
-    """A text that two modules share only if they do the same to inputs of the same shape, weights aside."""
+    """A text that is equal for two modules only if they compute the same up to weights, on inputs of the same shape."""
     described = [
         (
             name,

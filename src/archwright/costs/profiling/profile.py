@@ -1,10 +1,10 @@
-"""A latency table of a space, measured on this machine part by part.
+"""Measure a latency table of a space on this machine, part by part.
 
-A network is cut into parts as coarse as can be: the largest modules whose decisions have few combinations (a
-block, a stage, a whole small network). Every form a part can take is built, run alone on inputs of the shape it
-meets in the network, and timed once however often it occurs. What a module between the parts does itself (the
-sum of a cell's edges) is not timed; nor is it free to run parts one after the other. Both go into the line that
-is fitted from sums to the times of some whole networks; others show how good it is.
+A network is cut into the largest modules whose decisions have few combinations (a block, a stage, a whole small
+network). Every form of a part is built, run alone on inputs of the shape it has in the network, and timed once however
+often it occurs. The work of modules between the parts (the sum of a cell's edges) and the cost of running parts one
+after the other are not timed. A line from sums to times, fitted to some whole networks, accounts for both; further
+whole networks show how good it is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
 N_RANKED = 64
-"""Random archs among which those to measure as a whole are chosen."""
+"""Number of random archs among which the whole networks to measure are chosen."""
 
 EMPTY = "empty call"
 Advance = Callable[[int, int], None]
@@ -47,11 +47,11 @@ class ProfileConfig:
 
     Attributes:
         backend: "onnxruntime" or "torch".
-        threads: Inside an operation.
+        threads: Threads inside an operation.
         warmup: Passes before the timed ones.
         repeats: Timed passes; the median counts.
-        n_fitted: Whole networks that the line from sums to times is fitted to.
-        n_checked: Further ones that show how good it is.
+        n_fitted: Whole networks to which the line from sums to times is fitted.
+        n_checked: Further whole networks, which show how good the line is.
     """
 
     backend: Backend = "onnxruntime"
@@ -81,11 +81,11 @@ def profile(
 
     Args:
         space: The space, at the input size that will be used.
-        config: How.
-        seed: Of the weights and of the choice of whole networks.
-        timed: Milliseconds of what was measured before, by form; new ones are added, so that a profile that was
-            stopped goes on.
-        advance: Told (done, total) after each measurement.
+        config: How to measure; None takes the defaults.
+        seed: Seed of the weights and of the choice of whole networks.
+        timed: Milliseconds of forms measured before; new ones are added to it, so that an interrupted profile can go
+            on.
+        advance: Called with (done, total) after each measurement.
 
     Raises:
         InvalidValueError: If a module without children depends on too many decisions, or the backend cannot run the
@@ -261,5 +261,5 @@ def _spread(n: int, k: int) -> list[int]:
 
 
 def machine() -> dict[str, Any]:
-    """What latencies depend on beside the network, as far as it is known."""
+    """Facts about this machine on which latencies depend, as far as they are known."""
     return {"platform": platform.platform(), "machine": platform.machine(), "cpu_count": os.cpu_count()}

@@ -1,7 +1,7 @@
 """Counted costs of whole populations from tables, without building a network.
 
-Modules of equal scope (see `costs.scopes`) share one array of terms; the cost of a row is a constant plus one
-look-up a scope. Terms are measured when they are first asked for, by counting the supernet on the meta device.
+Modules of equal scope (see `costs.tables.scopes`) share one array of terms; the cost of a row is a constant plus one
+look-up for each scope. Terms are counted when they are first needed, by running the supernet on the meta device.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from archwright.nn.sizes import lazies_in
 from archwright.spaces.base import Space
 
 COLUMNS = ("params", "macs")
-"""What tables hold unless told otherwise."""
+"""The figures that tables hold by default."""
 
 MEMORY_ACCESS, ACTIVATION_PEAK = "memory_access_bytes", "activation_peak_bytes"
 N_CHECKED = 4
 BLOCK = 10_000
-"""Rows that are looked up together."""
+"""Number of rows that are looked up together."""
 MAX_CELLS = 1_000_000
 N_SPREAD = 64
-"""Archs that are counted at once, at most, where most terms will be needed."""
+"""Most archs that are counted in advance when most terms will be needed."""
 
 MANY_ROWS = 16
-"""Rows from which on that is so."""
+"""From this many rows on, most terms will be needed."""
 
 
 class RowCounts:
@@ -45,11 +45,11 @@ class RowCounts:
 
     Args:
         space: The space.
-        columns: Attributes of `Count`.
+        columns: Names of attributes of `Count`.
 
     Attributes:
         network: The supernet that is counted.
-        memory: Whether one of the columns needs tensors to be followed.
+        memory: Whether one of the columns needs the tensors of a pass to be tracked.
     """
 
     def __init__(self, space: Space, columns: tuple[str, ...]) -> None:
@@ -61,7 +61,7 @@ class RowCounts:
         self._known: dict[bytes, list[float]] = {}
 
     def count(self, row: NDArray[Any]) -> Count:
-        """All about one arch (n_decisions,)."""
+        """All counted figures of one arch (n_decisions,)."""
         self._selection.activate_row(row)
         return count(self.network, self._signature, memory=self.memory)
 
@@ -80,16 +80,16 @@ class RowCounts:
 class CostTables:
     """Counted figures of any rows of one space.
 
-    Whether the space is additive in its scopes is checked against networks built and counted one by one when
-    the tables are made, and at every later measurement; where it is not, every arch is counted, once (exact, but
-    slow: tens of milliseconds). That is so for the memory access of a cell whose sums leave out what is zero.
+    The tables check that the space is additive in its scopes, against networks built and counted one by one, when
+    they are made and at every later measurement. If it is not, every arch is counted once, which is exact but takes
+    tens of milliseconds. An example is the memory access of a cell whose sums leave out zeros.
 
-    A module without sizes of its own, such as a ReLU, moves as much memory as the module it reads from gives it:
-    for that column its scope also holds what the shape of its inputs depends on, as seen whenever it runs.
+    The memory that a module without sizes of its own moves, such as a ReLU, depends on its input. For that column its
+    scope also holds the decisions that the shape of its inputs depends on, as seen when it runs.
 
     Args:
         space: The space.
-        columns: Attributes of `Leaf` and `Count`.
+        columns: Names of attributes of `Leaf` and `Count`.
 
     Attributes:
         is_additive: Whether rows are looked up.
@@ -129,7 +129,7 @@ class CostTables:
         return np.empty((0, len(self.columns)))
 
     def expected(self, probabilities: Probabilities, column: str) -> Tensor:
-        """The mean of a column when every decision is drawn on its own; see `ScopeTables.expected`.
+        """The expected value of a column if every decision is drawn independently; see `ScopeTables.expected`.
 
         Raises:
             InvalidValueError: If the space is not additive in it, or probabilities do not fit.
@@ -230,7 +230,7 @@ Tables = CostTables | PieceTables | FormulaTables
 
 
 def tables_of(space: Space, columns: tuple[str, ...] = COLUMNS) -> Tables:
-    """The space's tables of these columns, made once a space object.
+    """The space's tables of these columns, made once for each space object.
 
     Raises:
         RunError: If the network cannot be run on the meta device.

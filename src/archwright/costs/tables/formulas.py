@@ -1,4 +1,4 @@
-"""Counted costs of populations of a space that gives them in closed form."""
+"""Counted costs of populations, for a space that has a formula for them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ N_CHECKED = 3
 class FormulaTables:
     """Costs of any rows of a space with a cost formula (see `Space.cost_formula`).
 
-    The formula is compared with networks counted as a whole when the tables are made. Columns it does not give are
-    counted arch by arch, each once.
+    The formula is compared with networks counted as a whole when the tables are made. Columns that it does not give are
+    counted once for each arch.
 
     Args:
         space: The space.
-        columns: Attributes of `Count`.
+        columns: Names of attributes of `Count`.
 
     Attributes:
         is_additive: Whether rows are computed by the formula, in microseconds each.
 
     Raises:
-        SpaceError: If the formula is not what networks cost.
+        SpaceError: If the formula disagrees with the counted networks.
     """
 
     def __init__(self, space: Space, columns: tuple[str, ...]) -> None:
@@ -51,7 +51,7 @@ class FormulaTables:
         return np.stack([found[column] for column in self.columns], axis=1)
 
     def expected(self, probabilities: Probabilities, column: str) -> Tensor:
-        """What additive spaces have.
+        """Refused: only additive tables have an expected value, and a formula is not additive.
 
         Raises:
             InvalidValueError: Always.

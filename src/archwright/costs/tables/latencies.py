@@ -1,7 +1,7 @@
 """Latency tables: milliseconds by key, summed over a network's parts.
 
 `archwright profile` writes tables of a whole space (`SpaceTable`), one JSON file each. Published tables of
-operators are read as plain keys (see `costs.operator_tables`).
+operators are read as plain keys (see `costs.tables.operators`).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from archwright.spaces.base import Space
 FORMAT = 1
 MAX_SLOPE = 4.0
 MAX_MS = 1e9
-"""Eleven days: what is above, in a file, is no time of an operation."""
+"""Largest accepted time in milliseconds, eleven days; a larger one in a file cannot be an operation's."""
 MAX_CELLS = 10_000_000
-"""Combinations of values that the scopes of a file may ask memory for."""
+"""Most combinations of values that the scopes of a file may have together, to protect the memory."""
 ACCEPTED = "give a file of `archwright profile`, or a published operator table (see archwright.costs.tables.operators)"
 
 
@@ -39,9 +39,9 @@ class LookupTable:
     """Milliseconds by key.
 
     Attributes:
-        name: What errors call it.
-        entries: By key.
-        base: Of what is in every network.
+        name: Name of the table in errors.
+        entries: Milliseconds by key.
+        base: Milliseconds of the part that every network has.
     """
 
     name: str
@@ -49,7 +49,7 @@ class LookupTable:
     base: float = 0.0
 
     def total(self, keys: Iterable[str]) -> float:
-        """Milliseconds of a network: the base and the entry of each key, as often as it comes.
+        """Milliseconds of a network: the base plus the entry of each key, as often as the key occurs.
 
         Raises:
             InvalidValueError: If a key is missing; the message names it.
@@ -65,10 +65,10 @@ class LookupTable:
 
     @staticmethod
     def open(path: Path | str) -> LookupTable:
-        """The table in a file: a `SpaceTable` where `archwright profile` wrote it.
+        """The table in a file; a `SpaceTable` if `archwright profile` wrote it.
 
         Raises:
-            InvalidValueError: If the file is missing, damaged or of no known form.
+            InvalidValueError: If the file is missing, damaged or in no known format.
         """
         path = Path(path)
         text = read_text(path)
@@ -90,20 +90,20 @@ class LookupTable:
 class SpaceTable(LookupTable):
     """Measured parts of every architecture of a space.
 
-    What is predicted is `factor * (base + sum of entries) + intercept`; factor and intercept come from whole
-    networks, since parts that run one after the other are not quite as slow as each on its own.
+    The prediction is `factor * (base + sum of entries) + intercept`. Factor and intercept are fitted to whole networks,
+    because parts are slower alone than one after the other.
 
     Attributes:
         space: Name of the space.
-        space_args: Its arguments: a latency belongs to an input size.
+        space_args: Its arguments, since a latency belongs to an input size.
         decisions: Fingerprint of its decisions.
-        scopes: Names of the decisions of each sum's term.
-        backend: What ran the parts.
-        threads: Inside an operation.
-        machine: Where they were measured.
+        scopes: For each term of the sum, the names of the decisions that it depends on.
+        backend: The runtime that ran the parts, "onnxruntime" or "torch".
+        threads: Threads inside an operation.
+        machine: Facts about the machine on which the parts were measured.
         factor: See above.
         intercept: See above, in milliseconds.
-        checked: Whole networks: code, predicted and measured milliseconds, and whether the factor was fitted to it.
+        checked: Whole networks: code, predicted and measured milliseconds, and whether the line was fitted to it.
     """
 
     space: str = ""
@@ -130,14 +130,14 @@ class SpaceTable(LookupTable):
         return self.factor * total[:, 0] + self.intercept
 
     def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
-        """Mean milliseconds when every decision is drawn on its own, differentiable; see `ScopeTables.expected`."""
+        """Expected milliseconds if decisions are drawn independently (see `ScopeTables.expected`); differentiable."""
         return self.factor * self._tables(space).expected(probabilities) + self.intercept
 
     def check_fits(self, space: Space) -> None:
-        """Refuse a table of another space, or of another input.
+        """Refuse the table if it belongs to another space or another input size.
 
         Raises:
-            InvalidValueError: Says what differs.
+            InvalidValueError: If it does; the message says what differs.
         """
         again = f"measure this one: archwright profile {space.name} -o FILE"
         if self.decisions != space.decisions.fingerprint:
@@ -155,7 +155,7 @@ class SpaceTable(LookupTable):
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The file's document."""
+        """The table as the JSON object of its file."""
         return {
             "format": FORMAT,
             "space": self.space,
@@ -187,10 +187,10 @@ class SpaceTable(LookupTable):
 
         Args:
             document: Parsed JSON.
-            name: What errors call it.
+            name: Name of the table in errors.
 
         Raises:
-            InvalidValueError: If it is none, or of a format this version does not know.
+            InvalidValueError: If it is no such document, or has an unknown format.
         """
         if document.get("format") != FORMAT:
             raise InvalidValueError(
@@ -267,8 +267,8 @@ def _finite(value: Any) -> float:
 def fitted(predicted: Sequence[float], measured: Sequence[float]) -> tuple[float, float]:
     """Factor and intercept of the least-squares line from predicted to measured.
 
-    Where there are fewer than three points, or the line's slope cannot be right (noise among networks that are about
-    equally fast), the factor is the ratio of the sums and the intercept 0.
+    If there are fewer than three points, or the slope is implausible (noise among networks of about equal speed), the
+    factor is the ratio of the sums and the intercept 0.
     """
     if len(predicted) >= 3 and np.ptp(predicted) > 0:
         factor, intercept = np.polyfit(predicted, measured, 1)

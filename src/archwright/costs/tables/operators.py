@@ -29,10 +29,10 @@ from archwright.core.errors import InvalidValueError
 from archwright.runs.files import read_maybe_gzipped
 
 Entries = tuple[dict[str, float], float]
-"""Milliseconds by key, and those of the fixed part."""
+"""(milliseconds by key, milliseconds of the fixed part)."""
 
 MAX_BYTES = 2**28
-"""Of a table, unpacked."""
+"""Largest accepted size of an unpacked table in bytes."""
 
 FBNET_OPERATORS = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")
 TFNAS_HEADER = ["key", "mid_channels", "latency_ms"]
@@ -66,7 +66,7 @@ def table_entries(name: str, content: Any) -> Entries:
         content: Text of a CSV file, or a parsed JSON document.
 
     Raises:
-        InvalidValueError: If the content is of no known form.
+        InvalidValueError: If the content is in no known format.
     """
     try:
         if isinstance(content, str):
@@ -81,7 +81,13 @@ def table_entries(name: str, content: Any) -> Entries:
 
 
 def operator_key(operator: str, input: Sequence[int], output: Sequence[int], **fields: int) -> str:
-    """The key of an operator in a ProxylessNAS or Once-for-All table; shapes are (height, width, channels).
+    """The key of an operator in a ProxylessNAS or Once-for-All table.
+
+    Args:
+        operator: Name of the operator, e.g. "expanded_conv".
+        input: (height, width, channels) of its input.
+        output: (height, width, channels) of its output; (features,) for a linear layer.
+        fields: Further numbers of the key, in its order.
 
     >>> operator_key("Logits", (1, 1, 1536), (1000,))
     'Logits-input:1x1x1536-output:1000'
@@ -101,7 +107,7 @@ def parse_operator_key(key: str) -> dict[str, Any]:
     1536
 
     Raises:
-        InvalidValueError: If it is none.
+        InvalidValueError: If it is no such key.
     """
     match = _TFNAS_KEY.fullmatch(key)
     if match:

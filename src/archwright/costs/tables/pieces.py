@@ -1,4 +1,4 @@
-"""Counted costs of populations of a space that says which of its parts depend on which decisions."""
+"""Counted costs of populations, for a space that lists which of its parts depend on which decisions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from archwright.spaces.pieces import CostPiece
 
 N_CHECKED = 2
 MAX_KNOWN = 10_000
-"""Combinations of values whose terms a piece keeps."""
+"""Most combinations of values whose terms a piece keeps."""
 
 SUMMED = frozenset(["params", "macs", "model_size_bytes"])
-"""Figures of a network that are those of its parts added up, however parts are joined."""
+"""Figures that are sums over the parts of a network, however the parts are joined."""
 
 
 class PieceTables:
@@ -34,10 +34,10 @@ class PieceTables:
 
     Args:
         space: The space.
-        columns: Attributes of `Count`.
+        columns: Names of attributes of `Count`.
 
     Attributes:
-        is_additive: Whether rows are looked up; where a column is no sum of parts, each arch is counted, once.
+        is_additive: Whether rows are looked up; if a column is no sum over parts, each arch is counted once.
 
     Raises:
         SpaceError: If the pieces do not add up to what whole networks cost.
@@ -73,7 +73,7 @@ class PieceTables:
         return total
 
     def expected(self, probabilities: Probabilities, column: str) -> Tensor:
-        """The mean of a column when every decision is drawn on its own; see `ScopeTables.expected`.
+        """The expected value of a column if every decision is drawn independently; see `ScopeTables.expected`.
 
         Raises:
             InvalidValueError: If a part depends on too many decisions, or probabilities do not fit.

@@ -1,7 +1,7 @@
-"""Sums of terms, each of which depends on few decisions: looked up for whole populations, or expected.
+"""Sums of terms that depend on few decisions each: looked up for whole populations, and their expected value.
 
-What one part of a network costs depends on the decisions under which it runs and those its sizes read: its
-*scope*. A term is kept for every combination of a scope's values, "inactive" being one more value.
+The cost of one part of a network depends on the decisions under which it runs and those its sizes read: its *scope*.
+A term is kept for every combination of a scope's values, where "inactive" is one more value.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.errors import InvalidValueError
 
 Scope = tuple[int, ...]
-"""Columns of decisions, ascending."""
+"""The columns of some decisions, ascending."""
 
 Terms = Mapping[Scope, NDArray[np.float64]]
 Probabilities = Mapping[str, Any]
-"""By decision: the probability of each of its values where it is active, as a tensor, an array or a list."""
+"""For each decision by name: the probability of each of its values if it is active, as a tensor, array or list."""
 
 MAX_COMBINATIONS = 100_000
-"""Combinations of values up to which a scope is listed in full."""
+"""Most combinations of values of a scope that can be listed in full."""
 
 
 class ScopeTables:
-    """One array of terms a scope, each indexed by the values of its decisions; terms not yet known are NaN.
+    """For each scope an array of terms, indexed by the values of its decisions; unknown terms are NaN.
 
     Args:
-        decisions: Of the space.
-        scopes: The scopes; that of what no decision changes is always among them.
+        decisions: The space's decisions.
+        scopes: The scopes; the empty scope, for what no decision changes, is always added.
         n_columns: How many sums are kept side by side.
     """
 
@@ -48,11 +48,11 @@ class ScopeTables:
 
     @property
     def n_cells(self) -> int:
-        """Numbers kept."""
+        """How many numbers are kept in all."""
         return sum(table.size for table in self._tables.values())
 
     def look_up(self, rows: Rows) -> tuple[NDArray[np.float64], int | None]:
-        """Sums (n, n_columns) of rows (n, n_decisions), and the first row with a term not yet known."""
+        """Sums (n, n_columns) of rows (n, n_decisions), and the index of the first row with an unknown term, if any."""
         total = np.zeros((len(rows), self.n_columns))
         for scope, table in self._tables.items():
             total += table[tuple(rows[:, column] for column in scope)]
@@ -65,7 +65,7 @@ class ScopeTables:
         return found
 
     def put(self, row: NDArray[Any], terms: Terms) -> bool:
-        """Keep the terms of one row; False if one was known and differs, which shows that this is no such sum."""
+        """Keep the terms of one row; False if a known term differs, which shows that the cost is no such sum."""
         agrees = True
         for scope, values in terms.items():
             entry = self.term(scope, row)
@@ -74,20 +74,20 @@ class ScopeTables:
         return agrees
 
     def keys(self, scope: Scope) -> dict[str, NDArray[np.float64]]:
-        """Each term (n_columns,) of a scope by its name (see `entry_key`); what is written there is kept."""
+        """Each term (n_columns,) of a scope by its name (see `entry_key`); the arrays can be written to."""
         closed = closed_scope(self.decisions, scope)
         places = [closed.index(column) for column in scope]
         values = np.unique(combinations(self.decisions, closed)[:, places], axis=0)
         return {entry_key(self.decisions, scope, row): self._tables[scope][tuple(row)] for row in values}
 
     def corner_rows(self) -> Rows:
-        """Archs in which every decision takes its v-th value, for each v: they hold all terms of one decision."""
+        """For each v an arch in which every decision has its v-th value; together they have all one-decision terms."""
         n_values = self.decisions.n_values
         full = np.stack([np.minimum(v, n_values - 1) for v in range(n_values.max(initial=1))])
         return self.decisions.canonical(full)
 
     def covering_rows(self) -> Rows:
-        """Archs that together hold every term, the fewest first.
+        """Archs that together have every term; those of `corner_rows` come first.
 
         Raises:
             InvalidValueError: If a scope has too many combinations.
@@ -102,9 +102,9 @@ class ScopeTables:
         return np.concatenate(found)
 
     def spread_rows(self, most: int) -> Rows:
-        """At most that many archs which together hold many terms: the k-th has the k-th combination of many a scope.
+        """At most `most` archs that together have many terms: arch k has combination k of as many scopes as possible.
 
-        All terms where scopes share no decision and have no more combinations each; fewer elsewhere, or none.
+        They have all terms if scopes share no decision and have at most `most` combinations each; else fewer, or none.
         """
         full = np.zeros((most, len(self.decisions)), dtype=np.int16)
         free, n_rows = set(range(len(self.decisions))), 1
@@ -116,19 +116,19 @@ class ScopeTables:
         return self.decisions.canonical(full[:n_rows])
 
     def expected(self, probabilities: Probabilities, column: int = 0) -> Tensor:
-        """The mean of a sum when every decision is drawn on its own.
+        """The expected value of a sum if every decision is drawn independently.
 
         Differentiable in probabilities that are tensors.
 
         Args:
-            probabilities: Of each decision that the sum depends on.
+            probabilities: Probabilities of each decision that the sum depends on.
             column: Which sum.
 
         Returns:
             A float64 scalar.
 
         Raises:
-            InvalidValueError: If a decision's probabilities are missing or not one a value, or a term is unknown.
+            InvalidValueError: If a decision has no probabilities or not one for each value, or a term is unknown.
         """
         total = torch.zeros((), dtype=torch.float64)
         for scope, table in self._tables.items():
@@ -164,7 +164,7 @@ class ScopeTables:
 
 
 def closed_scope(decisions: DecisionSpace, scope: Iterable[int]) -> Scope:
-    """A scope with all decisions that decide whether its own are active."""
+    """A scope together with all decisions on which it depends whether the scope's own are active."""
     found, waiting = set(scope), list(scope)
     while waiting:
         decision = decisions.decisions[waiting.pop()]
@@ -175,12 +175,12 @@ def closed_scope(decisions: DecisionSpace, scope: Iterable[int]) -> Scope:
 
 
 def n_combinations(decisions: DecisionSpace, scope: Iterable[int]) -> int:
-    """How many archs the decisions of a scope, closed, have among themselves."""
+    """How many combinations of values the decisions of a scope have, after closing it (see `closed_scope`)."""
     return DecisionSpace([decisions.decisions[column] for column in closed_scope(decisions, scope)]).size()
 
 
 def combinations(decisions: DecisionSpace, closed: Scope) -> Rows:
-    """All archs (n, len(closed)) of the decisions of a closed scope."""
+    """All combinations of values (n, len(closed)) of the decisions of a closed scope."""
     part = DecisionSpace([decisions.decisions[column] for column in closed])
     if part.size() > MAX_COMBINATIONS:
         names = ", ".join(decision.name for decision in part)
@@ -192,12 +192,12 @@ def combinations(decisions: DecisionSpace, closed: Scope) -> Rows:
 
 
 def entry_key(decisions: DecisionSpace, scope: Sequence[int], values: Sequence[int]) -> str:
-    """A term's name: `decision=value` of each decision of its scope, `decision=-` where that one is inactive.
+    """A term's name: `decision=value` for each decision of its scope, `decision=-` for an inactive one.
 
     Args:
-        decisions: Of the space.
-        scope: Columns.
-        values: Value indices, one a column of the scope.
+        decisions: The space's decisions.
+        scope: Columns of the scope's decisions.
+        values: Value indices, one for each column of the scope.
     """
     pairs = []
     for column, index in zip(scope, values, strict=True):

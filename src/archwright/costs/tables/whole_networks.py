@@ -21,8 +21,8 @@ class WholeCounts:
 
     Args:
         space: The space.
-        columns: Attributes of `Count`.
-        memory: Whether one of them needs tensors to be followed.
+        columns: Names of attributes of `Count`.
+        memory: Whether one of them needs the tensors of a pass to be tracked.
     """
 
     def __init__(self, space: Space, columns: Sequence[str], *, memory: bool) -> None:

@@ -28,10 +28,10 @@ from archwright.nn.source import source_template
 class Concat(nn.Module):
     """Joins tensors (N, C_i, ...) along their channels; one of size 0 is left out.
 
-    What comes behind is built with the sum of the sizes, in which every tensor keeps its place.
+    The next layer is built with the sum of the sizes, in which every tensor keeps its place.
 
     Args:
-        sizes: Channels taken of each tensor: all it has, or 0.
+        sizes: Channels to take from each tensor: all it has, or 0.
     """
 
     def __init__(self, sizes: Sequence[Size]) -> None:

@@ -18,7 +18,7 @@ def Embedding(n_tokens: int, n_embedding: Size) -> nn.Embedding:
 
 
 class ElasticEmbedding(Elastic, nn.Embedding):
-    """An embedding of the active width."""
+    """An embedding that runs at the active width, the first columns of its weight."""
 
     def __init__(self, n_tokens: int, n_embedding: Lazy) -> None:
         n_rows, n_columns = _checked(n_tokens, n_embedding)

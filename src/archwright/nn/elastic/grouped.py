@@ -33,10 +33,11 @@ def GroupedConv2d(
         in_channels: Channels of the input, a multiple of the groups.
         out_channels: Channels of the output, a multiple of the groups.
         kernel_size: Odd height and width.
-        dilation: Of either side.
+        dilation: Dilation in height and in width.
         groups: Groups of channels.
-        shared: Weights of elastic convolutions of the same largest sizes that are one parameter, by key.
-        key: Of this one's weight in `shared`.
+        shared: Weights by key; elastic convolutions of equal largest sizes use one parameter if they give the same
+            mapping and key. None shares nothing.
+        key: Key of this convolution's weight in `shared`.
     """
     sizes = (in_channels, out_channels, *kernel_size, *dilation, groups)
     if not any(isinstance(size, Lazy) for size in sizes):
@@ -56,7 +57,17 @@ def GroupedConv2d(
 
 
 class ElasticGroupedConv2d(Elastic, nn.Conv2d):
-    """A convolution on the first active channels and the centre of its largest kernel, in the active groups."""
+    """A convolution on the first active channels and the centre of its largest kernel, in the active groups.
+
+    Made by `GroupedConv2d`.
+
+    Args:
+        in_channels: Channels of the input, a multiple of the groups.
+        out_channels: Channels of the output, a multiple of the groups.
+        kernel_size: Odd height and width.
+        dilation: Dilation in height and in width.
+        groups: Groups of channels.
+    """
 
     def __init__(
         self,

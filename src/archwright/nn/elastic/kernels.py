@@ -27,14 +27,16 @@ def TransformedConv2d(
     bias: bool = True,
     image: tuple[Size, Size] | None = None,
 ) -> nn.Conv2d:
-    """`nn.Conv2d`, but where the kernel is a decision it has a matrix from each kernel to the next smaller one.
+    """A convolution as `nn.elastic.Conv2d` makes it, with a learned matrix from each kernel size to the next smaller.
+
+    A kernel size that is a plain number has no matrices.
 
     Args:
-        in_channels, out_channels, stride, groups, bias, image: As `nn.Conv2d` has them.
-        kernel_size: Odd side of the square kernel; what `choose.number` gave, where it is a decision.
+        in_channels, out_channels, stride, groups, bias, image: As in `nn.elastic.Conv2d`.
+        kernel_size: Odd side of the square kernel; a decision has to be the very value that `choose.number` gave.
 
     Raises:
-        SpaceError: If the kernel is computed from decisions: which kernels there are is not known then.
+        SpaceError: If the kernel size is computed from decisions, because its values are then unknown.
     """
     if not isinstance(kernel_size, int | LazyDecision):
         raise SpaceError("the kernel of a TransformedConv2d is computed; give the very value of choose.number")
@@ -51,8 +53,12 @@ class ElasticTransformedConv2d(ElasticConv2d):
     """A convolution of the active channels and kernel.
 
     The k x k entries in the centre of a kernel, as a vector, times a (k², k²) matrix are the next smaller kernel: from
-    7 to 5, from that one to 3. One matrix a step, which all channels share; it begins as the identity, so that
-    a small kernel begins as the centre of the largest.
+    7 to 5, from that one to 3. There is one matrix for each step, which all channels share; it begins as the identity,
+    so that a small kernel begins as the centre of the largest.
+
+    Args:
+        in_channels, out_channels, stride, groups, bias, image: As in `nn.elastic.Conv2d`.
+        kernel_size: The decision about the odd side of the kernel.
     """
 
     def __init__(

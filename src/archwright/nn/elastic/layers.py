@@ -28,8 +28,8 @@ def Conv2d(
 ) -> nn.Conv2d:
     """A 2-d convolution padded by half its (odd) kernel, so that stride 1 keeps the image size.
 
-    Differs from torch.nn.Conv2d in that padding. With another one the image size follows the kernel, and what comes
-    behind has to be built for that (see `nn.flattened`).
+    torch.nn.Conv2d has no padding by default. With another padding the image size depends on the kernel, and the next
+    layers have to be built for that (see `nn.flattened`).
 
     Args:
         in_channels: Channels of the input.
@@ -39,7 +39,7 @@ def Conv2d(
         groups: 1, or all of `in_channels` for a depth-wise convolution.
         bias: Whether to add a bias.
         padding: Pixels added on each side; None is half the kernel.
-        image: Height and width of the input, where decisions change them: so do they what the layer costs.
+        image: Height and width of the input if they depend on decisions; the layer's cost then depends on them too.
     """
     sizes = (in_channels, out_channels, kernel_size, groups)
     if any(isinstance(size, Lazy) for size in (*sizes, *(image or ()))):
@@ -67,7 +67,13 @@ def BatchNorm2d(channels: Size, *, affine: bool = True) -> nn.BatchNorm2d:
 
 
 def Linear(in_features: Size, out_features: Size, *, bias: bool = True) -> nn.Linear:
-    """An affine map of the last axis."""
+    """An affine map of the last axis: (..., in_features) → (..., out_features).
+
+    Args:
+        in_features: Features of the input; may be a decision.
+        out_features: Features of the output; may be a decision.
+        bias: Whether to add a bias.
+    """
     if isinstance(in_features, Lazy) or isinstance(out_features, Lazy):
         return ElasticLinear(in_features, out_features, bias=bias)
     n_in, n_out = _checked(in_features, out_features)
@@ -86,7 +92,7 @@ class Elastic(nn.Module):
     out_size: Size
 
     def axes(self) -> dict[str, tuple[Places, ...]]:
-        """For each tensor that is cut, by name, the places that are active along its first axes."""
+        """For each tensor that is sliced, by name: the active places along its first axes."""
         raise AssertionError("an elastic layer is one of the classes below")
 
     def active_state(self) -> dict[str, Tensor]:
@@ -97,7 +103,7 @@ class Elastic(nn.Module):
 
 
 def taken(tensor: Tensor, axes: Sequence[Places]) -> Tensor:
-    """The entries at the given places of the first axes: a view where each axis has one place, else a copy."""
+    """The entries at the given places of the first axes: a view if each axis has one slice, else a copy."""
     if all(len(found) == 1 for found in axes):
         box = tuple(found[0] for found in axes)
         is_all = all(place.start == 0 and place.stop == n for place, n in zip(box, tensor.shape, strict=False))
@@ -126,9 +132,14 @@ def _checked(*sizes: Size) -> tuple[Any, ...]:
 class ElasticConv2d(Elastic, nn.Conv2d):
     """A convolution on the active channels and the centre of its largest kernel.
 
+    Made by `Conv2d`.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, groups, bias, padding, image: As in `Conv2d`.
+
     Attributes:
-        fixed_padding: Pixels added on each side whatever the kernel; None is half the active kernel.
-        image: Height and width of the input, if they were told.
+        fixed_padding: Pixels added on each side, whatever the kernel; None adds half the active kernel.
+        image: Height and width of the input, if they were given.
     """
 
     def __init__(
@@ -207,7 +218,13 @@ class ElasticBatchNorm2d(Elastic, nn.BatchNorm2d):
 
 
 class ElasticLinear(Elastic, nn.Linear):
-    """An affine map on the active features."""
+    """An affine map on the active features; made by `Linear`.
+
+    Args:
+        in_features: Features of the input.
+        out_features: Features of the output.
+        bias: Whether to add a bias.
+    """
 
     def __init__(self, in_features: Size, out_features: Size, *, bias: bool) -> None:
         n_in, n_out = _checked(in_features, out_features)

@@ -30,7 +30,14 @@ def RectangularConv2d(in_channels: Size, out_channels: Size, kernel: Sides, stri
 
 
 class ElasticRectangularConv2d(Elastic, nn.Conv2d):
-    """A convolution on the active channels and the centre of its largest kernel, with the active stride."""
+    """A convolution on the active channels and the centre of its largest kernel, with the active stride.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Its height and width, both odd.
+        stride: Steps down and to the right, in pixels.
+    """
 
     def __init__(self, in_channels: Size, out_channels: Size, kernel: Sides, stride: Sides) -> None:
         n_in, n_out, *box = _checked(in_channels, out_channels, *kernel, *stride)

@@ -1,4 +1,4 @@
-"""A second classifier in the middle of a network, there to train it and gone afterwards."""
+"""A second classifier in the middle of a network, which helps to train it and is removed afterwards."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from archwright.nn.added_losses import LossOf
 
 SMALLEST_MAP = 5
-"""Side in pixels of the smallest image its pooling takes."""
+"""Side in pixels of the smallest feature map that the head's pooling accepts."""
 
 
 class AuxiliaryClassifier(nn.Module):
-    """Layers to logits whose loss, weighted, is added to the network's while that is trained.
+    """A classifier whose weighted loss is added to the network's loss in training.
 
     Args:
-        layers: From a map in the middle of the network to logits.
-        weight: Of its loss.
+        layers: Layers from a feature map in the middle of the network to logits.
+        weight: Factor of its loss.
     """
 
     is_training_only = True
@@ -33,7 +33,7 @@ class AuxiliaryClassifier(nn.Module):
         return logits
 
     def added_loss(self, loss_of: LossOf) -> Tensor | None:
-        """Its weighted loss in the last pass; None if it did not run, or the loss was taken already."""
+        """Its weighted loss in the last pass; None if it did not run, or if the loss was asked for before."""
         logits, self._logits = self._logits, None
         return None if logits is None else self.weight * loss_of(logits)
 
@@ -45,14 +45,14 @@ class AuxiliaryClassifier(nn.Module):
 class AuxiliaryHead(AuxiliaryClassifier):
     """The auxiliary classifier of NASNet (released code).
 
-    ReLU, mean over 5 x 5 in steps of 3, 1x1 convolution to 128, one over the whole map to 768, linear layer; batch
-    norm and ReLU behind both convolutions.
+    ReLU, mean over 5 x 5 pixels at stride 3, a 1x1 convolution to 128 channels, a convolution over the whole map to
+    768, linear layer; batch norm and ReLU follow both convolutions.
 
     Args:
-        n_in: Channels of what it reads.
-        sides: Height and width of that, at least `SMALLEST_MAP`.
-        n_classes: Outputs.
-        weight: Of its loss.
+        n_in: Channels of the feature map it reads.
+        sides: Height and width of that map, at least `SMALLEST_MAP`.
+        n_classes: Number of classes.
+        weight: Factor of its loss.
     """
 
     def __init__(self, n_in: int, sides: tuple[int, int], n_classes: int, *, weight: float) -> None:

@@ -30,30 +30,30 @@ from archwright.nn.source import source_template
                 states.append(sum(edge(state) for edge, state in zip(edges, states, strict=True)))
             return states[-1]
     ''',
-    arguments=lambda cell: {"n_states": len(cell._into) + 1, "edges": dict(cell.named_children())},
+    arguments=lambda cell: {"n_states": len(cell.into) + 1, "edges": dict(cell.named_children())},
 )
 class EdgeCell(nn.Module):
-    """States 0 to n - 1, each the sum of one edge from every earlier one; state 0 comes in, the last goes out.
+    """States 0 to n - 1, each the sum of one edge from every earlier state; state 0 is the input, the last the output.
 
     Children are called `edge01`, `edge02`, `edge12`, … by source and target.
 
     Args:
         n_states: How many states, at most 10.
-        make: Makes the edge from a source to a target.
+        make: Makes the edge between two states, from the number of its source and of its target.
     """
 
     def __init__(self, n_states: int, make: Callable[[int, int], nn.Module]) -> None:
         super().__init__()
-        self._into: list[list[str]] = []
+        self.into: list[list[str]] = []
         for target in range(1, n_states):
             names = [f"edge{source}{target}" for source in range(target)]
             for source, name in enumerate(names):
                 self.add_module(name, make(source, target))
-            self._into.append(names)
+            self.into.append(names)
 
     def forward(self, x: Tensor) -> Tensor:
         states = [x]
-        for names in self._into:
+        for names in self.into:
             edges = [(source, edge) for source, name in enumerate(names) if not is_zero(edge := self._modules[name])]
             terms = [edge(states[source]) for source, edge in edges if edge is not None]
             states.append(functools.reduce(torch.add, terms) if terms else torch.zeros_like(states[-1]))

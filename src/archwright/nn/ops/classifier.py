@@ -1,4 +1,4 @@
-"""From stages to a classifier."""
+"""A classifier made of stages, pooling and a linear layer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def Classifier(*stages: nn.Module, n_classes: int) -> nn.Sequential:
     """Stages, global average pooling and a linear layer in one `nn.Sequential`: (N, C, H, W) → (N, n_classes).
 
     Args:
-        stages: What comes before the pooling, in order.
-        n_classes: Outputs.
+        stages: The layers before the pooling, in order.
+        n_classes: Number of classes.
 
     Raises:
-        SpaceError: If no layer tells how many channels the stages end with.
+        SpaceError: If the stages have no layer that says how many channels they end with.
     """
     width = out_size(nn.Sequential(*stages))
     if width is None:
@@ -34,7 +34,7 @@ def Classifier(*stages: nn.Module, n_classes: int) -> nn.Sequential:
 
 
 def out_size(module: nn.Module) -> Size | None:
-    """The channels a module ends with, as its last sized layer tells; None if it has none."""
+    """Output channels of a module, from its last layer with a size; None if it has no such layer."""
     for name in ("out_size", "out_channels", "num_features", "out_features"):
         if (size := getattr(module, name, None)) is not None:
             found: Size = size

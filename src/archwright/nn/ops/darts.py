@@ -19,19 +19,39 @@ from archwright.nn.source import source_template
 
 
 def relu_conv_bn(n_in: int, n_out: int, *, affine: bool = True) -> nn.Sequential:
-    """ReLU, 1x1 convolution, batch norm: how a cell brings what it reads to its width."""
+    """ReLU, 1x1 convolution, batch norm: how a cell brings its inputs to its own width.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        affine: Whether the batch norm scales and shifts.
+    """
     return nn.Sequential(nn.ReLU(), nn.Conv2d(n_in, n_out, 1, bias=False), nn.BatchNorm2d(n_out, affine=affine))
 
 
 def sep_conv(width: int, kernel: int, *, stride: int = 1, affine: bool = True) -> nn.Sequential:
-    """Two depth-wise separable convolutions: twice ReLU, depth-wise, point-wise, batch norm; the first one strides."""
+    """Two depth-wise separable convolutions: twice ReLU, depth-wise, point-wise, batch norm.
+
+    Args:
+        width: Channels of input and output.
+        kernel: Odd side of the depth-wise kernel.
+        stride: Stride of the first convolution, 1 or 2.
+        affine: Whether batch norms scale and shift.
+    """
     return nn.Sequential(
         *_separable(width, kernel, stride=stride, affine=affine), *_separable(width, kernel, affine=affine)
     )
 
 
 def dil_conv(width: int, kernel: int, *, stride: int = 1, affine: bool = True) -> nn.Sequential:
-    """One depth-wise separable convolution whose filter reads every second pixel: it covers 2 * kernel - 1."""
+    """One depth-wise separable convolution of dilation 2; its kernel covers 2 * kernel - 1 pixels a side.
+
+    Args:
+        width: Channels of input and output.
+        kernel: Odd side of the depth-wise kernel.
+        stride: 1 or 2.
+        affine: Whether the batch norm scales and shifts.
+    """
     return nn.Sequential(*_separable(width, kernel, stride=stride, dilation=2, affine=affine))
 
 
@@ -46,12 +66,24 @@ def _separable(width: int, kernel: int, *, stride: int = 1, dilation: int = 1, a
 
 
 def max_pool(width: int, *, stride: int = 1, affine: bool = True) -> nn.Sequential:
-    """Largest of 3x3 pixels; behind it a batch norm where batch norms are not affine, as while searching."""
+    """3x3 max pooling; a batch norm follows it if batch norms are not affine, which is the case in a search.
+
+    Args:
+        width: Channels of input and output.
+        stride: 1 or 2.
+        affine: Whether the network's batch norms scale and shift.
+    """
     return nn.Sequential(nn.MaxPool2d(3, stride, 1), *_norm_while_searching(width, affine))
 
 
 def avg_pool(width: int, *, stride: int = 1, affine: bool = True) -> nn.Sequential:
-    """Mean of those of 3x3 pixels that belong to the image; batch norm as in `max_pool`."""
+    """3x3 average pooling that does not count the padding; batch norm as in `max_pool`.
+
+    Args:
+        width: Channels of input and output.
+        stride: 1 or 2.
+        affine: Whether the network's batch norms scale and shift.
+    """
     pool = LocalAvgPool2d(3) if stride == 1 else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
     return nn.Sequential(pool, *_norm_while_searching(width, affine))
 
@@ -61,24 +93,36 @@ def _norm_while_searching(width: int, affine: bool) -> list[nn.Module]:
 
 
 def skip_connect(width: int, *, stride: int = 1, affine: bool = True) -> nn.Module:
-    """The state itself; at stride 2 `factorized_reduce`."""
+    """The identity; at stride 2 `factorized_reduce`.
+
+    Args:
+        width: Channels of input and output.
+        stride: 1 or 2.
+        affine: Whether the batch norm scales and shifts.
+    """
     return nn.Identity() if stride == 1 else factorized_reduce(width, width, affine=affine)
 
 
 def dropping(op: nn.Module, rate: float) -> nn.Module:
-    """The operation with a `DropPath` behind it, its layers named as before; an identity is never dropped."""
+    """The operation followed by a `DropPath`, its layers named as before; an identity is never dropped."""
     if rate == 0 or not isinstance(op, nn.Sequential):
         return op
     return op.append(DropPath(rate))
 
 
 def none(stride: int = 1) -> nn.Module:
-    """No edge: zeros."""
+    """The operation `none`, which stands for no edge: zeros."""
     return Zero() if stride == 1 else StridedZero(stride)
 
 
 def factorized_reduce(n_in: int, n_out: int, *, affine: bool = True) -> nn.Sequential:
-    """ReLU, two 1x1 convolutions of stride 2 that read different pixels, batch norm: half the image, n_out channels."""
+    """Halves the image: ReLU, two 1x1 convolutions of stride 2 that read different pixels, batch norm.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels, at least 2.
+        affine: Whether the batch norm scales and shifts.
+    """
     return nn.Sequential(nn.ReLU(), TwoPhases(n_in, n_out), nn.BatchNorm2d(n_out, affine=affine))
 
 
@@ -100,7 +144,7 @@ def factorized_reduce(n_in: int, n_out: int, *, affine: bool = True) -> nn.Seque
 class TwoPhases(nn.Module):
     """1x1 convolutions of stride 2 on pixels (0, 0), (0, 2), … and (1, 1), (1, 3), …: (N, C, H, W) → (N, C', ⌈H/2⌉, …).
 
-    Each makes half of the output channels. Of an odd side, which the released code refuses, the last pixel has no
+    Each makes half of the output channels. If a side is odd, which the released code refuses, the last pixel has no
     neighbour; the second convolution reads a zero there.
 
     Args:
@@ -118,22 +162,12 @@ class TwoPhases(nn.Module):
         return torch.cat((self.first(x), self.second(moved)), dim=1)
 
 
-@source_template('''
-    class StridedZero(nn.Module):
-        """Zeros in the shape of every n-th pixel of the input."""
-
-        def __init__(self, stride: int) -> None:
-            super().__init__()
-            self.stride = stride
-
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
-''')
+@source_template()
 class StridedZero(nn.Module):
-    """Zeros in the shape of every n-th pixel of the input: `none` where an edge strides.
+    """The operation `none` on an edge with a stride: zeros, (N, C, H, W) → (N, C, ⌈H/n⌉, ⌈W/n⌉).
 
     Args:
-        stride: n.
+        stride: The stride n in pixels.
     """
 
     def __init__(self, stride: int) -> None:
@@ -150,14 +184,15 @@ class StridedZero(nn.Module):
 class AuxiliaryHead(AuxiliaryClassifier):
     """A second classifier in the middle of a network, whose weighted loss is added while the network is trained.
 
-    ReLU, mean over 5x5 pixels, 1x1 convolution to 128 channels, 2x2 to 768, batch norm and ReLU behind both, linear
-    layer. Of maps larger than in the papers (8 pixels a side on CIFAR, 7 on ImageNet) the mean of what is left counts.
+    ReLU, mean over 5x5 pixels, 1x1 convolution to 128 channels, 2x2 to 768, batch norm and ReLU after both, linear
+    layer. If the map is larger than in the papers (8 pixels a side on CIFAR, 7 on ImageNet), the mean over the
+    remaining pixels is taken before the linear layer.
 
     Args:
-        width: Channels of the map.
-        n_classes: Outputs.
-        weight: Of its loss.
-        pool_stride: 3 for CIFAR, 2 for ImageNet.
+        width: Channels of the feature map it reads.
+        n_classes: Number of classes.
+        weight: Factor of its loss.
+        pool_stride: Stride of the pooling: 3 for CIFAR, 2 for ImageNet.
         has_last_norm: Whether the second convolution has a batch norm; the released head for ImageNet has none.
     """
 

@@ -13,27 +13,15 @@ from archwright.nn.ops.recurrent import RecurrentCell
 from archwright.nn.source import source_template
 
 INIT_RANGE = 0.04
-"""Weights begin uniform between minus and plus this."""
+"""Initial weights are uniform in [-INIT_RANGE, INIT_RANGE]."""
 
 
-@source_template('''
-    class HighwayEdge(nn.Module):
-        """From a state and its gates to a term of another state."""
-
-        def __init__(self, activation: nn.Module) -> None:
-            super().__init__()
-            self.activation = activation
-
-        def forward(self, read: tuple[Tensor, Tensor]) -> Tensor:
-            state, gates = read
-            carry, change = gates.chunk(2, dim=1)
-            return state + torch.sigmoid(carry) * (self.activation(change) - state)
-''')
+@source_template()
 class HighwayEdge(nn.Module):
     """s + sigmoid(c) (activation(h) - s), where (c, h) are the gates of the node that reads state s.
 
     Args:
-        activation: Of the change h.
+        activation: Activation of h.
     """
 
     def __init__(self, activation: nn.Module) -> None:
@@ -82,11 +70,11 @@ class _Gated(Sequence[tuple[Tensor, Tensor]]):
             return self.reads(Gated(self.linear, states))
 ''')
 class HighwayNode(nn.Module):
-    """A node: one linear layer for whatever state it reads, so that edges share its weights.
+    """A node with one linear layer for every state it may read, so that its edges share these weights.
 
     Args:
-        n_hidden: Features of states.
-        reads: The sum of edges, each from (state, gates) to a term.
+        n_hidden: Features of each state.
+        reads: The sum of the node's edges; each edge turns (state, gates) into a term.
     """
 
     def __init__(self, n_hidden: int, reads: nn.Module) -> None:
@@ -119,7 +107,9 @@ class HighwayNode(nn.Module):
             return out, (out,)
 ''')
 class DartsRnnCell(RecurrentCell):
-    """A first state from input and hidden state, then nodes that each read an earlier state; the mean of the nodes.
+    """DARTS's recurrent cell: the output is the mean of nodes that each read an earlier state.
+
+    The first state is computed from the input and the hidden state.
 
     Every state is a highway step: s' = s + sigmoid(c) (f(h) - s), with (c, h) linear in the state s it comes from.
     There are no biases. Masks of input and states stay the same along a sequence.
@@ -129,10 +119,10 @@ class DartsRnnCell(RecurrentCell):
         n_hidden: Features of every state and of the output.
         n_nodes: How many nodes.
         reads: Makes the edges into node i (from 1 on; the first state is number 0), see `HighwayNode`.
-        batch_norm: Whether each state is normalised over the batch, all by one norm without affine parameters, as in
-            the network that DARTS searches.
-        input_dropout: Rate for the input.
-        state_dropout: Rate for states that a linear layer reads.
+        batch_norm: Whether one batch norm without affine parameters normalises every state, as in the network that
+            DARTS searches.
+        input_dropout: Dropout rate of the input, in [0, 1).
+        state_dropout: Dropout rate of states that a linear layer reads, in [0, 1).
     """
 
     def __init__(

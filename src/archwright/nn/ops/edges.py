@@ -1,4 +1,4 @@
-"""Operations on the edges of a cell: what turns one state into a term of another."""
+"""Operations on the edges of a cell; each turns one state into a term of another state's sum."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ from archwright.nn.sizes import LazyDecision, Size, current
 from archwright.nn.source import source_template
 
 
-@source_template('''
-    class Zero(nn.Module):
-        """Zeros in the shape of the input."""
-
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.zeros_like(x)
-''')
+@source_template()
 class Zero(nn.Module):
     """Zeros in the shape and layout of the input; `EdgeCell` leaves it out of its sums."""
 
@@ -28,16 +22,23 @@ class Zero(nn.Module):
 
 
 def relu_conv_bn(n_in: Size, n_out: Size, kernel: int, *, stride: int = 1, affine: bool = True) -> nn.Sequential:
-    """ReLU, convolution, batch norm; the convolution has a bias where the norm has none (as in NAS-Bench-201).
+    """ReLU, convolution, batch norm; the convolution has a bias if the norm has none (as in NAS-Bench-201).
 
-    The ReLU writes a new tensor: other edges read the same state.
+    The ReLU writes a new tensor, because other edges read the same state.
+
+    Args:
+        n_in: Input channels; may be a decision.
+        n_out: Output channels; may be a decision.
+        kernel: Odd side of the square kernel.
+        stride: Step in pixels.
+        affine: Whether the batch norm scales and shifts.
     """
     conv = Conv2d(n_in, n_out, kernel, stride=stride, bias=not affine)
     return nn.Sequential(nn.ReLU(), conv, BatchNorm2d(n_out, affine=affine))
 
 
 def skip(n_in: Size, n_out: Size) -> nn.Module:
-    """The state itself where both widths are equal, else a 1x1 convolution without bias and a batch norm."""
+    """The identity if both widths are equal, else a 1x1 convolution without bias and a batch norm."""
     if isinstance(n_in, LazyDecision) and n_in is not n_out:
         return _ElasticSkip(n_in, n_out)
     if n_in is n_out or n_in == n_out:
@@ -71,7 +72,7 @@ class _ElasticSkip(ChoiceModule):
 
 
 def is_zero(edge: nn.Module | None) -> bool:
-    """Whether an edge gives zeros only; in a weighted mixture they take part, for their weights' gradients."""
+    """Whether an edge gives only zeros. A weighted mixture does not: its weights need a gradient from every edge."""
     if isinstance(edge, OpChoice) and edge.weights is None:
         edge = edge.active
     return isinstance(edge, Zero)

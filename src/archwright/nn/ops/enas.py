@@ -20,12 +20,24 @@ from archwright.nn.source import source_template
 
 
 def reduction(n_in: Size, n_out: int, stride: int) -> nn.Module:
-    """A factorized reduction; without a stride a 1x1 convolution with batch norm. No ReLU."""
+    """A factorized reduction at stride 2; at stride 1 a 1x1 convolution with batch norm. There is no ReLU.
+
+    Args:
+        n_in: Input channels; may be a decision.
+        n_out: Output channels.
+        stride: 1 or 2.
+    """
     return FactorizedReduction(n_in, n_out) if stride == 2 else nn.Sequential(*relu_conv_bn(n_in, n_out, 1)[1:])
 
 
 def identity(n_in: int, n_out: int, stride: int) -> nn.Module:
-    """The state itself; a reduction where its image is halved."""
+    """The identity; a `reduction` if the shape changes.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        stride: 1 or 2.
+    """
     return nn.Identity() if stride == 1 and n_in == n_out else reduction(n_in, n_out, stride)
 
 
@@ -36,7 +48,7 @@ MICRO_OPS: dict[str, MakeOp] = {
     "max_pool_3x3": partial(pool, "max", 3),
     "identity": identity,
 }
-"""Operations of a cell in the order of the released code's numbers."""
+"""Operations of a cell by name, in the order of their numbers in the released code."""
 
 
 @source_template(
@@ -67,17 +79,17 @@ MICRO_OPS: dict[str, MakeOp] = {
     '''
 )
 class LooseEndsCell(nn.Module):
-    """Two inputs, blocks that each add a state, and the states that nothing reads joined.
+    """A cell of two inputs and of blocks that each add a state; the output joins the states that no block reads.
 
     States are numbered 0 and 1 (outputs of the cell before the last one, and of the last one), then the blocks'.
 
     Args:
-        preprocess0: Brings the output of the cell before the last one to the cell's width and image.
-        preprocess1: The same for the output of the last one.
-        blocks: Each from the list of states before it to a state.
-        emitted: Bring states 0 and 1 to the image of the others where they leave.
-        join: Joins those states that leave.
-        project: What becomes of the result.
+        preprocess0: Brings the output of the cell before the last one to this cell's width and image size.
+        preprocess1: The same for the output of the last cell.
+        blocks: Each takes the list of states before it and gives a new state.
+        emitted: Two modules that bring states 0 and 1 to the image size of the other states, for the output.
+        join: Joins the states that form the output.
+        project: Last layers, applied to the joined states.
     """
 
     def __init__(
@@ -105,22 +117,12 @@ class LooseEndsCell(nn.Module):
         return out
 
 
-@source_template('''
-    class OfLast(nn.Module):
-        """A layer in the place of a cell; it reads the last output only."""
-
-        def __init__(self, layer: nn.Module) -> None:
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
-            return self.layer(last)
-''')
+@source_template()
 class OfLast(nn.Module):
-    """A layer in the place of a cell: of the two outputs it is given it reads the last one.
+    """A layer used as a cell: it is given the outputs of the two cells before it and reads only the last one.
 
     Args:
-        layer: From that to its own output.
+        layer: The layer.
     """
 
     def __init__(self, layer: nn.Module) -> None:
@@ -135,16 +137,17 @@ class OfLast(nn.Module):
 class EnasAuxiliaryHead(AuxiliaryClassifier):
     """The auxiliary classifier of ENAS's released code.
 
-    ReLU, mean over 5 x 5 in steps of 3, 1x1 convolution to 128, one as large as the map to 768 ("SAME" padding: it is
-    still a map), batch norm and ReLU behind both, the mean of the map, linear layer without bias.
+    ReLU, mean over 5 x 5 pixels at stride 3, a 1x1 convolution to 128 channels, a convolution as large as the map to
+    768 (its "SAME" padding keeps the map's size), batch norm and ReLU after both, the mean of the map, linear layer
+    without bias.
 
     Deviation: the released code never updates the head's own weights; here they are trained.
 
     Args:
-        n_in: Channels of what it reads.
-        sides: Height and width of that, at least `auxiliary.SMALLEST_MAP`.
-        n_classes: Outputs.
-        weight: Of its loss.
+        n_in: Channels of the feature map it reads.
+        sides: Height and width of that map, at least `auxiliary.SMALLEST_MAP`.
+        n_classes: Number of classes.
+        weight: Factor of its loss.
     """
 
     def __init__(self, n_in: int, sides: tuple[int, int], n_classes: int, *, weight: float) -> None:

@@ -16,7 +16,7 @@ from archwright.nn.sizes import Size, current
 from archwright.nn.source import source_template
 
 MakeBody = Callable[[int], list[nn.Module]]
-"""From a width to layers that keep it."""
+"""Makes the layers of an operation whose input and output have this width."""
 
 
 def _conv(kernel: int, channels: int) -> list[nn.Module]:
@@ -40,26 +40,26 @@ MACRO_OPS: dict[str, MakeBody] = {
     "avg_pool_3x3": partial(_pool, "avg"),
     "max_pool_3x3": partial(_pool, "max"),
 }
-"""What follows an operation's 1x1 convolution, in the order of the released code's numbers."""
+"""The layers after an operation's 1x1 convolution, by name, in the order of their numbers in the released code."""
 
 FULL = {"sep_conv_3x3": "conv_3x3", "sep_conv_5x5": "conv_5x5"}
-"""What the released final network has in the place of separable convolutions."""
+"""The full convolutions that the released final network has in place of separable ones."""
 
 
 def search_operation(op: str, channels: int) -> nn.Sequential:
-    """1x1 convolution, batch norm, ReLU, the operation; batch norm and ReLU where it is a convolution."""
+    """1x1 convolution, batch norm, ReLU, the operation; batch norm and ReLU follow if it is a convolution."""
     last = [] if "pool" in op else [nn.ReLU()]
     return nn.Sequential(*_conv(1, channels), nn.ReLU(), *MACRO_OPS[op](channels), *last)
 
 
 def final_operation(op: str, channels: int, *, full: bool = False) -> nn.Sequential:
-    """ReLU, 1x1 convolution, batch norm, ReLU, the operation; batch norm where it is a convolution.
+    """ReLU, 1x1 convolution, batch norm, ReLU, the operation; batch norm follows if it is a convolution.
 
     Args:
-        op: Its name.
-        channels: Of input and output.
-        full: Whether separable convolutions are full ones, as the released code builds them. It builds nothing where
-            pooling was chosen.
+        op: Name of the operation, a key of `MACRO_OPS`.
+        channels: Channels of input and output.
+        full: Whether separable convolutions are replaced by full ones, as in the released code, which builds no
+            pooling at all.
     """
     body = MACRO_OPS[FULL.get(op, op) if full else op]
     return nn.Sequential(nn.ReLU(), *_conv(1, channels), nn.ReLU(), *body(channels))
@@ -80,10 +80,10 @@ def final_operation(op: str, channels: int, *, full: bool = False) -> nn.Sequent
     arguments=lambda join: {"kept": [i for i, bit in enumerate(join.bits) if current(bit)]},
 )
 class SumKept(nn.Module):
-    """The sum of some tensors of a list and its last one.
+    """The last tensor of a list plus some of the others.
 
     Args:
-        bits: For each but the last one 1 where it is added, else 0.
+        bits: For each tensor but the last: 1 if it is added, else 0.
     """
 
     def __init__(self, bits: Sequence[Size]) -> None:
@@ -98,23 +98,13 @@ class SumKept(nn.Module):
         return total
 
 
-@source_template('''
-    class SkipLayer(nn.Module):
-        """An operation on the newest of a list of outputs, joined with some of the others."""
-
-        def __init__(self, op: nn.Module, join: nn.Module) -> None:
-            super().__init__()
-            self.op, self.join = op, join
-
-        def forward(self, outputs: Sequence[Tensor]) -> Tensor:
-            return self.join([*outputs[:-1], self.op(outputs[-1])])
-''')
+@source_template()
 class SkipLayer(nn.Module):
-    """An operation on the newest of a list of outputs, joined with some of the others.
+    """An operation on the newest output of a list; its result is joined with some of the earlier outputs.
 
     Args:
         op: The operation.
-        join: From the others and the operation's result to the layer's output.
+        join: Makes the layer's output from the earlier outputs and the operation's result.
     """
 
     def __init__(self, op: nn.Module, join: nn.Module) -> None:
@@ -152,14 +142,14 @@ class SkipLayer(nn.Module):
             return self.head(outputs[-1])
 ''')
 class SkipNetwork(nn.Module):
-    """Layers that read all outputs before them; behind some of them every output is halved: (N, C, H, W) → logits.
+    """Layers that read all outputs before them; after some layers every output is halved: (N, C, H, W) → logits.
 
     Args:
-        stem: Its result is output 0.
-        layers: From the list of outputs to the next one.
-        reductions: For each reduction a list of modules, one for every output there is.
+        stem: Makes output 0 from the images.
+        layers: Each takes the list of outputs so far and gives the next one.
+        reductions: For each reduction a list of modules, one for every output so far.
         after: Numbers of the layers that a reduction follows.
-        head: From the last output to the logits.
+        head: Makes the logits from the last output.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from archwright.nn.sizes import Size, current
 from archwright.nn.source import source_template
 
 INIT_RANGE = 0.04
-"""Weights begin uniform between minus and plus this, as in both released codes at their widths."""
+"""Initial weights are uniform in [-INIT_RANGE, INIT_RANGE], as in both released codes at their widths."""
 
 
 @source_template('''
@@ -33,8 +33,8 @@ class HighwayRead(nn.Module):
     """A highway step from a state s: s + sigmoid(t) (activation(h) - s), with (h, t) linear in s.
 
     Args:
-        n_hidden: Features of states.
-        activation: Of the change h; those who share the step's weights may have another one.
+        n_hidden: Features of each state.
+        activation: Activation of h; steps that share these weights may use another one.
     """
 
     def __init__(self, n_hidden: int, activation: nn.Module) -> None:
@@ -80,20 +80,20 @@ class HighwayRead(nn.Module):
     },
 )
 class EnasRnnCell(RecurrentCell):
-    """A first state from input and hidden state, then nodes that each read an earlier state; the mean of some states.
+    """ENAS's recurrent cell: the output is the mean of some states, each read from an earlier one.
 
-    Every state is a highway step: s' = s + sigmoid(t) (f(h) - s), with (h, t) linear in the state s it comes from; the
-    first one is linear in input and hidden state together. There are no biases. Masks of input and states stay the
-    same along a sequence.
+    Every state is a highway step: s' = s + sigmoid(t) (f(h) - s), with (h, t) linear in the state s it comes from; for
+    the first state they are linear in input and hidden state together. There are no biases. Masks of input and states
+    stay the same along a sequence.
 
     Args:
         n_in: Features of a step's input.
         n_hidden: Features of every state and of the output.
-        activation: f of the first state.
-        nodes: Each from pairs (state, the state as its linear layer sees it) to the next state.
-        flags: For each state 1 where it is part of the mean, else 0.
-        input_dropout: Rate for the input.
-        state_dropout: Rate for states that a linear layer reads.
+        activation: Activation f of the first state.
+        nodes: Each takes the pairs (state, state after dropout) so far and gives the next state.
+        flags: For each state: 1 if it is part of the mean, else 0.
+        input_dropout: Dropout rate of the input, in [0, 1).
+        state_dropout: Dropout rate of states that a linear layer reads, in [0, 1).
     """
 
     def __init__(

@@ -24,16 +24,16 @@ from archwright.nn.source import source_template
 
 @dataclass(frozen=True)
 class Regularization:
-    """What keeps a language model from learning its text by heart; all of it in training only.
+    """Regularisation that keeps a language model from overfitting its text; it acts in training only.
 
-    Masks stay the same along a sequence. What happens inside a cell (dropped weights, masks of its nodes) is the
-    cell's own.
+    Masks stay the same along a sequence. Regularisation inside a cell (dropped weights, masks of its nodes) is set at
+    the cell. Rates are probabilities in [0, 1).
 
     Attributes:
         word_dropout: Rate at which words lose their whole embedding, wherever they occur.
-        input_dropout: Rate for the embedded input.
-        layer_dropout: Rate between layers.
-        output_dropout: Rate between the last layer and the decoder.
+        input_dropout: Dropout rate of the embedded input.
+        layer_dropout: Dropout rate between layers.
+        output_dropout: Dropout rate between the last layer and the decoder.
         activation_l2: Factor of the mean square of the dropped outputs, added to the loss (alpha of Merity et al.).
         slowness_l2: Factor of the mean square of the change of the outputs from step to step (their beta).
 
@@ -78,9 +78,9 @@ class TiedDecoder(nn.Module):
     """Scores of all tokens as products with their embeddings (Press and Wolf, 2017); only the bias is its own.
 
     Args:
-        n_tokens: Tokens.
-        n_embedding: Width of their embeddings; may be a decision.
-        bias: Whether there is one.
+        n_tokens: Size of the vocabulary.
+        n_embedding: Width of the embedding; may be a decision.
+        bias: Whether to add a bias.
     """
 
     def __init__(self, n_tokens: int, n_embedding: Size, *, bias: bool = True) -> None:
@@ -115,7 +115,7 @@ class LanguageModel(nn.Module):
     Weights of the embedding and of the decoder begin uniform in ±0.1, the decoder's bias at 0 (as in DARTS and ENAS).
 
     Args:
-        layers: A cell, a layer (N, T, F) → (N, T, F'), or several in order.
+        layers: A recurrent cell, a layer (N, T, F) → (N, T, F'), or several in order.
         n_tokens: Size of the vocabulary.
         n_embedding: Width of the embedding; may be a decision.
         tied: Whether the decoder's weights are the embedding's; the last layer has its width then.
@@ -161,7 +161,7 @@ class LanguageModel(nn.Module):
         return logits
 
     def added_loss(self, loss_of: LossOf) -> Tensor | None:
-        """The penalties of the last batch in training mode; None where there are none, or they were taken already."""
+        """The penalties of the last batch in training mode; None if there are none or they were asked for before."""
         found, self._penalty = self._penalty, None
         return found
 

@@ -12,7 +12,7 @@ from archwright.nn.sizes import Size
 from archwright.nn.source import source_template
 
 MakeConv = Callable[..., nn.Conv2d]
-"""Makes a convolution from the arguments of `nn.Conv2d`."""
+"""Makes a convolution from the arguments of `nn.elastic.Conv2d`."""
 
 
 @source_template('''
@@ -27,14 +27,14 @@ MakeConv = Callable[..., nn.Conv2d]
             return x + self.main(x) if self.has_shortcut else self.main(x)
 ''')
 class MBConv(nn.Module):
-    """Widens, filters each channel, narrows; with a shortcut where the shape stays the same.
+    """The block: widen the channels, filter each one, narrow them; with a shortcut if the shape stays the same.
 
     Every size may be a decision.
 
     Args:
         n_in: Input channels.
-        n_out: Output channels; the very value of `n_in` gives the shortcut at stride 1.
-        kernel, expand, stride, activation, squeeze, convs: As `inverted_bottleneck` has them.
+        n_out: Output channels; at stride 1 the same object as `n_in` gives the shortcut.
+        kernel, expand, stride, activation, squeeze, convs: As in `inverted_bottleneck`.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ def inverted_bottleneck(
         n_out: Output channels.
         kernel: Odd side of the depth-wise kernel.
         expand: The middle has `n_in * expand` channels; None leaves the widening convolution out.
-        stride: 1 or 2.
-        activation: Made once behind each of the first two convolutions.
-        squeeze: Makes what stands before the last convolution, from the channels in the middle.
-        groups: Of the two point-wise convolutions, plain sizes only; a channel shuffle stands before the depth-wise
-            convolution then.
+        stride: Stride of the depth-wise convolution, 1 or 2.
+        activation: Makes the activation after each of the first two convolutions.
+        squeeze: Makes a module for the middle's channels, placed before the last convolution; None places none.
+        groups: Groups of the two point-wise convolutions, with plain sizes only; if more than 1, a channel shuffle
+            comes before the depth-wise convolution.
         bias: Whether the convolutions have biases besides the batch norms.
-        convs: What makes the widening, the depth-wise and the narrowing convolution.
+        convs: Functions that make the widening, the depth-wise and the narrowing convolution.
     """
     widen, filter_each, narrow = convs
     middle = n_in if expand is None else n_in * expand
@@ -122,6 +122,17 @@ def conv_unit(
     activation: Callable[[], nn.Module] | None = nn.ReLU6,
     conv: MakeConv = Conv2d,
 ) -> nn.Sequential:
-    """Convolution, batch norm and, unless it is None, an activation: children 0, 1 and 2; `conv` makes the first."""
+    """Convolution, batch norm and activation, as children 0, 1 and 2.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        kernel: Odd side of the square kernel.
+        stride: Step in pixels.
+        groups: Groups of the convolution.
+        bias: Whether the convolution has a bias besides the batch norm.
+        activation: Makes the activation; None leaves it out.
+        conv: Makes the convolution.
+    """
     layers = [conv(n_in, n_out, kernel, stride=stride, groups=groups, bias=bias), BatchNorm2d(n_out)]
     return nn.Sequential(*layers) if activation is None else nn.Sequential(*layers, activation())

@@ -1,8 +1,8 @@
-"""Blocks seen as memory banks that operations read from and write to (SMASH; Brock et al., ICLR 2018, Sec. 3.1).
+"""Blocks as memory banks that operations read from and write to (SMASH; Brock et al., ICLR 2018, Sec. 3.1).
 
-A block's memory is one tensor, its banks side by side. An operation reads some banks, concatenated, and its result is
-added to some banks; a bank that nothing was written to holds zeros. ResNet, DenseNet and FractalNet are such lists of
-reads and writes.
+A block's memory is one tensor, the concatenation of its banks. An operation reads some banks and adds its result to
+some banks; a bank holds zeros until something is written to it. ResNet, DenseNet and FractalNet can be written as such
+lists of reads and writes.
 """
 
 from __future__ import annotations
@@ -19,22 +19,12 @@ from archwright.nn.sizes import current
 from archwright.nn.source import source_template
 
 
-@source_template('''
-    class FillBanks(nn.Module):
-        """A block's memory: the input in the first banks, zeros in the others."""
-
-        def __init__(self, channels: int) -> None:
-            super().__init__()
-            self.channels = channels
-
-        def forward(self, x: Tensor) -> Tensor:
-            return F.pad(x, (0, 0, 0, 0, 0, self.channels - x.shape[1]))
-''')
+@source_template()
 class FillBanks(nn.Module):
-    """A block's memory: (N, C, H, W) → (N, channels, H, W), the input in the first banks, zeros in the others.
+    """Makes a block's memory: (N, C, H, W) → (N, channels, H, W), the input in the first banks, zeros in the others.
 
     Args:
-        channels: Of all banks together.
+        channels: Channels of all banks together.
     """
 
     def __init__(self, channels: int) -> None:
@@ -74,9 +64,9 @@ class BankOp(nn.Module):
     than slices, the slices are used again; with more slices than banks, which SMASH never draws, the banks.
 
     Args:
-        read: From the list of banks to what the body takes.
-        body: Keeps the image; its channels are a multiple of `bank`.
-        write: Numbers of the banks, or a choice of them.
+        read: Makes the body's input from the list of banks.
+        body: The operation; it keeps the image size, and its output channels are a multiple of `bank`.
+        write: Numbers of the banks to add to, or a choice of them.
         bank: Channels of a bank.
     """
 
@@ -94,31 +84,23 @@ class BankOp(nn.Module):
 
 
 def bank_op(read: Sequence[int], write: Sequence[int], body: nn.Module, *, bank: int) -> BankOp:
-    """An operation with given lists: reads `read` in ascending order, writes to `write` in the given one."""
+    """An operation on given banks.
+
+    Args:
+        read: Numbers of the banks it reads, joined in ascending order.
+        write: Numbers of the banks it adds its result to, in this order.
+        body: The operation; it keeps the image size, and its output channels are a multiple of `bank`.
+        bank: Channels of a bank.
+    """
     return BankOp(JoinedInputs(sorted(read), {str(j): nn.Identity() for j in sorted(read)}), body, write, bank=bank)
 
 
-@source_template(
-    '''
-    class Paths(nn.Module):
-        """The sum of parallel paths."""
-
-        def __init__(self, paths: Sequence[nn.Module]) -> None:
-            super().__init__()
-            for i, path in enumerate(paths):
-                self.add_module(str(i), path)
-
-        def forward(self, x: Tensor) -> Tensor:
-            first, *others = [path(x) for path in self.children()]
-            return sum(others, first)
-    ''',
-    arguments=lambda paths: {"paths": list(paths.children())},
-)
+@source_template(arguments=lambda paths: {"paths": list(paths.children())})
 class Paths(nn.Module):
-    """The sum of parallel paths, called 0, 1, …
+    """The sum of parallel paths; their children are called 0, 1, …
 
     Args:
-        paths: At least one.
+        paths: At least one module; all read the same input.
     """
 
     def __init__(self, paths: Sequence[nn.Module]) -> None:

@@ -20,31 +20,20 @@ from archwright.nn.sizes import Size
 from archwright.nn.source import source_template
 
 MakeOp = Callable[[int, int, int], nn.Module]
-"""From input channels, output channels and stride to an operation."""
+"""Makes an operation from input channels, output channels and stride."""
 
 
 # ── padding and pooling ───────────────────────────────────────────────────────────────────────────
 
 
-@source_template('''
-    class HalvingPad2d(nn.Module):
-        """Zeros around an image, so that a window of the given side, moved by 2, halves it (rounded up)."""
-
-        def __init__(self, side: int) -> None:
-            super().__init__()
-            self.side = side
-
-        def forward(self, x: Tensor) -> Tensor:
-            height, width = (self.side - 2 + size % 2 for size in x.shape[2:])
-            return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-''')
+@source_template()
 class HalvingPad2d(nn.Module):
-    """Zeros around an image, so that a window moved by 2 halves it: (N, C, H, W) → ceil(H/2) and ceil(W/2) windows.
+    """Pads an image with zeros so that a window at stride 2 halves it: it then fits ceil(H/2) x ceil(W/2) times.
 
     An even side gets one row less than an odd one, at the top or left, as in TensorFlow.
 
     Args:
-        side: Of the window, at least 2.
+        side: Side of the window in pixels, at least 2.
     """
 
     def __init__(self, side: int) -> None:
@@ -59,26 +48,13 @@ class HalvingPad2d(nn.Module):
         return str(self.side)
 
 
-@source_template('''
-    class HalvingPool2d(nn.Module):
-        """Pooling that halves an image (rounded up); what lies outside of it does not count."""
-
-        def __init__(self, kind: str, side: int) -> None:
-            super().__init__()
-            self.kind, self.side = kind, side
-
-        def forward(self, x: Tensor) -> Tensor:
-            padding = [(self.side - 2 + size % 2) // 2 for size in x.shape[2:]]
-            if self.kind == "max":
-                return F.max_pool2d(x, self.side, 2, padding, ceil_mode=True)
-            return F.avg_pool2d(x, self.side, 2, padding, ceil_mode=True, count_include_pad=False)
-''')
+@source_template()
 class HalvingPool2d(nn.Module):
-    """Pooling that halves an image: (N, C, H, W) → (N, C, ceil(H/2), ceil(W/2)); what lies outside does not count.
+    """Pooling that halves an image: (N, C, H, W) → (N, C, ceil(H/2), ceil(W/2)); the padding does not count.
 
     Args:
         kind: "max" or "avg".
-        side: Of the square that is pooled.
+        side: Side of the pooled square in pixels.
     """
 
     def __init__(self, kind: str, side: int) -> None:
@@ -97,7 +73,15 @@ class HalvingPool2d(nn.Module):
 
 
 def pool(kind: str, side: int, n_in: int, n_out: int, stride: int) -> nn.Module:
-    """Pooling, and where the width changes a 1x1 convolution with batch norm and no ReLU."""
+    """Pooling; if the width changes, a 1x1 convolution and batch norm follow, without ReLU.
+
+    Args:
+        kind: "max" or "avg".
+        side: Side of the pooled square in pixels.
+        n_in: Input channels.
+        n_out: Output channels.
+        stride: 1, or 2 to halve the image (rounded up).
+    """
     pooling = _pooling(kind, side) if stride == 1 else HalvingPool2d(kind, side)
     return pooling if n_in == n_out else nn.Sequential(pooling, *relu_conv_bn(n_in, n_out, 1)[1:])
 
@@ -115,14 +99,27 @@ def _pooling(kind: str, side: int) -> nn.Module:
 
 
 def identity(n_in: int, n_out: int, stride: int) -> nn.Module:
-    """The input itself; ReLU, 1x1 convolution, batch norm where the shape changes."""
+    """The identity; ReLU, 1x1 convolution and batch norm if the shape changes.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        stride: 1, or 2 to halve the image (rounded up).
+    """
     return nn.Identity() if n_in == n_out and stride == 1 else relu_conv_bn(n_in, n_out, 1, stride=stride)
 
 
 def separable(kernel: int, n_in: int, n_out: int, stride: int, *, dilation: int = 1) -> nn.Sequential:
     """Twice: ReLU, depth-wise convolution, 1x1 convolution, batch norm. The first changes width and image.
 
-    (2 k² + 2 F + 4) F parameters where both widths are F.
+    It has (2 k² + 2 F + 4) F parameters if both widths are F.
+
+    Args:
+        kernel: Side k of the depth-wise kernels.
+        n_in: Input channels.
+        n_out: Output channels.
+        stride: 1, or 2 to halve the image (rounded up).
+        dilation: Distance in pixels between the entries of a kernel.
     """
     first = _separable_once(kernel, n_in, n_out, stride, dilation)
     return nn.Sequential(*first, *_separable_once(kernel, n_out, n_out, 1, dilation))
@@ -137,7 +134,14 @@ def _separable_once(kernel: int, n_in: int, n_out: int, stride: int, dilation: i
 
 
 def factorized(kernel: int, n_in: int, n_out: int, stride: int) -> nn.Sequential:
-    """ReLU, 1 x k convolution, batch norm, and the same k x 1; each halves its own axis."""
+    """ReLU, 1 x k convolution, batch norm, then the same with k x 1; with stride 2 each halves its own axis.
+
+    Args:
+        kernel: The odd k.
+        n_in: Input channels.
+        n_out: Output channels.
+        stride: 1, or 2 to halve the image (rounded up).
+    """
     half = kernel // 2
     wide = nn.Conv2d(n_in, n_out, (1, kernel), (1, stride), (0, half), bias=False)
     high = nn.Conv2d(n_out, n_out, (kernel, 1), (stride, 1), (half, 0), bias=False)
@@ -145,7 +149,15 @@ def factorized(kernel: int, n_in: int, n_out: int, stride: int) -> nn.Sequential
 
 
 def conv(kernel: int, n_in: int, n_out: int, stride: int, *, dilation: int = 1) -> nn.Sequential:
-    """ReLU, k x k convolution, batch norm."""
+    """ReLU, k x k convolution, batch norm.
+
+    Args:
+        kernel: Side k of the kernel.
+        n_in: Input channels.
+        n_out: Output channels.
+        stride: 1, or 2 to halve the image (rounded up).
+        dilation: Distance in pixels between the entries of the kernel; without meaning where k is 1.
+    """
     if kernel == 1:
         return relu_conv_bn(n_in, n_out, 1, stride=stride)
     window = dilation * (kernel - 1) + 1
@@ -157,8 +169,15 @@ def conv(kernel: int, n_in: int, n_out: int, stride: int, *, dilation: int = 1) 
 def bottleneck(make: MakeOp, n_in: int, n_out: int, stride: int, *, share: float = 0.25) -> nn.Module:
     """A 1x1 convolution to a share of the output's width, an operation there, and a 1x1 convolution back.
 
-    As the released AmoebaNet code wraps its convolutions that are not separable; just the operation where
-    that share is less than a channel.
+    The released AmoebaNet code wraps its convolutions like this if they are not separable. If the share is less
+    than one channel, the operation stands alone.
+
+    Args:
+        make: Makes the operation.
+        n_in: Input channels.
+        n_out: Output channels.
+        stride: Stride of the operation, 1 or 2.
+        share: Channels of the operation as a share of `n_out`, in (0, 1].
     """
     middle = int(n_out * share)
     if middle < 1:
@@ -189,8 +208,8 @@ class FactorizedReduction(nn.Module):
     Sides are rounded up: beyond the last odd pixel stand zeros.
 
     Args:
-        n_in: C, may be a decision.
-        n_out: F; of an odd number the second convolution gives one channel more.
+        n_in: Input channels C; may be a decision.
+        n_out: Output channels F; if odd, the second convolution gives one channel more.
     """
 
     def __init__(self, n_in: Size, n_out: int) -> None:
@@ -205,13 +224,7 @@ class FactorizedReduction(nn.Module):
         return out
 
 
-@source_template('''
-    class Add(nn.Module):
-        """The sum of two tensors."""
-
-        def forward(self, first: Tensor, second: Tensor) -> Tensor:
-            return first + second
-''')
+@source_template()
 class Add(nn.Module):
     """The sum of two tensors."""
 
@@ -231,10 +244,10 @@ class Add(nn.Module):
             return self.project(torch.cat([first, second], dim=1))
 ''')
 class ConcatProject(nn.Module):
-    """Two tensors (N, F, H, W) joined along their channels and brought back to F by ReLU, 1x1 convolution, batch norm.
+    """Joins two tensors (N, F, H, W) along channels; ReLU, 1x1 convolution and batch norm bring them back to F.
 
     Args:
-        channels: F.
+        channels: The number of channels F.
     """
 
     def __init__(self, channels: int) -> None:
@@ -249,24 +262,14 @@ class ConcatProject(nn.Module):
 # ── the cell and the network ──────────────────────────────────────────────────────────────────────
 
 
-@source_template('''
-    class Block(nn.Module):
-        """Two earlier states, each through an operation, combined."""
-
-        def __init__(self, first: nn.Module, second: nn.Module, combine: nn.Module) -> None:
-            super().__init__()
-            self.first, self.second, self.combine = first, second, combine
-
-        def forward(self, states: Sequence[Tensor]) -> Tensor:
-            return self.combine(self.first(states), self.second(states))
-''')
+@source_template()
 class Block(nn.Module):
     """Two earlier states, each through an operation, combined into a new state.
 
     Args:
-        first: From the list of states to a tensor.
-        second: The same.
-        combine: From both to one.
+        first: Takes the list of states and gives the first operation's result.
+        second: The same for the second operation.
+        combine: Makes one tensor of both results.
     """
 
     def __init__(self, first: nn.Module, second: nn.Module, combine: nn.Module) -> None:
@@ -278,40 +281,18 @@ class Block(nn.Module):
         return state
 
 
-@source_template('''
-    class Cell(nn.Module):
-        """Two inputs brought to one shape, blocks that each add a state, and the states that leave joined."""
-
-        def __init__(
-            self,
-            current: nn.Module,
-            previous: nn.Module,
-            blocks: nn.ModuleList,
-            emitted: nn.ModuleList,
-            join: nn.Module,
-        ) -> None:
-            super().__init__()
-            self.current, self.previous = current, previous
-            self.blocks, self.emitted, self.join = blocks, emitted, join
-
-        def forward(self, current: Tensor, previous: Tensor) -> Tensor:
-            states = [self.current(current), self.previous(previous)]
-            for block in self.blocks:
-                states.append(block(states))
-            first, second = (match(state) for match, state in zip(self.emitted, states))
-            return self.join([first, second, *states[2:]])
-''')
+@source_template()
 class Cell(nn.Module):
-    """Two inputs brought to one shape, blocks that each add a state, and the states that leave joined.
+    """A cell: two inputs brought to one shape, then blocks that each add a state; the output joins some states.
 
-    State 0 is the result of the cell before, state 1 that of the one before it, the others are those of the blocks.
+    State 0 comes from the cell before, state 1 from the cell before that one, the others from the blocks.
 
     Args:
-        current: Brings the result of the cell before to the cell's width.
-        previous: Brings the one before it to the cell's width and, where it can, image.
-        blocks: In order.
-        emitted: Bring states 0 and 1 to the shape of the others on their way out.
-        join: Joins those states that leave.
+        current: Brings the output of the cell before to this cell's width.
+        previous: Brings the output of the cell before that one to this cell's width and, if it can, image size.
+        blocks: The blocks, in order.
+        emitted: Two modules that bring states 0 and 1 to the shape of the other states, for the output.
+        join: Joins the states that form the output.
     """
 
     def __init__(
@@ -350,13 +331,13 @@ class Cell(nn.Module):
             return self.head(results[-1])
 ''')
 class CellStack(nn.Module):
-    """Cells that each read the result before them and an earlier one; result 0 is the stem's.
+    """Cells in a row, each reading the newest result and an earlier one; result 0 is the stem's.
 
     Args:
-        stem: (N, 3, H, W) → result 0.
-        cells: In order; cell i makes result i + 1.
-        reads: The earlier result that each cell reads.
-        head: From the last result to the logits.
+        stem: Makes result 0 from the images (N, 3, H, W).
+        cells: The cells in order; cell i makes result i + 1.
+        reads: For each cell the number of the earlier result that it reads.
+        head: Makes the logits from the last result.
     """
 
     def __init__(self, stem: nn.Module, cells: nn.ModuleList, reads: Sequence[int], head: nn.Module) -> None:
@@ -366,7 +347,7 @@ class CellStack(nn.Module):
         self._auxiliary_at = 0
 
     def add_auxiliary(self, head: nn.Module, at: int) -> None:
-        """In training also hand result number `at` to a module that adds to the loss."""
+        """In training, also give result number `at` to `head`, a module that adds to the loss."""
         self.auxiliary, self._auxiliary_at = head, at
 
     def forward(self, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def _separable(width: int, kernel: int) -> list[nn.Module]:
 
 
 def crossed_conv(width: int) -> nn.Sequential:
-    """A 1x7 convolution, then a 7x1 one, batch norm and ReLU behind both."""
+    """A 1x7 convolution, then a 7x1 one; batch norm and ReLU follow each."""
     row = nn.Conv2d(width, width, (1, 7), padding=(0, 3), bias=False)
     column = nn.Conv2d(width, width, (7, 1), padding=(3, 0), bias=False)
     return nn.Sequential(row, *_norm_relu(width), column, *_norm_relu(width))
@@ -45,7 +45,7 @@ ONE_SHOT_OPS: Mapping[str, Callable[[int], nn.Module]] = {
     "max_pool_3x3": lambda width: nn.MaxPool2d(3, 1, 1),
     "avg_pool_3x3": lambda width: LocalAvgPool2d(3),
 }
-"""By name: makes the operation for a width."""
+"""For each name of an operation, a function that makes it for a width."""
 
 
 @source_template('''
@@ -60,13 +60,13 @@ ONE_SHOT_OPS: Mapping[str, Callable[[int], nn.Module]] = {
             return self.ops([self.norm(self.inputs(states))] * self.n_ops)
 ''')
 class ChoiceBlock(nn.Module):
-    """A choice block: some states in, the sum of some operations out.
+    """A choice block: it reads some states and gives the sum of some operations.
 
     Args:
-        inputs: From the list of states to one of `width` channels.
-        ops: Takes a list of `n_ops` states, the same one here, one an operation.
-        width: Channels.
-        n_ops: See `ops`.
+        inputs: Makes one state of `width` channels from the list of states.
+        ops: Takes a list of `n_ops` copies of that state, one for each operation, and gives the operations' sum.
+        width: Channels of every state.
+        n_ops: Number of candidate operations.
     """
 
     def __init__(self, inputs: nn.Module, ops: nn.Module, *, width: int, n_ops: int) -> None:

@@ -32,7 +32,7 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def straight_through(x: Tensor, value: Tensor) -> Tensor:
-    """`value`, whose gradient goes to `x`."""
+    """`value`, with its gradient passed on to `x` unchanged (straight-through estimator)."""
     if not (x.requires_grad and torch.is_grad_enabled()):
         return value
     passed: Tensor = _StraightThrough.apply(x, value.detach())
@@ -40,7 +40,7 @@ def straight_through(x: Tensor, value: Tensor) -> Tensor:
 
 
 def rounded(x: Tensor) -> Tensor:
-    """The nearest whole numbers; the gradient passes."""
+    """`x` rounded to whole numbers; the gradient passes as if it were not rounded."""
     return straight_through(x, torch.round(x))
 
 
@@ -52,7 +52,8 @@ class Quantizer(nn.Module):
 
     Attributes:
         bits: See above.
-        rounds: Whether it rounds what the network computes, so that a sum's last bit may decide between two values.
+        rounds: Whether it rounds values that the network computes; the last bit of a sum may then decide between two
+            levels.
     """
 
     rounds = False
@@ -94,8 +95,8 @@ class Quantizer(nn.Module):
 class WeightQuantizer(Quantizer):
     """Weights at few bits (DoReFa-Net): 2^bits evenly spaced numbers from -1 to 1, for tanh(w) / max|tanh(w)|.
 
-    One bit is the sign times the mean size of the weights. A batch norm has to stand behind, which undoes the scale.
-    Deviation: no gradient goes to the largest weight for being the largest.
+    One bit is the sign times the mean absolute weight. A batch norm has to follow, which undoes the scale. Deviation:
+    the largest weight gets no gradient through the maximum in the formula.
     """
 
     def quantized(self, x: Tensor) -> Tensor:
@@ -128,8 +129,8 @@ class WeightQuantizer(Quantizer):
 class InputQuantizer(Quantizer):
     """Inputs at few bits (PACT): 2^bits evenly spaced numbers from 0 to `clip`, which is learned.
 
-    `clip` begins where the squared error for the positive half of a standard normal distribution is smallest, to a
-    tenth for 2 to 4 bits; it counts without its sign and as 0.001 at least.
+    `clip` begins at the value with the smallest squared error for the positive half of a standard normal distribution,
+    rounded to a tenth for 2 to 4 bits. Its absolute value is used, and at least 0.001.
     """
 
     def __init__(self, bits: int) -> None:
@@ -180,7 +181,7 @@ class QuantizedConv2d(nn.Conv2d):
         quantize_weight: As `quantize_input`.
 
     Attributes:
-        operand_bits: Bits of weights and of inputs, which costs in bits read (see `costs.count`).
+        operand_bits: Bits of weights and of inputs, for costs in bit operations (see `costs.counting.count`).
     """
 
     def __init__(
@@ -204,7 +205,7 @@ class QuantizedConv2d(nn.Conv2d):
 
 
 def bits_of(quantizer: nn.Module) -> Size:
-    """The bits of a quantiser, which follow the decision where it is a choice."""
+    """The bits of a quantiser; if it is a choice of several, a lazy value that follows the decision."""
     if isinstance(quantizer, OpChoice):
         bits = tuple(_bits(child) for child in quantizer.children())
         return LazyDecision(quantizer.selection, quantizer.decision, bits, max(bits))
@@ -220,10 +221,10 @@ def _bits(quantizer: nn.Module) -> int:
 
 
 def check_bits(bits: Any) -> int:
-    """A number of bits that a quantiser takes.
+    """The number of bits itself, after checking that a quantiser accepts it.
 
     Raises:
-        InvalidValueError: If it is none.
+        InvalidValueError: If it is neither 1 to 8 nor 32.
     """
     if type(bits) is not int or not (1 <= bits <= 8 or bits == FULL_PRECISION):
         raise InvalidValueError(f"bits is {bits!r}; give 1 to 8, or {FULL_PRECISION} for full precision")

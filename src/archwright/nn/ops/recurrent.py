@@ -30,9 +30,9 @@ class RecurrentCell(nn.Module):
         n_hidden: Features of the output.
 
     Attributes:
-        n_states: How many tensors (N, n_hidden) the state holds, where a cell leaves `begin` as it is.
-        shared: Tensors that all steps of the present sequence share; empty between sequences.
-        dropouts: By a name in `shared`: features of a mask, and the rate at which it drops them in training.
+        n_states: How many tensors (N, n_hidden) the state holds, unless a cell overrides `begin`.
+        shared: Tensors that all steps of the current sequence share; empty between sequences.
+        dropouts: For each mask, by its name in `shared`: its number of features and its dropout rate in training.
     """
 
     n_states: ClassVar[int] = 1
@@ -45,7 +45,7 @@ class RecurrentCell(nn.Module):
 
     @property
     def out_size(self) -> Size:
-        """Features of the output, as other layers say them."""
+        """Features of the output, under the name that other layers use for it."""
         return self.n_hidden
 
     def begin(self, batch: int, device: torch.device) -> State:
@@ -55,20 +55,20 @@ class RecurrentCell(nn.Module):
         return tuple(torch.zeros(batch, n_hidden, dtype=dtype, device=device) for _ in range(self.n_states))
 
     def prepare(self, batch: int, device: torch.device) -> None:
-        """Called before the first step of each sequence: a cell puts what all its steps share into `shared`.
+        """Put what all steps of a sequence share into `shared`; called before the first step of each sequence.
 
-        As it stands, masks of dropout.
+        This version draws the dropout masks.
         """
         for name, (n_features, rate) in self.dropouts.items():
             if self.training and rate:
                 self.shared[name] = dropout_mask(next(self.parameters()), (batch, n_features), rate)
 
     def masked(self, name: str, x: Tensor) -> Tensor:
-        """What the mask of that name leaves of (N, n_features)."""
+        """The tensor (N, n_features) times the mask of that name; unchanged if there is no such mask."""
         return x * self.shared[name] if name in self.shared else x
 
     def release(self) -> None:
-        """Called after the last step."""
+        """Empty `shared`; called after the last step of a sequence."""
         self.shared.clear()
 
     @abstractmethod
@@ -101,7 +101,7 @@ class GatedCell(RecurrentCell):
             self.shared["weight"] = F.dropout(active_state(self.hidden)["weight"], self.weight_drop)
 
     def of_hidden(self, h: Tensor) -> Tensor:
-        """What the state adds to the gates, (N, n_gates * n_hidden)."""
+        """The state's part of the gates, (N, n_gates * n_hidden)."""
         if "weight" in self.shared:
             return F.linear(h, self.shared["weight"], active_state(self.hidden)["bias"])
         found: Tensor = self.hidden(h)
@@ -198,7 +198,7 @@ class Recurrent(Carrier):
     Each batch begins with the cell's `begin`; in a `Stream` it goes on with the state after the last one.
 
     Args:
-        cell: What is run; its own choices may be searched. To choose among cells, choose among layers.
+        cell: The cell; its own choices may be searched. To choose among cells, choose among such layers.
     """
 
     def __init__(self, cell: RecurrentCell) -> None:

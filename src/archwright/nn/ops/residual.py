@@ -23,11 +23,11 @@ from archwright.nn.source import source_template
             return torch.relu(x + self.main(x))
 ''')
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch norms, added to what came in: (N, C, H, W) → (N, C, H, W).
+    """Two 3x3 convolutions with batch norms, added to the input: (N, C, H, W) → (N, C, H, W).
 
     Args:
-        width: Channels in and out; may be a decision.
-        name: A label, shown where the network is printed.
+        width: Channels of input and output; may be a decision.
+        name: A label that the printed network shows.
     """
 
     def __init__(self, width: Size, *, name: str = "") -> None:
@@ -62,8 +62,8 @@ class ResidualBlock(nn.Module):
 class DownsamplingBlock(nn.Module):
     """A residual block that halves the image: (N, C, H, W) → (N, C', ⌈H/2⌉, ⌈W/2⌉), as between NAS-Bench-201's stages.
 
-    ReLU comes before each convolution and nothing behind the sum; the shortcut is an average over 2 x 2 pixels
-    and a 1x1 convolution. Odd sides are rounded up in both branches, where the released code fails.
+    ReLU comes before each convolution and nothing after the sum; the shortcut is an average over 2 x 2 pixels
+    and a 1x1 convolution. Odd sides are rounded up in both branches; the released code fails for them.
 
     Args:
         n_in: Input channels; may be a decision, as `n_out`.
@@ -98,12 +98,12 @@ class DownsamplingBlock(nn.Module):
     arguments=lambda block: {"main": block.main} | ({"shortcut": block.shortcut} if block.is_joined else {}),
 )
 class Residual(nn.Module):
-    """The sum of a main path and a shortcut; the main path alone where the shape changes or the shortcut is `Zero`.
+    """The sum of a main path and a shortcut; the main path alone if the shape changes or the shortcut is `Zero`.
 
     Args:
         main: The main path.
-        shortcut: What runs beside it, if anything does.
-        sizes: Channels in and out where the shape depends on them; where they differ, there is no shortcut.
+        shortcut: The module beside it; None adds no shortcut.
+        sizes: Input and output channels, if the shape depends on them; where they differ, there is no shortcut.
     """
 
     def __init__(

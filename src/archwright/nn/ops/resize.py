@@ -1,4 +1,4 @@
-"""Images brought to another size inside the network, which makes their resolution a decision like any other."""
+"""Resize images inside the network, so that their resolution can be a decision like any other."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from archwright.nn.source import source_template
     arguments=lambda resize: {"height": current(resize.height), "width": current(resize.width)},
 )
 class Resize2d(nn.Module):
-    """Images (N, C, H, W) → (N, C, height, width), bilinear with antialiasing; unchanged where they have that size.
+    """Images (N, C, H, W) → (N, C, height, width), bilinear with antialiasing; unchanged if they have that size.
 
     Args:
-        height: Pixels; may be a decision, as `width`.
-        width: Pixels.
+        height: New height in pixels; may be a decision.
+        width: New width in pixels; may be a decision.
     """
 
     def __init__(self, height: Size, width: Size) -> None:

@@ -26,8 +26,18 @@ def conv_bn(
 ) -> nn.Sequential:
     """Convolution without bias, batch norm, and ReLU unless `relu` is False, with the released code's initial weights.
 
-    Weights are N(0, std), by default with std one over the input channels of a filter, the most there may be; batch
-    norms begin with scale 1 and shift 0.0001.
+    Batch norms begin with scale 1 and shift 0.0001.
+
+    Args:
+        n_in: Input channels; may be a decision.
+        n_out: Output channels; may be a decision.
+        kernel: Odd side of the square kernel.
+        stride: Step in pixels.
+        depthwise: Whether each channel has a filter of its own.
+        relu: Whether a ReLU follows.
+        affine: Whether the batch norm scales and shifts.
+        std: Standard deviation of the initial weights; None is one over the largest number of input channels that a
+            filter reads.
     """
     conv = _undrawn(n_in, n_out, kernel, stride, n_in if depthwise else 1)
     norm = BatchNorm2d(n_out, affine=affine)
@@ -74,11 +84,11 @@ class _Undrawn(nn.Conv2d):
     arguments=lambda block: dict(block.named_children()),
 )
 class ShuffleBlock(nn.Module):
-    """Two parallel halves joined by concatenation: the shortcut half and the computing half.
+    """A shortcut half and a computing half, joined by concatenation.
 
-    When the block keeps its shape, the input's even channels pass unchanged and the odd ones are computed
-    on, which is the channel shuffle of the block before and the split of this one in a single step. When it
-    strides or changes width, both halves see the whole input and the shortcut half projects it.
+    If the block keeps its shape, the input's even channels pass unchanged and the odd ones are computed on; this
+    is the channel shuffle of the block before and the split of this one in a single step. If it has a stride or
+    changes the width, both halves read the whole input and the shortcut half projects it.
 
     Args:
         n_in: Input channels.

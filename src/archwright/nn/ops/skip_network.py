@@ -35,7 +35,7 @@ class PaddedConcat(nn.Module):
     are joined: the paper pads with zeros too, but does not say on which side.
 
     Args:
-        sizes: Channels taken of each image: all it has, or 0.
+        sizes: Channels to take from each image: all it has, or 0.
     """
 
     def __init__(self, sizes: Sequence[Size]) -> None:
@@ -85,9 +85,9 @@ class SkipNetwork(nn.Module):
     Outputs are numbered 0 for the image, then 1, 2, … for the layers.
 
     Args:
-        joins: For each layer, from the list of all outputs before it to what it reads.
-        layers: In order.
-        ends: From the list of all outputs to what the head reads.
+        joins: For each layer, makes its input from the list of all outputs before it.
+        layers: The layers in order.
+        ends: Makes the head's input from the list of all outputs.
         head: The classifier.
     """
 

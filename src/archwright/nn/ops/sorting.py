@@ -1,6 +1,6 @@
-"""The most important channels first, so that a narrower network, which takes the first ones, takes those.
+"""Sort channels by importance, because a narrower network uses the first channels.
 
-Once-for-All (Cai et al., ICLR 2020, Sec. 3.3, released code) does it whenever widths begin to shrink.
+Once-for-All (Cai et al., ICLR 2020, Sec. 3.3, released code) sorts them whenever widths begin to shrink.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _LAYERS = ("expand", "depthwise", "project")
 def sort_channels(network: nn.Module, within: Sequence[int] = ()) -> None:
     """Reorder the channels in the middle of every inverted residual block; the whole network computes the same.
 
-    A channel's importance is the sum of the magnitudes of the weights by which the block's last convolution reads it;
-    that of a channel inside squeeze-and-excitation, of the weights by which its second layer does.
+    A channel's importance is the sum of the magnitudes of the weights with which the block's last convolution reads
+    it; inside squeeze-and-excitation, of the weights with which its second layer reads it.
 
     Args:
-        network: Whatever holds such blocks (see `nn.ops.mbconv.inverted_bottleneck`), a supernet above all; blocks
+        network: A network with such blocks (see `nn.ops.mbconv.inverted_bottleneck`), usually a supernet; blocks
             without a widening convolution stay as they are.
-        within: Expansions that networks already use: channels are sorted between those widths, never across.
+        within: Expansion ratios already trained: no channel crosses the border of one of these widths.
     """
     for part in network.modules():
         if isinstance(part, nn.Sequential) and all(name in part._modules for name in _LAYERS):

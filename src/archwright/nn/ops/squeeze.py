@@ -30,10 +30,10 @@ class SqueezeExcite(nn.Module):
     Every size may be a decision.
 
     Args:
-        channels: Channels in and out.
+        channels: Channels of input and output.
         reduced: Channels between the two layers.
-        activation: Made between them.
-        gate: Made behind them.
+        activation: Makes the activation between the two layers.
+        gate: Makes the activation after them, which gives the scale.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Tree-structured cells: a node splits what it gets among branches and adds what comes back (Cai et al., ICML 2018).
+"""Tree-structured cells: a node gives its input to branches and adds their results (Cai et al., ICML 2018).
 
 As in the CIFAR-10 network of ProxylessNAS (Cai et al., ICLR 2019, released code): batch norm and ReLU come before
 each convolution.
@@ -19,14 +19,30 @@ from archwright.nn.source import source_template
 def bn_relu_conv(
     n_in: int, n_out: int, kernel: int, *, stride: int = 1, groups: int = 1, dilation: int = 1, relu: bool = True
 ) -> nn.Sequential:
-    """Batch norm, ReLU if `relu`, and a convolution without bias that keeps the image at stride 1."""
+    """Batch norm, ReLU and a convolution without bias that keeps the image size at stride 1.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        kernel: Odd side of the square kernel.
+        stride: Step in pixels.
+        groups: Groups of the convolution.
+        dilation: Distance in pixels between the entries of the kernel.
+        relu: Whether there is a ReLU.
+    """
     padding = kernel // 2 * dilation
     conv = nn.Conv2d(n_in, n_out, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
     return nn.Sequential(nn.BatchNorm2d(n_in), *([nn.ReLU()] if relu else []), conv)
 
 
 def separable_conv(channels: int, kernel: int, *, dilation: int = 1) -> nn.Sequential:
-    """Batch norm, ReLU, a depth-wise and a point-wise convolution: (N, C, H, W) → the same."""
+    """Batch norm, ReLU, a depth-wise and a point-wise convolution: (N, C, H, W) → the same shape.
+
+    Args:
+        channels: Channels of input and output.
+        kernel: Odd side of the depth-wise kernel.
+        dilation: Distance in pixels between the entries of the kernel.
+    """
     depthwise = bn_relu_conv(channels, channels, kernel, groups=channels, dilation=dilation)
     return nn.Sequential(*depthwise, nn.Conv2d(channels, channels, 1, bias=False))
 
@@ -49,11 +65,11 @@ def separable_conv(channels: int, kernel: int, *, dilation: int = 1) -> nn.Seque
     arguments=lambda node: {"edges": list(node.edges)} | ({"nodes": list(node.nodes)} if len(node.nodes) else {}),
 )
 class TreeNode(nn.Module):
-    """The sum of its branches: each an edge, then the node it leads to if there is one.
+    """The sum of the node's branches; a branch is an edge and, unless it ends there, the node it leads to.
 
     Args:
-        edges: One a branch.
-        nodes: One a branch, or none at a leaf.
+        edges: One for each branch.
+        nodes: One for each branch, or none at a leaf.
     """
 
     def __init__(self, edges: Sequence[nn.Module], nodes: Sequence[nn.Module] = ()) -> None:
@@ -101,11 +117,11 @@ class TreeNode(nn.Module):
     },
 )
 class TreeBlock(nn.Module):
-    """A tree cell between two 1x1 convolutions, added to what came in: (N, C, H, W) → (N, 4 C', ⌈H/s⌉, ⌈W/s⌉).
+    """A tree cell between two 1x1 convolutions, added to the input: (N, C, H, W) → (N, 4 C', ⌈H/s⌉, ⌈W/s⌉).
 
-    The cell's root, a 3x3 convolution in two groups with a channel shuffle, doubles the channels and deals one half
-    to each of two branches; a branch's batch norm is added to the half it was given. The shortcut is averaged over
-    2 x 2 pixels where the block strides, and zeros widen it.
+    The cell's root, a 3x3 convolution in two groups with a channel shuffle, doubles the channels and gives one half
+    to each of two branches; a branch's batch norm is added to the half it was given. The shortcut takes the mean over
+    2 x 2 pixels if the block has a stride, and zeros widen it.
 
     Args:
         n_in: Input channels.

@@ -14,13 +14,7 @@ from archwright.nn.sizes import Size, current
 from archwright.nn.source import source_template
 
 
-@source_template('''
-    class Add(nn.Module):
-        """The sum of two tensors."""
-
-        def forward(self, a: Tensor, b: Tensor) -> Tensor:
-            return a + b
-''')
+@source_template()
 class Add(nn.Module):
     """The sum of two tensors."""
 
@@ -28,66 +22,37 @@ class Add(nn.Module):
         return a + b
 
 
-@source_template('''
-    class Multiply(nn.Module):
-        """The product of two tensors, number by number."""
-
-        def forward(self, a: Tensor, b: Tensor) -> Tensor:
-            return a * b
-''')
+@source_template()
 class Multiply(nn.Module):
-    """The product of two tensors, number by number."""
+    """The element-wise product of two tensors."""
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return a * b
 
 
-@source_template('''
-    class Maximum(nn.Module):
-        """The larger of two tensors, number by number."""
-
-        def forward(self, a: Tensor, b: Tensor) -> Tensor:
-            return torch.maximum(a, b)
-''')
+@source_template()
 class Maximum(nn.Module):
-    """The larger of two tensors, number by number."""
+    """The element-wise maximum of two tensors."""
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.maximum(a, b)
 
 
-@source_template('''
-    class Sine(nn.Module):
-        """The sine of every number."""
-
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.sin(x)
-''')
+@source_template()
 class Sine(nn.Module):
-    """The sine of every number."""
+    """The sine of every element."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sin(x)
 
 
-@source_template('''
-    class TreeStep(nn.Module):
-        """Two tensors combined, before and after an activation."""
-
-        def __init__(self, combine: nn.Module, activation: nn.Module) -> None:
-            super().__init__()
-            self.combine, self.activation = combine, activation
-
-        def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-            combined = self.combine(a, b)
-            return combined, self.activation(combined)
-''')
+@source_template()
 class TreeStep(nn.Module):
-    """Two tensors combined, before and after an activation.
+    """Combines two tensors and applies an activation; gives the result before and after the activation.
 
     Args:
-        combine: From two tensors to one of their shape.
-        activation: From that to one of the same shape.
+        combine: Makes one tensor of two of the same shape.
+        activation: Applied to that tensor; keeps its shape.
     """
 
     def __init__(self, combine: nn.Module, activation: nn.Module) -> None:
@@ -156,7 +121,7 @@ class TreeRnnCell(RecurrentCell):
     Args:
         n_in: Features of a step's input.
         n_hidden: Features of every node.
-        nodes: An odd number of them, in order.
+        nodes: The nodes in order; an odd number of them.
         inject: How the cell state joins a node's output.
         new_cell: Number of the node that gives the new cell state; may be a decision.
         injected: Number of the node that the old cell state joins; may be a decision.

@@ -1,4 +1,4 @@
-"""Networks of cells that read the two cells before them, as DARTS stacks them."""
+"""Networks of cells that each read the outputs of the two cells before, as in DARTS."""
 
 from __future__ import annotations
 
@@ -10,32 +10,16 @@ from torch import Tensor, nn
 from archwright.nn.source import source_template
 
 
-@source_template('''
-    class TwoInputCell(nn.Module):
-        """Nodes that read earlier states, the two inputs being the first; those in `concat` are joined."""
-
-        def __init__(
-            self, preprocess0: nn.Module, preprocess1: nn.Module, nodes: Sequence[nn.Module], concat: Sequence[int]
-        ) -> None:
-            super().__init__()
-            self.preprocess0, self.preprocess1 = preprocess0, preprocess1
-            self.nodes, self.concat = nn.ModuleList(nodes), list(concat)
-
-        def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
-            states = [self.preprocess0(before_last), self.preprocess1(last)]
-            for node in self.nodes:
-                states.append(node(states))
-            return torch.cat([states[i] for i in self.concat], dim=1)
-''')
+@source_template()
 class TwoInputCell(nn.Module):
-    """A cell: two inputs, brought to its width, then nodes that each read any earlier states; some are joined.
+    """A cell: two inputs brought to its width, then nodes that each read earlier states; the output joins some states.
 
     States are numbered 0 and 1 (outputs of the cell before the last one, and of the last one), then the nodes.
 
     Args:
-        preprocess0: For the output of the cell before the last one.
-        preprocess1: For the output of the last one.
-        nodes: Each from the list of states before it to a state.
+        preprocess0: Brings the output of the cell before the last one to this cell's width.
+        preprocess1: The same for the output of the last cell.
+        nodes: Each takes the list of states before it and gives a new state.
         concat: Numbers of the states whose channels are the output; by default all nodes.
     """
 
@@ -79,14 +63,14 @@ class TwoInputCell(nn.Module):
     arguments=lambda network: {"stems": network.stems, "cells": network.cells, "head": network.head},
 )
 class TwoInputNetwork(nn.Module):
-    """Stems, cells in order, head: (N, C, H, W) → what the head gives.
+    """Stems, cells in order, head: (N, C, H, W) → the head's output.
 
-    The first cell reads the outputs of the last two stems, or that of a single one twice.
+    The first cell reads the outputs of the last two stems; a single stem is read twice.
 
     Args:
         stems: One or more, each reading the one before.
         cells: Each takes the outputs of the two cells before it.
-        head: For the output of the last cell.
+        head: Layers after the last cell.
     """
 
     def __init__(self, stems: Sequence[nn.Module], cells: Sequence[nn.Module], head: nn.Module) -> None:
@@ -96,7 +80,7 @@ class TwoInputNetwork(nn.Module):
         self._auxiliary_after = 0
 
     def add_auxiliary(self, head: nn.Module, after: int) -> None:
-        """In training also hand the output of cell number `after` to a module that adds to the loss."""
+        """In training, also give the output of cell number `after` to `head`, a module that adds to the loss."""
         self.auxiliary, self._auxiliary_after = head, after
 
     def forward(self, x: Tensor) -> Tensor:

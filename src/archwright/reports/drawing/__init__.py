@@ -23,7 +23,7 @@ def draw_svg(space: Space, arch: Mapping[str, Value], *, title: str | None = Non
     Args:
         space: Its space.
         arch: A member of it.
-        title: Shown above; the space's name and the arch's code by default, nothing if empty.
+        title: Text above the picture; None is the space's name and the arch's code, empty text shows nothing.
 
     Raises:
         UsageError: If the arch is no member, or the space cannot draw it.
@@ -47,7 +47,17 @@ def _drawing(space: Space, arch: Mapping[str, Value]) -> Drawing:
 
 
 def draw_png(space: Space, arch: Mapping[str, Value], *, title: str | None = None, scale: float = 2.0) -> bytes:
-    """The same as a PNG, in light colours; `scale` pixels for one of the SVG."""
+    """An architecture as a PNG, in light colours.
+
+    Args:
+        space: Its space.
+        arch: A member of it.
+        title: Text above the picture, as in `draw_svg`.
+        scale: Pixels of the PNG for each unit of the SVG.
+
+    Raises:
+        UsageError: If the arch is no member, or the space cannot draw it.
+    """
     import vl_convert
 
     png: bytes = vl_convert.svg_to_png(draw_svg(space, arch, title=title), scale=scale)
@@ -55,7 +65,16 @@ def draw_png(space: Space, arch: Mapping[str, Value], *, title: str | None = Non
 
 
 def save_drawing(space: Space, arch: Mapping[str, Value], file: Path | str, *, title: str | None = None) -> Path:
-    """Write the picture of an architecture to a file, whose name says the format; one that is there is replaced.
+    """Write the picture of an architecture to a file.
+
+    Args:
+        space: Its space.
+        arch: A member of it.
+        file: The file, ending in .svg or .png; an existing one is replaced.
+        title: Text above the picture, as in `draw_svg`.
+
+    Returns:
+        The path of the file.
 
     Raises:
         InvalidValueError: If the name ends neither with .svg nor .png, or is that of a folder.
@@ -70,7 +89,7 @@ def save_drawing(space: Space, arch: Mapping[str, Value], file: Path | str, *, t
 
 
 def check_picture_name(file: Path | str) -> Path:
-    """The path, if a picture can have that name.
+    """The path, after checking that a picture can have that name.
 
     Raises:
         InvalidValueError: If it ends neither with .svg nor .png, or is that of a folder.

@@ -1,4 +1,4 @@
-"""SVG elements of drawings: text that fits its box, colours for light and dark, numbers without noise."""
+"""SVG elements of drawings: text that fits its box, colours for light and dark, short numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archwright.reports.text import visible
 
 FONT = "Helvetica,Arial,'Liberation Sans','DejaVu Sans',sans-serif"
 MAX_CHARACTERS = 200
-"""Of any text; what does not fit its box is cut shorter."""
+"""Most characters of any text; text that does not fit its box is cut further."""
 
 _NARROW, _WIDE, _MATHS = frozenset("iljtfrI.,:;|!'()[]{}/\\ -`"), frozenset("mwMW@%&"), frozenset("+=~<>×#")
 _BOLD = 1.08
@@ -43,9 +43,9 @@ class Panel:
     """One part of a drawing.
 
     Attributes:
-        title: Shown above; may be empty.
-        width: Of its parts, which lie inside (0, 0) to (width, height).
-        height: See above.
+        title: Text above the panel; may be empty.
+        width: Width of the panel; its parts lie inside (0, 0) to (width, height).
+        height: Height of the panel.
         parts: SVG elements.
     """
 
@@ -56,16 +56,21 @@ class Panel:
 
 
 def plain(text: object) -> str:
-    """A foreign text on one line, without what hides or what XML cannot hold, and not longer than a line."""
+    """A foreign text made safe for XML: on one line, without invisible characters, cut to `MAX_CHARACTERS`."""
     line = visible(" ".join(str(text)[: 10 * MAX_CHARACTERS].split()))
     line = "".join(c if ord(c) not in (0xFFFE, 0xFFFF) else "�" for c in line)
     return line if len(line) <= MAX_CHARACTERS else line[: MAX_CHARACTERS - 1] + "…"
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Width in pixels that a text takes at most, about, in a sans-serif font of a size in pixels.
+    """Estimated width of a text in pixels, in a sans-serif font.
 
-    Fits DejaVu Sans, the widest of the fonts named above; in the others it is some tenth too much.
+    It fits DejaVu Sans, the widest of the fonts used; for the others it is about a tenth too large.
+
+    Args:
+        text: The text.
+        size: Size of the font in pixels.
+        bold: Whether the font is bold.
     """
     return sum(map(_relative_width, text)) * size * (_BOLD if bold else 1.0)
 
@@ -85,7 +90,14 @@ def _relative_width(character: str) -> float:
 
 
 def fitted(text: str, width: float, size: float, *, bold: bool = False) -> str:
-    """The text, or as much of its beginning as fits the width, with an ellipsis."""
+    """The text if it fits the width, else as much of its beginning as fits, with an ellipsis.
+
+    Args:
+        text: The text.
+        width: Width in pixels.
+        size: Size of the font in pixels.
+        bold: Whether the font is bold.
+    """
     if text_width(text, size, bold=bold) <= width:
         return text
     while text and text_width(text + "…", size, bold=bold) > width:
@@ -106,7 +118,17 @@ def number(value: float) -> str:
 def words(
     x: float, y: float, text: str, size: float, *, anchor: str = "middle", faint: bool = False, bold: bool = False
 ) -> Markup:
-    """A text with its baseline at y."""
+    """A text element.
+
+    Args:
+        x: Position to which `anchor` refers.
+        y: Position of the baseline.
+        text: The text.
+        size: Size of the font in pixels.
+        anchor: Which part of the text is at x: "start", "middle" or "end".
+        faint: Whether it has the faint colour.
+        bold: Whether the font is bold.
+    """
     style = Markup(' font-weight="600"') if bold else Markup("")
     return Markup('<text class="{}" x="{}" y="{}" font-size="{}" text-anchor="{}"{}>{}</text>').format(
         "aw-faint" if faint else "aw-ink", number(x), number(y), number(size), anchor, style, text
@@ -114,20 +136,36 @@ def words(
 
 
 def rectangle(css: str, x: float, y: float, width: float, height: float, radius: float = 4.0) -> Markup:
-    """A box of a colour class."""
+    """A box with rounded corners.
+
+    Args:
+        css: Its colour class.
+        x: Position of its left side.
+        y: Position of its upper side.
+        width: Its width.
+        height: Its height.
+        radius: Radius of its corners.
+    """
     return Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="{}"/>').format(
         css, number(x), number(y), number(width), number(height), number(radius)
     )
 
 
 def path(css: str, pieces: Iterable[str]) -> Markup:
-    """One path of several pieces; nothing where there are none."""
+    """A path of several pieces, in a colour class; empty if there are no pieces."""
     d = "".join(pieces)
     return Markup('<path class="{}" d="{}"/>').format(css, d) if d else Markup("")
 
 
 def group(parts: Iterable[Markup], *, note: str = "", dx: float = 0.0, dy: float = 0.0) -> Markup:
-    """Elements together, moved, with a text that shows where the pointer rests."""
+    """A group of elements.
+
+    Args:
+        parts: The elements.
+        note: Text that appears when the pointer rests on the group.
+        dx: Distance by which to move the group to the right.
+        dy: Distance by which to move it down.
+    """
     moved = Markup(' transform="translate({} {})"').format(number(dx), number(dy)) if dx or dy else Markup("")
     hover = Markup("<title>{}</title>").format(plain(note)) if note else Markup("")
     return Markup("<g{}>{}{}</g>").format(moved, hover, Markup("").join(parts))
@@ -145,7 +183,7 @@ def box_class(kind: Kind, kernel: int | None = None) -> str:
 
 
 def styles(markup: str) -> Markup:
-    """Rules for the colour classes that a drawing uses; dark ones follow the reader's setting, except in print."""
+    """Style rules for the colour classes in a drawing; the reader's setting selects dark colours, except in print."""
     used = sorted(set(re.findall(r"aw-[a-z]+[1357]?", markup)))
     light, dark = ("".join(rule for css in used for rule in _rules(css, *theme)) for theme in (_LIGHT, _DARK))
     return Markup("<style>{}@media screen and (prefers-color-scheme:dark){{{}}}</style>").format(

@@ -28,7 +28,7 @@ _ROUND: tuple[Kind, ...] = ("state", "input", "output")
 
 
 def graph_panel(graph: Graph) -> Panel:
-    """A graph with its layout."""
+    """The picture of a graph, laid out in layers."""
     boxed = {i: edge for i, edge in enumerate(graph.edges) if edge.label}
     layout = lay_out(
         graph,

@@ -1,8 +1,8 @@
-"""Layered layout of a directed graph: where its boxes stand and how its arrows run.
+"""Layered layout of a directed graph: positions of its boxes and paths of its arrows.
 
-The way of Sugiyama et al. (1981): each box gets a layer, long arrows get a place in every layer they pass, the order
-within layers is improved by barycentres, then coordinates are fitted. An operation stands in the layer before the
-state it leads to, as cells are drawn in papers. No arrow crosses a box: arrows bend only between layers.
+The method is that of Sugiyama et al. (1981): each box gets a layer, long arrows get a place in every layer they pass,
+the order within layers is improved by barycentres, then coordinates are fitted. An operation is in the layer before the
+state it leads to, as in the papers' drawings of cells. No arrow crosses a box: arrows bend only between layers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ _SWEEPS = 48
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle by its upper left corner."""
+    """A rectangle.
+
+    Attributes:
+        x: Position of its left side.
+        y: Position of its upper side.
+        width: Its width.
+        height: Its height.
+    """
 
     x: float
     y: float
@@ -34,10 +41,10 @@ class Link:
     """A piece of an arrow between two layers, or through one.
 
     Attributes:
-        start: Where it begins.
-        end: Where it ends; at both it runs along the direction of the layers.
-        has_head: Whether it ends at a box.
-        edges: Positions of the edges it belongs to.
+        start: Point (x, y) where it begins.
+        end: Point (x, y) where it ends; at both points it runs in the direction of the layers.
+        has_head: Whether it ends at a box, with an arrow head.
+        edges: Positions of the edges to which it belongs.
     """
 
     start: tuple[float, float]
@@ -51,8 +58,8 @@ class Layout:
     """Boxes and arrows inside (0, 0) to (width, height).
 
     Attributes:
-        width: See above.
-        height: See above.
+        width: Width of the whole.
+        height: Height of the whole.
         nodes: Box of each node by id.
         operations: Box of each edge that has a label, by the edge's position.
         links: All arrows.
@@ -70,7 +77,7 @@ Extent = tuple[float, float]
 
 
 def lay_out(graph: Graph, nodes: Mapping[str, Extent], operations: Mapping[int, Extent]) -> Layout:
-    """Places for the boxes of a graph and its arrows.
+    """Positions for the boxes and arrows of a graph.
 
     Args:
         graph: The graph.

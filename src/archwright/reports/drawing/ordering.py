@@ -15,9 +15,9 @@ _STARTS, _SMALL = 8, 200
 
 
 def fewest_crossings(layers: Sequence[Sequence[int]], below: Sequence[Sequence[int]]) -> Layers:
-    """The layers, reordered: the best of several descents, always the same for the same graph.
+    """The layers, reordered so that few arrows cross; always the same for the same graph.
 
-    Finding the fewest crossings there can be takes exponential time; this finds few.
+    It is the best of several descents. Finding the smallest number of crossings would take exponential time.
 
     Args:
         layers: The vertices of each layer.

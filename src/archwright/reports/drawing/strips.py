@@ -1,4 +1,4 @@
-"""A strip as a picture: one box a block in rows, with the image's size above and strides marked."""
+"""A strip as a picture: rows with one box for each block, with image sizes above and strides marked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BRACKET, _ROW_GAP, _END_HEIGHT = 26.0, 26.0, 26.0
 
 
 def strip_panel(strip: Strip) -> Panel:
-    """A strip in as many rows as it needs; a new row begins with a new image size where possible."""
+    """The picture of a strip, in as many rows as it needs; a new row begins with a new image size if possible."""
     ends = [Block(strip.input, "input")] if strip.input else []
     rows = rows_of([*ends, *strip.blocks])
     heights = _heights(strip.blocks)
@@ -56,9 +56,9 @@ def strip_panel(strip: Strip) -> Panel:
 
 
 def rows_of(blocks: Sequence[Block], most: int = BLOCKS_A_ROW) -> list[list[Block]]:
-    """Blocks in rows; blocks with one resolution stay in a row if it can hold them, else are spread evenly.
+    """Blocks in rows of at most `most`; blocks of one resolution stay in a row if it can hold them, else fill several.
 
-    What has no resolution goes with what comes before, or at the beginning with what comes next.
+    A block without a resolution stays with the block before, or at the beginning with the next one.
     """
     stages: list[list[Block]] = []
     for _, same in groupby(blocks, key=lambda block: block.resolution):

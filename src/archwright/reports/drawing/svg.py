@@ -1,4 +1,4 @@
-"""Panels on one sheet: an SVG that stands alone or inside a page."""
+"""Several panels as one SVG, for a file of its own or inside a page."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _LEAST_WIDTH = 240.0
 def render(drawing: Drawing, title: str = "") -> str:
     """The drawing as one `<svg>` element, the same bytes for the same content.
 
-    It has no script and refers to nothing outside; colours follow the reader's light or dark setting, light in print
-    and where that is unknown. Without a title it begins with the panels.
+    It has no script and refers to nothing outside. Colours follow the reader's light or dark setting; they are light in
+    print and if the setting is unknown. Without a title it begins with the panels.
     """
     title = plain(title)
     top = MARGIN + (_TITLE_HEIGHT if title else 0.0)

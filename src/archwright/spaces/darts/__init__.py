@@ -1,4 +1,4 @@
-"""The spaces of DARTS, with SNAS's reading of the same network."""
+"""The spaces of DARTS, and that of SNAS, which derives other cells from the same network."""
 
 from archwright.spaces.darts.convolutional import Darts, Snas
 from archwright.spaces.darts.derivation import derive_darts, derive_snas

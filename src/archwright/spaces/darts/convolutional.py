@@ -51,10 +51,11 @@ class Form:
 
     Attributes:
         channels: Width of the first cells.
-        cells: How many, the reduction cells included.
-        smallest: Shortest side of an image in pixels.
-        halvings: How often the image is halved in all.
-        auxiliary_from: Shortest side of the map behind the second reduction cell that an auxiliary head takes.
+        cells: Number of cells, including the reduction cells.
+        smallest: Smallest accepted side of an image in pixels.
+        halvings: How often the whole network halves the image.
+        auxiliary_from: Smallest side in pixels of the map after the second reduction cell that an auxiliary head can
+            read.
     """
 
     channels: int
@@ -67,14 +68,14 @@ class Form:
 FORMS: dict[FormName, Form] = {"cifar": Form(36, 20, 8, 2, 8), "imagenet": Form(48, 14, 64, 5, 7)}
 SEARCH_CHANNELS, SEARCH_CELLS = 16, 8
 MIN_CELLS = 3
-"""With fewer the network would lack a normal or a reduction cell."""
+"""Fewest cells; with fewer the network would lack a normal or a reduction cell."""
 
 MAX_NODES = 8
-"""States are then 0 to 9: one digit each in the names of edges."""
+"""Most nodes of a cell; its states are then 0 to 9, one digit each in the names of edges."""
 
 
 class DartsCells(Space):
-    """What `darts` and `snas` share: networks of normal and reduction cells.
+    """Base of `Darts` and `Snas`: networks of normal and reduction cells.
 
     A cell has two inputs, the outputs of the two cells before, and four nodes, each the sum of edges from earlier
     states; its output joins the nodes. Cells at one and at two thirds of the depth are reduction cells: they halve the
@@ -83,22 +84,22 @@ class DartsCells(Space):
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
-        form: "cifar" begins with one 3x3 convolution, "imagenet" with three of stride 2 (from 64 pixels a side on, and
-            by default there).
-        channels: Width of the first cells; 36 and 48 by default, as the papers retrain.
-        cells: How many cells; 20 and 14 by default, at least 3.
+        form: "cifar" begins with one 3x3 convolution, "imagenet" with three of stride 2. By default "imagenet" for
+            images of at least 64 pixels a side, which it needs, else "cifar".
+        channels: Width of the first cells; by default 36 ("cifar") or 48 ("imagenet"), as the papers retrain.
+        cells: How many cells, at least 3; by default 20 ("cifar") or 14 ("imagenet").
         nodes: Nodes of a cell, 1 to 8; the papers have 4.
-        affine: Whether batch norms in cells scale and shift. Without, batch norms also follow the poolings.
+        affine: Whether batch norms in cells scale and shift. If False, batch norms also follow the poolings.
         drop_path: Rate, at the end of training, at which an operation's result is dropped for an example; the rate
             rises from 0 with the steps (the released code raises it with the epochs). The papers retrain with 0.2 on
             CIFAR-10.
-        auxiliary: Weight of the loss of a second classifier behind the second reduction cell, which takes part in
+        auxiliary: Weight of the loss of a second classifier after the second reduction cell, which takes part in
             training only; 0.4 in the papers, 0 for none. Images below 29 pixels a side (193 in the ImageNet form)
-            leave too small a map for it; there is none then.
+            leave too small a map for it, so they get none.
     """
 
     operations: ClassVar[tuple[str, ...]]
-    """What an edge of a derived cell can have."""
+    """Operations that an edge of a derived cell can have."""
 
     input_shape = (3, 32, 32)
     n_classes = 10
@@ -151,7 +152,7 @@ class DartsCells(Space):
         ]
 
     def search_form(self) -> Self:
-        """Without affine batch norms and dropped paths; 8 cells from 16 channels on, unless a size was asked for."""
+        """The network to search: no affine batch norms, no drop path; 8 cells, 16 channels unless others were given."""
         return self.with_args(
             affine=False,
             drop_path=0.0,
@@ -177,7 +178,7 @@ class DartsCells(Space):
         return TwoInputNetwork(stems, cells, head)
 
     def build_for_training(self, arch: Mapping[str, Value]) -> nn.Module:
-        """With an auxiliary head behind the second reduction cell, where its weight and the map are large enough."""
+        """The network with its auxiliary head, unless the head's weight is 0 or the map that it reads is too small."""
         network, form = self.build(arch), FORMS[self.form]
         assert isinstance(network, TwoInputNetwork)
         side = min(self.input_shape[1:])
@@ -237,7 +238,7 @@ class DartsCells(Space):
     # ── names of cells ────────────────────────────────────────────────────────────────────────────
 
     def genotype(self, arch: Mapping[str, Value]) -> dict[str, Cell]:
-        """Both cells, edges of a node by their source, without `none`."""
+        """Both cells by kind; the edges of a node are sorted by source, and edges with `none` are left out."""
         self.row(arch)
         return {kind: tuple(self._edges(arch, kind, node) for node in self.node_numbers) for kind in CELLS}
 
@@ -249,7 +250,7 @@ class DartsCells(Space):
         """The arch of a genotype, in the short notation or as the released code prints it.
 
         Raises:
-            InvalidArchError: If it is none of this space; names the cell and node.
+            InvalidArchError: If it is not in this space; the message has the cell and node.
         """
         values: dict[str, Value] = {}
         for kind, cell in parse_genotype(code, self.nodes).items():
@@ -305,7 +306,8 @@ class DartsCells(Space):
 class Darts(DartsCells):
     """DARTS: each node keeps two of its inputs, each with one of seven operations: (180 * 7^8)^2 archs.
 
-    The eighth operation, `none`, takes part in the search only: there an edge's other weights sum to less than 1.
+    The eighth operation, `none`, takes part in the search only; the weights of an edge's other operations then sum to
+    less than 1.
     Arguments are those of `DartsCells`.
     """
 
@@ -343,7 +345,7 @@ class Darts(DartsCells):
 class Snas(DartsCells):
     """SNAS: every edge of both cells has one of eight operations, `none` among them: 8^28 archs.
 
-    A node may end up with any number of inputs; one without any is zero. Arguments are those of `DartsCells`.
+    A node may have any number of inputs; a node without inputs is zero. Arguments are those of `DartsCells`.
     """
 
     operations = PRIMITIVES
@@ -363,12 +365,18 @@ class Snas(DartsCells):
 
 
 def node_name(kind: str, node: int) -> str:
-    """The decision about which states a node reads."""
+    """Name of the decision about which states a node reads."""
     return f"{kind}.node{node}"
 
 
 def edge_name(kind: str, source: int, node: int) -> str:
-    """The decision about the operation of an edge."""
+    """Name of the decision about the operation of an edge.
+
+    Args:
+        kind: Kind of the cell, "normal" or "reduce".
+        source: Number of the state that the edge reads.
+        node: Number of the node that it leads to.
+    """
     return f"{kind}.edge{source}{node}"
 
 

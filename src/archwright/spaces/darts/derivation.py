@@ -1,7 +1,7 @@
-"""From architecture parameters of a search to the cells it has found, as each paper derives them.
+"""Derive cells from the architecture parameters of a search, as each paper does it.
 
-A matrix has one line an edge (edges into node 2 from states 0, 1; into node 3 from 0, 1, 2; …) and one column an
-operation, in the order of `genotypes.PRIMITIVES`.
+A matrix has one row for each edge (edges into node 2 from states 0, 1; into node 3 from 0, 1, 2; …) and one column for
+each operation, in the order of `genotypes.PRIMITIVES`.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from archwright.spaces.darts.genotypes import CELLS, FIRST_NODE, OPS, PRIMITIVES
 def derive_darts(parameters: Mapping[str, ArrayLike], n_nodes: int = 4) -> dict[str, Cell]:
     """The strongest two inputs of every node, each with its strongest operation; `none` is never chosen (Sec. 2.4).
 
-    An edge is as strong as the largest softmax weight among its operations but `none`, whose weight lowers the others.
-    Of equals the earlier state and the earlier operation are kept. Edges come out in decreasing strength, as in the
-    released code.
+    The strength of an edge is the largest softmax weight among its operations except `none`, whose weight lowers the
+    others. Of equal ones the earlier state and the earlier operation are kept. The edges of a node are returned by
+    decreasing strength, as in the released code.
 
     Args:
         parameters: Matrix (edges, 8) before the softmax, by kind of cell.
         n_nodes: Nodes of a cell.
 
     Raises:
-        InvalidValueError: If a matrix is missing, has another shape, or holds what is no finite number.
+        InvalidValueError: If a matrix is missing, has another shape, or holds a number that is not finite.
     """
     return {kind: _derived(matrix, _strongest_two) for kind, matrix in _checked(parameters, n_nodes).items()}
 
 
 def derive_snas(parameters: Mapping[str, ArrayLike], n_nodes: int = 4) -> dict[str, Cell]:
-    """The likeliest operation of every edge; edges where that is `none` are left out (Xie et al., 2019).
+    """The most probable operation of every edge; edges where that is `none` are left out (Xie et al., 2019).
 
-    Args and errors as of `derive_darts`.
+    Arguments and errors are those of `derive_darts`.
     """
     return {kind: _derived(matrix, _likeliest) for kind, matrix in _checked(parameters, n_nodes).items()}
 

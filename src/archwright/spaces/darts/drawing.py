@@ -1,4 +1,4 @@
-"""Pictures of DARTS's cells and of the network they stand in."""
+"""Pictures of DARTS's cells and of the network built of them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def cell_graph(title: str, cell: Cell) -> Graph:
 
 
 def skeleton(input_shape: Sequence[int], maps: Sequence[tuple[str, int, tuple[int, int]]], n_classes: int) -> Strip:
-    """The network as a row of its parts, equal ones in one box.
+    """The network as a strip of its parts, with equal neighbours in one box.
 
     Args:
         input_shape: (C, H, W).
-        maps: Name, channels and (height, width) of the result of each part in order.
-        n_classes: Outputs of the classifier.
+        maps: For each part in order: its name, output channels and output (height, width).
+        n_classes: Number of classes.
     """
     blocks, before = [], (int(input_shape[1]), int(input_shape[2]))
     for (name, channels, sides), run in groupby(maps):

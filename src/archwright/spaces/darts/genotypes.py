@@ -1,11 +1,11 @@
-"""Cells as text: DARTS's genotypes, and a short notation of them that a command line takes.
+"""Cells as text: DARTS's genotypes, and a shorter notation of them for the command line.
 
 A node is written as its edges, `op-source`, joined by commas; nodes are joined by `+`; the normal cell comes before
-the reduction cell, with `/` between them. DARTS's second-order cells (darts-v2):
+the reduction cell, with `/` between them. DARTS's second-order cells (darts-v2) are:
 
     sep3-0,sep3-1+sep3-0,sep3-1+skip-0,sep3-1+skip-0,dil3-2/max-0,max-1+max-1,skip-2+max-0,skip-2+max-1,skip-2
 
-Also read are the texts of the released code, `Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=…, …)`.
+The texts of the released code are read too: `Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=…, …)`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from archwright.core.errors import InvalidArchError
 
 FIRST_NODE = 2
-"""States 0 and 1 are what the two cells before give."""
+"""Number of the first node; states 0 and 1 are the outputs of the two cells before."""
 
 CELLS = ("normal", "reduce")
 _CALLED = {"normal": "normal", "reduce": "reduction"}
@@ -41,20 +41,20 @@ OPS = PRIMITIVES[1:]
 _LONG = {short: op for op, short in SHORT.items()} | {op: op for op in SHORT}
 
 RELEASED = ("normal", "normal_concat", "reduce", "reduce_concat")
-"""Arguments of the released code's Genotype."""
+"""Names of the arguments of the released code's Genotype."""
 
 Edges = tuple[tuple[str, int], ...]
 """(operation, source) of the edges into a node."""
 
 Cell = tuple[Edges, ...]
-"""Edges of each node in order."""
+"""The edges of each node, in order of the nodes."""
 
 Genotype = Mapping[str, Cell]
-"""Cell by its kind, `normal` and `reduce`."""
+"""The cell of each kind, `normal` and `reduce`."""
 
 
 def genotype_text(genotype: Genotype) -> str:
-    """The short notation, edges of a node by their source; a node without any is `none`."""
+    """The genotype in the short notation; a node's edges are sorted by source, a node without edges is `none`."""
     return "/".join("+".join(map(_node_text, genotype[kind])) for kind in CELLS)
 
 
@@ -64,14 +64,14 @@ def _node_text(edges: Edges) -> str:
 
 
 def parse_genotype(text: str, n_nodes: int) -> dict[str, Cell]:
-    """The cells that a text stands for; which edges a space allows is its own affair.
+    """The cells in a text; whether a space allows these edges is not checked here.
 
     Args:
-        text: In either form.
+        text: A genotype in the short or the released notation.
         n_nodes: Nodes of a cell.
 
     Raises:
-        InvalidArchError: If it is neither form; names the cell, node and edge.
+        InvalidArchError: If it is in neither notation; the message has the cell, node and edge.
     """
     stripped = text.strip()
     if stripped.startswith("Genotype"):
@@ -104,7 +104,13 @@ def _node(kind: str, node: int, text: str) -> Edges:
 
 
 def checked_edge(kind: str, node: int, op: object, source: object) -> tuple[str, int]:
-    """The edge with the operation's long name, if both exist.
+    """The edge (operation, source), after checking it; a short name of the operation becomes the long one.
+
+    Args:
+        kind: Kind of the cell, for the message.
+        node: Number of the node that the edge leads to.
+        op: Name of the operation, short or long.
+        source: Number of the state that the edge reads.
 
     Raises:
         InvalidArchError: If there is no such operation, or the source does not come before the node.
@@ -117,7 +123,7 @@ def checked_edge(kind: str, node: int, op: object, source: object) -> tuple[str,
 
 
 def place(kind: str, node: int) -> str:
-    """How errors name a node."""
+    """The name of a node in error messages."""
     return f"{_CALLED[kind]} cell, node {node}"
 
 
@@ -125,10 +131,12 @@ def place(kind: str, node: int) -> str:
 
 
 def keywords_of(text: str, names: Sequence[str]) -> dict[str, Any]:
-    """The arguments of `Genotype(…)`, read and never run: lists, tuples, texts, numbers and ranges.
+    """The arguments in a text `Genotype(…)`, by name; the text is parsed, never executed.
+
+    Values may be lists, tuples, texts, numbers and ranges of numbers.
 
     Raises:
-        InvalidArchError: If it is anything else, or the arguments are not exactly those named.
+        InvalidArchError: If it is anything else, or the arguments are not exactly those in `names`.
     """
     wanted = f"Genotype({', '.join(f'{name}=…' for name in names)})"
     try:

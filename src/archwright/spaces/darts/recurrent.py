@@ -29,11 +29,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
 }
 PRIMITIVES = ("none", *ACTIVATIONS)
-"""Columns of the paper's architecture parameters; `none` takes part in the search only."""
+"""The columns of the paper's architecture parameters; `none` takes part in the search only."""
 
 HIDDEN, SEARCH_HIDDEN = 850, 300
 MAX_NODES = 9
-"""States are then 0 to 9: one digit each in the names of edges."""
+"""Most nodes of a cell; its states are then 0 to 9, one digit each in the names of edges."""
 
 Step = tuple[str, int]
 """(activation, state it reads) of a node."""
@@ -48,9 +48,9 @@ Step = tuple[str, int]
 class DartsRnn(LanguageSpace):
     """Eight nodes, each reading one earlier state through one of four activations: 4^8 * 8! archs.
 
-    A language model of one such cell, whose embedding serves as decoder too. A code lists the nodes in order, like
-    `sigmoid-0,relu-1,…`; the released code's `Genotype(recurrent=[('sigmoid', 0), …], concat=range(1, 9))` is read as
-    well.
+    The network is a language model of one such cell; its embedding is also the decoder. A code lists the nodes in
+    order, like `sigmoid-0,relu-1,…`; the released code's `Genotype(recurrent=[('sigmoid', 0), …], concat=range(1, 9))`
+    is read too.
 
     Args:
         input_shape: (T,), the tokens of one input.
@@ -86,7 +86,7 @@ class DartsRnn(LanguageSpace):
         return super().args() | {"hidden": self._given_hidden} | own
 
     def search_form(self) -> Self:
-        """With batch norm; 300 wide where the space has its own width."""
+        """The network to search: with batch norm, and 300 wide unless a width was given."""
         return self.with_args(batch_norm=True, hidden=self._given_hidden or SEARCH_HIDDEN)
 
     def declare(self) -> DecisionSpace:
@@ -140,14 +140,14 @@ class DartsRnn(LanguageSpace):
         return found
 
     def code(self, arch: Mapping[str, Value]) -> str:
-        """Like "sigmoid-0,relu-1,…"."""
+        """The nodes in order, like "sigmoid-0,relu-1,…"."""
         return rnn_text(self.steps(arch))
 
     def parse(self, code: str) -> Arch:
         """The arch of a code, or of the released code's text.
 
         Raises:
-            InvalidArchError: If it is none; names the node.
+            InvalidArchError: If it is no code of this space; the message has the node.
         """
         text = code.strip()
         steps = self._released(text) if text.startswith("Genotype") else [_step(part) for part in text.split(",")]
@@ -178,7 +178,7 @@ class DartsRnn(LanguageSpace):
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────
 
     def drawing(self, arch: Mapping[str, Value]) -> Drawing:
-        """The cell as the paper draws it: input and last output, states, and the mean that leaves."""
+        """The cell as the paper draws it: input and last output, states, and the mean that is the output."""
         steps = self.steps(arch)
         states = [Node(str(i), str(i)) for i in range(self.nodes + 1)]
         ends = Node("x", "x(t)", "input"), Node("h", "h(t−1)", "input"), Node("out", "h(t)", "output")
@@ -192,14 +192,14 @@ class DartsRnn(LanguageSpace):
 def derive_rnn(parameters: ArrayLike) -> list[Step]:
     """Activation and source of each node: the strongest edge, with its strongest activation; never `none`.
 
-    An edge is as strong as the largest softmax weight among its activations. Of equals the earlier is kept.
+    The strength of an edge is the largest softmax weight among its activations. Of equal ones the earlier is kept.
 
     Args:
         parameters: Matrix (edges, 5) before the softmax: edges into node 1 from state 0, into node 2 from 0, 1, …;
             columns in the order of `PRIMITIVES`.
 
     Raises:
-        InvalidValueError: If its lines are no number of edges that a cell has, or a number is not finite.
+        InvalidValueError: If no cell has as many edges as there are rows, or a number is not finite.
     """
     matrix = np.asarray(parameters, dtype=np.float64)
     n_edges = [node * (node + 1) // 2 for node in range(1, MAX_NODES + 1)]

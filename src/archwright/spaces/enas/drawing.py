@@ -13,10 +13,10 @@ def layers_graph(
     """Layers in a row by their operations, with an arrow for every skip.
 
     Args:
-        ops: Of each layer.
-        skips: For each layer the outputs that it joins; 0 is the stem's, i + 1 that of layer i.
-        reductions: Numbers of the layers behind which every output is halved.
-        built_as: What the network has in the place of an operation, if it is something else.
+        ops: Name of each layer's operation.
+        skips: For each layer the numbers of the outputs that it joins; 0 is the stem's, i + 1 that of layer i.
+        reductions: Numbers of the layers after which every output is halved.
+        built_as: Operations that the network replaces by others, each with its replacement.
     """
     nodes = [Node("0", "stem", "input")]
     for i, (op, joined) in enumerate(zip(ops, skips, strict=True)):

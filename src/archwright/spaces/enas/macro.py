@@ -49,12 +49,12 @@ MAX_LAYERS = 100
 class EnasMacro(Space):
     """Networks of L layers with skip connections: 6^L x 2^(L (L - 1) / 2) archs, 1.606e29 for 12 layers.
 
-    A layer applies its operation to the output before it and joins the result with any of the outputs before that one,
-    each by a decision of its own. Outputs are numbered from the stem's, which is 0. Behind two layers, at about one and
-    two thirds of the depth, every output is halved.
+    A layer applies its operation to the output before it and joins the result with any of the earlier outputs, each
+    by a decision of its own. Outputs are numbered from 0, which is the stem's. After two layers, at about one and two
+    thirds of the depth, every output is halved.
 
     A code lists the layers as the released scripts do: the operation's number in the order of `OPS`, then a bit for
-    each output it may join, like "0,30,010,2001". The scripts' blanks are read as well.
+    each output it may join, like "0,30,010,2001". Text with the scripts' blanks between numbers is read too.
 
     Args:
         input_shape: (channels, height, width).
@@ -62,11 +62,11 @@ class EnasMacro(Space):
         layers: L; the paper searches with 12, the released final network has 24.
         channels: F, width of the first layers; by default 96, and 36 in the search. It doubles with each reduction,
             but not in the search.
-        search: Whether it is the network that the search trains: there outputs are added, and follow ReLU. In the
-            final network they are concatenated, and a convolution brings them back to F.
-        full_convolutions: Whether separable convolutions of the final network are full ones, as the released code
-            builds them.
-        dropout: Rate before the classifier.
+        search: Whether it is the network that the search trains: it adds outputs, each after a ReLU. The final
+            network concatenates them, and a convolution brings them back to F.
+        full_convolutions: Whether full convolutions replace the separable ones in the final network, as in the
+            released code.
+        dropout: Dropout rate before the classifier.
     """
 
     input_shape = (3, 32, 32)
@@ -103,7 +103,7 @@ class EnasMacro(Space):
         ]
 
     def search_form(self) -> Self:
-        """The network of shared weights, 36 channels wide unless a width was asked for."""
+        """The network of shared weights, 36 channels wide unless a width was given."""
         return self.with_args(search=True, full_convolutions=False, dropout=0.1)
 
     # ── decisions and network ─────────────────────────────────────────────────────────────────────
@@ -132,7 +132,7 @@ class EnasMacro(Space):
 
     @property
     def reductions(self) -> tuple[int, int]:
-        """Numbers of the layers behind which outputs are halved."""
+        """Numbers of the layers after which outputs are halved."""
         third = self.layers // 3
         return third - 1, 2 * third - 1
 
@@ -175,7 +175,7 @@ class EnasMacro(Space):
         return final_operation(op, width, full=self._is_full)
 
     def cost_pieces(self) -> Iterable[CostPiece]:
-        """One an operation, and in the final network one a skip, which widens a convolution."""
+        """One piece for each operation, and in the final network one for each skip, because it widens a convolution."""
         for i in range(self.layers):
             yield CostPiece((_op(i),), partial(self._op_keys, i), self._form)
             if not self.search:
@@ -201,22 +201,22 @@ class EnasMacro(Space):
         return [str(arch[_op(i)]) for i in range(self.layers)]
 
     def skips(self, arch: Mapping[str, Value]) -> list[list[int]]:
-        """For each layer the outputs that it joins; the stem's is 0, that of layer i is i + 1."""
+        """For each layer the numbers of the outputs that it joins; the stem's is 0, that of layer i is i + 1."""
         self.row(arch)
         return [[j for j in range(i) if arch[_skip(i, j)]] for i in range(self.layers)]
 
     def tokens(self, arch: Mapping[str, Value]) -> list[int]:
-        """The arch as the released code stores it: of each layer the operation and the bits."""
+        """The arch in the numbers that the released code stores: for each layer its operation and its bits."""
         found: list[int] = []
         for i, (op, joined) in enumerate(zip(self.ops(arch), self.skips(arch), strict=True)):
             found += [OPS.index(op), *(int(j in joined) for j in range(i))]
         return found
 
     def arch_of_tokens(self, tokens: Sequence[int]) -> Arch:
-        """The arch of such numbers.
+        """The arch whose `tokens` these are.
 
         Raises:
-            InvalidArchError: If there are too few or too many, or one is none; names the layer.
+            InvalidArchError: If there are too few or too many, or one is out of range; the message has the layer.
         """
         check_count(tokens, sum(self._sizes()))
         values: dict[str, Value] = {}
@@ -233,7 +233,7 @@ class EnasMacro(Space):
         """The arch of a code.
 
         Raises:
-            InvalidArchError: If it is none of this space; names the layer.
+            InvalidArchError: If it is no code of this space; the message has the layer.
         """
         places = [f"layer {i}" for i in range(self.layers)]
         return self.arch_of_tokens(read_digits(code, places, self._sizes()))

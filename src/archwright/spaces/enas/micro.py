@@ -41,10 +41,10 @@ from archwright.spaces.pieces import CostPiece
 OPS = tuple(MICRO_OPS)
 EDGES = ("1", "2")
 INPUTS = ("the one before", "previous cell")
-"""What states 0 and 1 are called in pictures."""
+"""Names of states 0 and 1 in pictures."""
 
 MAX_BLOCKS = 8
-"""States are then 0 to 9: one digit each in a code."""
+"""Most blocks of a cell; its states are then 0 to 9, one digit each in a code."""
 
 
 @listed(
@@ -57,12 +57,12 @@ class EnasMicro(Space):
     """Two cells of B blocks: ((B + 1)!)^4 x 5^(4B) archs, 2.56e25 for five blocks.
 
     A block picks two earlier states of its cell and an operation for each; its state is their sum. State 0 is the
-    output of the cell before the last one, state 1 that of the last one (in NASNet it is the other way round). What
-    leaves a cell is what no block reads.
+    output of the cell before the last one, state 1 that of the last one (in NASNet it is the other way round). A
+    cell's output joins the states that no block reads.
 
     A code lists both cells as the released scripts do: for each block a state, an operation, a state, an operation,
-    with operations numbered in the order of `OPS`. Blocks are parted by `,`, cells by `/`; the scripts' blanks are read
-    as well.
+    with operations numbered in the order of `OPS`. `,` separates blocks, `/` separates cells; text with the scripts'
+    blanks between numbers is read too.
 
     Args:
         input_shape: (channels, height, width).
@@ -70,13 +70,13 @@ class EnasMicro(Space):
         cells: L, normal cells; two reduction cells are added to them. By default 15, and 6 in the search.
         channels: F, width of a state; it doubles with each reduction. By default 36, and 20 in the search.
         blocks: B, blocks of a cell, at most 8.
-        search: Whether it is the network that the search trains: there a convolution brings what leaves a cell back to
-            F channels, and the image is halved before a reduction cell, not in it.
-        drop_path: Rate, at the last cell and step, at which the result of a convolution or pooling is dropped for an
-            example.
-        auxiliary: Weight of the loss of an auxiliary classifier behind the cell that follows the second reduction, a
-            part of training only; 0 for none. It is left out where the map there is smaller than 5 x 5.
-        dropout: Rate before the classifier.
+        search: Whether it is the network that the search trains: a convolution brings a cell's output back to F
+            channels, and the image is halved before a reduction cell, not in it.
+        drop_path: Probability, at the last cell and step, that the result of a convolution or pooling is dropped for
+            an example.
+        auxiliary: Weight of the loss of an auxiliary classifier after the cell that follows the second reduction, a
+            part of training only; 0 for none. It is left out if the map there is smaller than 5 x 5.
+        dropout: Dropout rate before the classifier.
     """
 
     input_shape = (3, 32, 32)
@@ -121,7 +121,7 @@ class EnasMicro(Space):
         ]
 
     def search_form(self) -> Self:
-        """The network of shared weights: 6 + 2 cells from 20 channels on, unless a size was asked for."""
+        """The network of shared weights: 6 + 2 cells and 20 channels, unless others were given."""
         return self.with_args(search=True, drop_path=0.0, auxiliary=0.0, dropout=0.1)
 
     # ── decisions and network ─────────────────────────────────────────────────────────────────────
@@ -155,7 +155,7 @@ class EnasMicro(Space):
         return TwoInputNetwork([self._stem()], cells, head)
 
     def build_for_training(self, arch: Mapping[str, Value]) -> nn.Module:
-        """With the auxiliary classifier, unless the map it would read is too small."""
+        """The network with its auxiliary classifier, unless the map it would read is too small."""
         network = self.build(arch)
         assert isinstance(network, TwoInputNetwork)
         positions, maps = self._positions(), self._results()
@@ -229,7 +229,7 @@ class EnasMicro(Space):
         return results(self._positions(), 3 * self.channels, (height, width))
 
     def cost_pieces(self) -> Iterable[CostPiece]:
-        """One an edge, and one a cell for what its unread states change."""
+        """One piece for each edge, and one for each cell with the parts whose width depends on its unread states."""
         pieces = MicroPieces(
             positions=tuple(self._positions()),
             results=tuple(self._results()),
@@ -249,7 +249,7 @@ class EnasMicro(Space):
         return normal, reduced
 
     def outputs(self, arch: Mapping[str, Value]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The states that leave the normal and the reduction cell: those that no block reads."""
+        """The states that form the outputs of the normal and the reduction cell: those that no block reads."""
         normal, reduced = (
             unread([edge.source for block in cell for edge in (block.first, block.second)], self.blocks, first=0)
             for cell in self.cells_of(arch)
@@ -257,7 +257,7 @@ class EnasMicro(Space):
         return normal, reduced
 
     def tokens(self, arch: Mapping[str, Value]) -> list[int]:
-        """The arch as the released code stores it: state, operation, state, operation of each block."""
+        """The arch in the numbers that the released code stores: state, operation, state, operation of each block."""
         return [
             number
             for cell in self.cells_of(arch)
@@ -267,10 +267,10 @@ class EnasMicro(Space):
         ]
 
     def arch_of_tokens(self, tokens: Sequence[int]) -> Arch:
-        """The arch of such numbers.
+        """The arch whose `tokens` these are.
 
         Raises:
-            InvalidArchError: If there are too few or too many, or one is none; names cell and block.
+            InvalidArchError: If there are too few or too many, or one is out of range; the message has cell and block.
         """
         check_count(tokens, sum(self._sizes()))
         groups = grouped(tokens, self._sizes())
@@ -291,7 +291,7 @@ class EnasMicro(Space):
         """The arch of a code.
 
         Raises:
-            InvalidArchError: If it is none of this space; names cell and block.
+            InvalidArchError: If it is no code of this space; the message has cell and block.
         """
         return self.arch_of_tokens(read_digits(code, self._places(), self._sizes()))
 

@@ -24,12 +24,13 @@ class MicroPieces:
     """The cost pieces of a network.
 
     Attributes:
-        positions: Of the stack.
-        results: Of the stem and each position.
-        blocks: B.
+        positions: The positions of the stack, see `stack`.
+        results: The results of the stem and of each position.
+        blocks: Blocks B of a cell.
         is_search: Whether it is the search network.
-        n_classes: Outputs.
-        match_older: From input channels, channels and whether the image is halved to what makes state 0.
+        n_classes: Number of classes.
+        match_older: Makes the module that brings an earlier output to state 0, from its channels, the cell's channels
+            and whether the image is halved.
     """
 
     positions: tuple[Position, ...]
@@ -40,7 +41,7 @@ class MicroPieces:
     match_older: Callable[[Size, int, bool], nn.Module]
 
     def all(self) -> Iterator[CostPiece]:
-        """All of them."""
+        """All pieces, in the order of the network."""
         for kind in ("normal", "reduction"):
             edges = [f"{kind}.block{b}.{{}}{i}" for b in range(self.blocks) for i in ("1", "2")]
             for edge in edges:

@@ -32,18 +32,18 @@ def group_texts(numbers: Sequence[int], sizes: Sequence[int]) -> list[str]:
 
 
 def read_digits(text: str, places: Sequence[str], sizes: Sequence[int]) -> list[int]:
-    """Single digits, either parted as a script of the released code writes them (by blanks) or in groups.
+    """The digits in a text, separated by blanks as in the released scripts, or written in groups.
 
     >>> read_digits("3 1 0 1", ["layer 0", "layer 1"], [1, 3]), read_digits("3,101", ["layer 0", "layer 1"], [1, 3])
     ([3, 1, 0, 1], [3, 1, 0, 1])
 
     Args:
-        text: Digits; groups are parted by `,` or `/`, blanks mean nothing.
-        places: What each group is called.
-        sizes: Digits of each group.
+        text: Digits; `,` or `/` separates groups, blanks have no meaning.
+        places: Name of each group, for messages.
+        sizes: Number of digits in each group.
 
     Raises:
-        InvalidArchError: If there is something else, or a group is too short or long; names the group.
+        InvalidArchError: If there is anything else, or a group is too short or long; the message has the group.
     """
     bare = re.sub(r"\s+", "", text)
     strange = re.search(r"[^0-9,/]", bare)
@@ -68,17 +68,22 @@ def check_count(numbers: Sequence[int], n: int) -> None:
     """Refuse too few or too many numbers.
 
     Raises:
-        InvalidArchError: With both counts.
+        InvalidArchError: If there are not n numbers; the message has both counts.
     """
     if len(numbers) != n:
         raise InvalidArchError(f"there are {len(numbers)} numbers; an arch of this space has {n}")
 
 
 def check_below(what: str, number: int, n: int) -> int:
-    """The number, once it is known to be one of 0 to n - 1.
+    """The number, after checking that it is one of 0 to n - 1.
+
+    Args:
+        what: What the error message calls the number.
+        number: The number to check.
+        n: Smallest number that is too large.
 
     Raises:
-        InvalidArchError: If it is not; says what it is.
+        InvalidArchError: If it is out of range; the message has `what` and the number.
     """
     if not 0 <= number < n:
         raise InvalidArchError(f"{what} is {number}; give 0 to {n - 1}")

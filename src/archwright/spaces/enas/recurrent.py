@@ -30,7 +30,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
     "sigmoid": nn.Sigmoid,
 }
-"""In the order of the numbers of the first released code; the second one (`enas_lm`) swaps the last two."""
+"""Activations in the order of their numbers in the first released code; the second (`enas_lm`) swaps the last two."""
 
 FUNCTIONS = tuple(ACTIVATIONS)
 HIDDEN, SEARCH_HIDDEN = 748, 200
@@ -44,12 +44,12 @@ Step = tuple[str, int | None]
 
 @dataclass(frozen=True)
 class Rates:
-    """What keeps a cell from learning its text by heart.
+    """Regularisation that keeps a cell from overfitting its text.
 
     Attributes:
-        cell_input: Rate at which the cell's input is dropped.
-        states: The same for its states.
-        model: That of the language model around it.
+        cell_input: Dropout rate of the cell's input, in [0, 1).
+        states: Dropout rate of its states, in [0, 1).
+        model: Regularisation of the language model around it.
     """
 
     cell_input: float = 0.0
@@ -62,7 +62,7 @@ FINAL_RATES: dict[OutputName, Rates] = {
     "loose_ends": Rates(0.75, 0.25, Regularization(word_dropout=0.21, output_dropout=0.76, slowness_l2=1e-3)),
     "nodes": Rates(0.725, 0.225, Regularization(0.125, 0.175, 0.0, 0.75, activation_l2=0.7)),
 }
-"""By the output, as the two released codes train their cells; the first one's penalty is for each feature."""
+"""Regularisation in the two released codes, by the kind of output; the first one's penalty is for each feature."""
 
 
 @listed(
@@ -75,18 +75,19 @@ class EnasRnn(LanguageSpace):
     """N nodes, each reading one earlier node through one of four activations: 4^N x (N - 1)! archs, 6.7e14 for 12.
 
     The first node reads the input and the hidden state. The cell's output is the mean of the nodes that no other one
-    reads. In the supernet there is one matrix for each pair of nodes, whatever the activation. A language model of one
-    such cell, whose embedding serves as decoder too.
+    reads. In the supernet there is one matrix for each pair of nodes, whatever the activation. The network is a
+    language model of one such cell; its embedding is also the decoder.
 
-    A code lists the nodes in order, like `tanh,tanh-0,relu-1`: activation and, behind the first, the node that is read,
-    counted from 0. The numbers of the released scripts (`0 0 0 1 1 …`) are read as well.
+    A code lists the nodes in order, like `tanh,tanh-0,relu-1`: the activation and, except for the first node, the node
+    that is read, counted from 0. The numbers of the released scripts (`0 0 0 1 1 …`) are read too.
 
     Args:
         input_shape: (T,), the tokens of one input.
         n_classes: Size of the vocabulary.
         hidden: Width of embedding and states; 748 by default, and 200 in the search form.
         nodes: N, 2 to 20; the paper has 12.
-        output: What is averaged: "loose_ends", or all "nodes" but the first as in the released `enas_lm`.
+        output: Which nodes are averaged: "loose_ends", those that no other reads, or all "nodes" but the first as in
+            the released `enas_lm`.
         search: Whether it is the network that the search trains, with its width and regularisation.
         regularized: Whether to train with dropout and penalties of the released code.
     """
@@ -116,7 +117,7 @@ class EnasRnn(LanguageSpace):
         return super().args() | {"hidden": self._given_hidden} | own
 
     def search_form(self) -> Self:
-        """200 wide where the space has its own width, with the search's regularisation."""
+        """The network to search: 200 wide unless a width was given, with the search's regularisation."""
         return self.with_args(search=True)
 
     # ── decisions and network ─────────────────────────────────────────────────────────────────────
@@ -152,7 +153,7 @@ class EnasRnn(LanguageSpace):
 
     @property
     def rates(self) -> Rates:
-        """Dropout and penalties."""
+        """Dropout rates and penalties of this network."""
         if not self.regularized:
             return Rates()
         if self.search:
@@ -175,7 +176,7 @@ class EnasRnn(LanguageSpace):
         return [choose.map(partial(_is_loose, i), *sources[i:], largest=1) for i in range(self.nodes)]
 
     def cost_pieces(self) -> Iterable[CostPiece]:
-        """None: all archs cost the same."""
+        """No pieces: all archs cost the same."""
         return ()
 
     # ── names of cells ────────────────────────────────────────────────────────────────────────────
@@ -198,16 +199,16 @@ class EnasRnn(LanguageSpace):
         return [node for node in range(self.nodes) if node not in read]
 
     def tokens(self, arch: Mapping[str, Value]) -> list[int]:
-        """The arch as the released code stores it: the first activation, then source and activation of each node."""
+        """The numbers that the released code stores: the first activation, then source and activation of each node."""
         (first, _), *others = self.steps(arch)
         pairs = [(source, FUNCTIONS.index(activation)) for activation, source in others if source is not None]
         return [FUNCTIONS.index(first), *(number for pair in pairs for number in pair)]
 
     def arch_of_tokens(self, tokens: Sequence[int]) -> Arch:
-        """The arch of such numbers.
+        """The arch whose `tokens` these are.
 
         Raises:
-            InvalidArchError: If there are too few or too many, or one is none; names the node.
+            InvalidArchError: If there are too few or too many, or one is out of range; the message has the node.
         """
         check_count(tokens, 2 * self.nodes - 1)
         steps: list[tuple[str, int | None]] = []
@@ -216,14 +217,14 @@ class EnasRnn(LanguageSpace):
         return self._arch_of_steps(steps)
 
     def code(self, arch: Mapping[str, Value]) -> str:
-        """Like "tanh,tanh-0,relu-1,…"."""
+        """The nodes in order, like "tanh,tanh-0,relu-1,…"."""
         return ",".join(op if source is None else f"{op}-{source}" for op, source in self.steps(arch))
 
     def parse(self, code: str) -> Arch:
         """The arch of a code, or of the numbers of a released script.
 
         Raises:
-            InvalidArchError: If it is none of this space; names the node.
+            InvalidArchError: If it is no code of this space; the message has the node.
         """
         words = code.split()
         if len(words) > 1 and all(word.isascii() and word.isdigit() for word in words):

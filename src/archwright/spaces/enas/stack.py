@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MIN_SIDE = 4
-"""Of an image, in pixels."""
+"""Smallest accepted side of an image in pixels."""
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class Position:
 
     Attributes:
         kind: "normal", "reduction" or "halving".
-        channels: F, of its states.
-        stride: 2 where it halves the image.
-        depth: Share of the network's cells up to this one; 0 for a halving.
+        channels: Channels F of its states.
+        stride: 2 if it halves the image, else 1.
+        depth: Share of the network's cells up to this one, in (0, 1]; 0 for a halving.
     """
 
     kind: str
@@ -28,12 +28,12 @@ class Position:
 
 @dataclass(frozen=True)
 class Result:
-    """What the stem or a position of the stack gives.
+    """The shape of the output of the stem or of a position of the stack.
 
     Attributes:
-        kind: Of the position; "stem" for the first one.
-        channels: Of one state.
-        sides: Height and width.
+        kind: Kind of the position; "stem" for the first one.
+        channels: Channels of one state.
+        sides: Height and width in pixels.
     """
 
     kind: str
@@ -45,9 +45,9 @@ def stack(cells: int, channels: int, strides: Sequence[int], *, halves_before: b
     """The cells in order: `cells` normal ones and two reductions, which double the width.
 
     Args:
-        cells: L.
-        channels: F of the first cells.
-        strides: Of both reductions.
+        cells: Number of normal cells, L.
+        channels: Channels F of the first cells.
+        strides: Strides of the two reductions, 1 or 2 each.
         halves_before: Whether the image is halved by a layer of its own before a reduction cell.
     """
     third = cells // 3
@@ -66,7 +66,13 @@ def stack(cells: int, channels: int, strides: Sequence[int], *, halves_before: b
 
 
 def results(positions: Sequence[Position], stem_channels: int, sides: tuple[int, int]) -> list[Result]:
-    """What the stem and each position give."""
+    """The results of the stem and of each position, in order.
+
+    Args:
+        positions: The positions of the stack.
+        stem_channels: Output channels of the stem.
+        sides: Height and width of the stem's output in pixels.
+    """
     found = [Result("stem", stem_channels, sides)]
     for position in positions:
         height, width = (-(-side // position.stride) for side in found[-1].sides)

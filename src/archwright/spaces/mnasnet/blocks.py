@@ -1,6 +1,6 @@
-"""What each block of the MnasNet space may be, and the block strings of the released code.
+"""The choices for each block of the MnasNet space, and the block strings of the released code.
 
-A block is a few like layers; MobileNetV2 (Sandler et al., CVPR 2018) says how many and how wide, and the search
+A block is a few equal layers. Their number and width begin from MobileNetV2 (Sandler et al., CVPR 2018); the search
 changes both.
 """
 
@@ -16,10 +16,10 @@ from archwright.core.errors import InvalidArchError
 from archwright.spaces.mobile import round_width
 
 CONV_OPS: dict[str, int | None] = {"conv": None, "sepconv": 1, "mbconv3": 3, "mbconv6": 6}
-"""The paper's ConvOp; the expansion of those with a depth-wise convolution."""
+"""The paper's ConvOp: for each convolution its expansion, or None if it has no depth-wise convolution."""
 KERNELS = (3, 5)
 SQUEEZES = ("none", "quarter")
-"""The paper's SERatio: 0 and 0.25."""
+"""The paper's SERatio, 0 and 0.25: the share of a layer's input channels that squeeze-and-excitation keeps."""
 SKIPS = ("identity", "pool", "none")
 FILTER_FACTORS = (0.75, 1.0, 1.25)
 LAYER_CHANGES = (-1, 0, 1)
@@ -27,12 +27,12 @@ LAYER_CHANGES = (-1, 0, 1)
 
 @dataclass(frozen=True)
 class Block:
-    """A block as MobileNetV2 has it.
+    """A block of MobileNetV2, around which the search varies.
 
     Attributes:
-        filters: Its output channels.
-        layers: How many layers it has.
-        stride: Of its first layer.
+        filters: Output channels.
+        layers: Number of layers.
+        stride: Stride of its first layer.
     """
 
     filters: int
@@ -41,7 +41,7 @@ class Block:
 
     @property
     def filter_choices(self) -> tuple[int, ...]:
-        """Three quarters, once and five quarters of the filters in multiples of 8; two of them may coincide.
+        """The filters times 0.75, 1 and 1.25, rounded to multiples of 8; equal ones are given once.
 
         >>> Block(96, 3, 1).filter_choices, Block(16, 1, 1).filter_choices
         ((72, 96, 120), (16, 24))
@@ -50,7 +50,7 @@ class Block:
 
     @property
     def layer_choices(self) -> tuple[int, ...]:
-        """One layer fewer, as many, one more; none is no choice.
+        """One layer fewer, the same number, one more; never 0.
 
         >>> Block(96, 3, 1).layer_choices, Block(16, 1, 1).layer_choices
         ((2, 3, 4), (1, 2))
@@ -94,13 +94,13 @@ _EXPANSIONS = {f"e{expansion}": name for name, expansion in CONV_OPS.items() if 
 def block_string(values: Mapping[str, Value], n_in: Value, stride: int) -> str:
     """One block in the notation of the released code, e.g. `r3_k5_s22_e3_i24_o40_se0.25`.
 
-    The released code knows neither a regular convolution, here `conv` in place of the expansion, nor the pooled
-    shortcut, here `poolskip`.
+    The released code has no notation for a regular convolution, which is `conv` in place of the expansion here, and
+    for the pooled shortcut, which is `poolskip`.
 
     Args:
         values: The block's decisions by their short names.
         n_in: Channels of its input.
-        stride: Of its first layer.
+        stride: Stride of its first layer.
     """
     expansion = CONV_OPS[str(values["conv"])]
     form = "conv" if expansion is None else f"e{expansion}"
@@ -112,10 +112,16 @@ def block_string(values: Mapping[str, Value], n_in: Value, stride: int) -> str:
 
 
 def read_block(text: str, block: Block, n_in: int, place: str) -> dict[str, Any]:
-    """The decisions of one block string by their short names.
+    """The decisions in one block string, by their short names.
+
+    Args:
+        text: The block string, in the notation of `block_string`.
+        block: The block of MobileNetV2 that it is a form of.
+        n_in: Channels of the block's input.
+        place: What the error message calls the block.
 
     Raises:
-        InvalidArchError: If it is none, or says another input or stride than the block has; names the place.
+        InvalidArchError: If it is no block string, or its input channels or stride are not those of the block.
     """
     found: dict[str, str] = {}
     for field in text.split("_"):

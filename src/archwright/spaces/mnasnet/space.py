@@ -40,7 +40,7 @@ from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, round_
 from archwright.spaces.pieces import CostPiece, Form
 
 POOLED_SIDE = 3
-"""Side of the shortcut's average pooling; the paper does not say."""
+"""Side in pixels of the shortcut's average pooling; our choice, since the paper does not give it."""
 
 
 @listed(
@@ -50,25 +50,25 @@ POOLED_SIDE = 3
     source="Tan et al., CVPR 2019, arXiv:1807.11626",
 )
 class MnasNet(Space):
-    """Seven blocks; each chooses one layer and how often it is repeated, all layers of a block being alike.
+    """Seven blocks of equal layers; each block chooses its layer and how often the layer is repeated.
 
     A block's decisions are its convolution (regular, depth-wise separable, or inverted bottleneck of expansion 3 or
-    6), kernel 3 or 5, squeeze-excitation of a quarter of the layer's input channels or none, the shortcut (identity,
-    3x3 average pooling or none; only in layers that keep their shape), filters around MobileNetV2's and layers around
-    MobileNetV2's, never 0. Widths are decisions, so that a supernet's layers are elastic.
+    6), kernel 3 or 5, squeeze-and-excitation of a quarter of the layer's input channels or none, the shortcut
+    (identity, 3x3 average pooling or none; only in layers that keep their shape), and numbers of filters and of layers
+    around those of MobileNetV2, never 0. Widths are decisions, so a supernet's layers are elastic.
 
-    The first layers of four blocks and the stem stride at 224 pixels; smaller images are strided as often as leaves a
-    map of 4 x 4, the stem's stride being the first to go, then those of the last blocks.
+    At 224 pixels the stem and the first layers of four blocks have stride 2. Smaller images keep as many of these
+    strides as leave a map of at least 4 x 4; the stem's is dropped first, then those of the last blocks.
 
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
-        width: Factor of all filters and the stem's, rounded to multiples of 8; the layer before the pooling keeps its
-            1280 channels. Decisions name the filters before it.
-        filters: The filters each block may have, where they are others than the space's; published networks have some
-            that the paper's factors do not give.
+        width: Factor of the channels of the stem and all blocks, rounded to multiples of 8; the layer before the
+            pooling keeps its 1280 channels. Values of decisions are the filters before this factor.
+        filters: The numbers of filters each block may choose from; None takes the paper's. Some published networks
+            have numbers that the paper's factors do not give.
         stem: Channels of the stem.
-        dropout: Probability before the classifier.
+        dropout: Dropout rate before the classifier.
     """
 
     counts_supernet = True
@@ -153,7 +153,7 @@ class MnasNet(Space):
         return nn.Sequential(*head, nn.Linear(LAST, self.n_classes))
 
     def cost_pieces(self) -> Iterable[CostPiece]:
-        """One a block, whose layers are the first and its like ones, and one for the head."""
+        """Pieces for each block, its first layer and the equal ones after it, and one for the head."""
         strides = strides_of(self.input_shape, (True, *(block.stride == 2 for block in self.blocks)))
         sides = tuple(-(-side // strides[0]) for side in self.input_shape[1:])
         before: tuple[str, ...] = ()
@@ -201,7 +201,7 @@ class MnasNet(Space):
         """The arch of block strings joined by commas.
 
         Raises:
-            InvalidArchError: If they are none of this space; names the block.
+            InvalidArchError: If they are not in this space; the message has the block.
         """
         parts = code.replace(" ", "").split(",")
         if len(parts) != len(self.blocks):

@@ -39,8 +39,9 @@ class NasRl(Space):
     """Layers of 4 filter heights, 4 widths and 4 counts, each reading any earlier ones: 64^L * 2^(L(L-1)/2) archs.
 
     A layer is a convolution, batch norm and ReLU. It reads the concatenation of the layers whose skip bit is 1, or the
-    image where there is none. What no layer reads is concatenated for the classifier, which averages over the image.
-    Where images of different sizes meet, zeros are added to the smaller ones (`nn.ops.skip_network.PaddedConcat`).
+    image if there is none. The classifier averages over the image; it reads the concatenation of the layers that no
+    other layer reads. If the images differ in size, zeros are added to the smaller ones
+    (`nn.ops.skip_network.PaddedConcat`).
 
     A code lists the layers, like `7x5-48/3x3-36:1`, see `layers`.
 
@@ -48,9 +49,10 @@ class NasRl(Space):
         input_shape: (channels, height, width).
         n_classes: Number of classes.
         layers: L; the paper begins with 6 and ends with 20, and has 15 in the best network without strides.
-        strides: Whether each layer also has a stride height and width, 1, 2 or 3 each; then 576^L * 2^(L(L-1)/2) archs.
-        filters: Numbers of filters there are.
-        pool_after: Layers behind which 2x2 maximum pooling halves the image (13 and 24 in the paper's largest network).
+        strides: Whether stride height and width of each layer, 1, 2 or 3, are searched too; then there are
+            576^L * 2^(L(L-1)/2) archs.
+        filters: Numbers of filters to choose from.
+        pool_after: Layers after which 2x2 maximum pooling halves the image (13 and 24 in the paper's largest network).
     """
 
     input_shape = (3, 32, 32)
@@ -133,7 +135,7 @@ class NasRl(Space):
         return choose.map(_unless_any, width, *later, largest=largest(width))
 
     def cost_formula(self) -> CostFormula:
-        """See `figures`."""
+        """Costs of many archs in closed form, see `figures`."""
         shape = self.input_shape
         return Figures(self.decisions, shape, self.n_classes, self.layers, self.strides, self.pool_after).of
 
@@ -151,14 +153,14 @@ class NasRl(Space):
         return Layer(own["filter_height"], own["filter_width"], own["filters"], reads, (steps[0], steps[1]))
 
     def code(self, arch: Mapping[str, Value]) -> str:
-        """Like "7x5-48/3x3-36:1"."""
+        """The layers in order, like "7x5-48/3x3-36:1"."""
         return layers_text(self.layers_of(arch), strides=self.strides)
 
     def parse(self, code: str) -> Arch:
-        """The arch of such a text.
+        """The arch of a code.
 
         Raises:
-            InvalidArchError: If it is none; names the layer.
+            InvalidArchError: If it is no code of this space; the message has the layer.
         """
         values: dict[str, Value] = {}
         for number, layer in enumerate(parse_layers(code, self.layers, self.filters, strides=self.strides), 1):

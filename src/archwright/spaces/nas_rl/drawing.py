@@ -9,16 +9,18 @@ from archwright.spaces.nas_rl.layers import Layer
 from archwright.spaces.nas_rl.trees import Step, Tree, sources
 
 SIGNS = {"add": "+", "elem_mult": "×", "max": "max"}
-"""How pictures show a combination."""
+"""The sign of each combination in pictures."""
 
 
 def layers_graph(layers: Sequence[Layer], pooled: Sequence[int], title: str) -> Graph:
-    """A node a layer, an arrow for each that it reads, and arrows into the classifier from what none reads.
+    """A graph with a node for each layer and an arrow from each layer that it reads.
+
+    Arrows lead to the classifier from the layers that no other layer reads.
 
     Args:
-        layers: In order; the first is number 1.
-        pooled: Numbers of the layers with a pooling behind.
-        title: Shown above.
+        layers: The layers in order; the first is number 1.
+        pooled: Numbers of the layers that a pooling follows.
+        title: Text above the graph.
     """
     nodes = [Node("image", "image", "input")]
     edges = []
@@ -42,11 +44,11 @@ def _label(layer: Layer, is_pooled: bool) -> str:
 
 
 def tree_graph(tree: Tree, base: int) -> Graph:
-    """A node a step, labelled with its combination and activation; the injection is a node of its own.
+    """A graph with a node for each step, labelled with combination and activation; the injection is a node too.
 
     Args:
         tree: The cell.
-        base: Its leaves.
+        base: Number of its leaves.
     """
     nodes = [Node(name, label, "input") for name, label in (("x", "x(t)"), ("h", "h(t−1)"), ("c", "c(t−1)"))]
     edges = []

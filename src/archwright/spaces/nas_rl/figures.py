@@ -1,7 +1,7 @@
-"""What networks with skip connections cost, for many archs at once.
+"""The costs of networks with skip connections, for many archs at once.
 
-What a layer reads, and so what it costs, depends on all its skip bits and on the filters of all layers before it: too
-many decisions for a table of terms, but a short computation.
+The cost of a layer depends on its input, and so on all its skip bits and on the filters of all layers before it. These
+are too many decisions for a table of terms, but computing the cost is short.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Figures:
-    """Parameters, multiply-accumulates and bytes of any archs.
+    """Computes parameters, multiply-accumulates and bytes of archs.
 
     Attributes:
-        decisions: Of the space.
+        decisions: The space's decisions.
         image: (channels, height, width) of the input.
-        n_classes: Outputs of the classifier.
-        n_layers: Layers.
+        n_classes: Number of classes.
+        n_layers: Number of layers.
         strides: Whether strides are decisions.
-        pooled: Numbers of the layers behind which a 2x2 pooling halves the image.
+        pooled: Numbers of the layers after which a 2x2 pooling halves the image.
     """
 
     decisions: DecisionSpace
@@ -38,7 +38,7 @@ class Figures:
     pooled: Sequence[int]
 
     def of(self, rows: Rows) -> Mapping[str, Numbers]:
-        """Figures (n,) of rows (n, n_decisions) by name; a bit-for-bit sum, as all are integers below 2^53."""
+        """Figures (n,) of rows (n, n_decisions) by name; they are exact, as all are integers below 2^53."""
         params, macs, size = (np.zeros(len(rows)) for _ in range(3))
         filters: list[Numbers] = []
         sides: list[tuple[Numbers, Numbers]] = []

@@ -28,11 +28,11 @@ class Layer:
     """One convolution.
 
     Attributes:
-        height: Of its filters.
-        width: Of its filters.
-        filters: How many.
-        reads: Numbers of the earlier layers it reads, the first layer being 1; the image where there are none.
-        stride: Steps down and to the right.
+        height: Height of its filters.
+        width: Width of its filters.
+        filters: Number of filters.
+        reads: Numbers of the earlier layers that it reads, counted from 1; empty if it reads the image.
+        stride: Steps down and to the right, in pixels.
     """
 
     height: int
@@ -43,7 +43,7 @@ class Layer:
 
 
 def layers_text(layers: Sequence[Layer], *, strides: bool) -> str:
-    """The text of a network, see the module.
+    """The text of a network, in the notation of this module.
 
     >>> layers_text([Layer(7, 5, 48), Layer(3, 3, 36, (1,))], strides=False)
     '7x5-48/3x3-36:1'
@@ -61,13 +61,13 @@ def parse_layers(text: str, n_layers: int, filters: Sequence[int], *, strides: b
     """The layers of a text.
 
     Args:
-        text: See the module.
-        n_layers: How many there must be.
-        filters: The numbers of filters there are.
+        text: A network in the notation of this module.
+        n_layers: How many layers there must be.
+        filters: Accepted numbers of filters.
         strides: Whether layers have a stride.
 
     Raises:
-        InvalidArchError: If it is no such network; names the layer.
+        InvalidArchError: If it is no such network; the message has the layer.
     """
     parts = text.strip().split("/")
     if len(parts) != n_layers:

@@ -32,7 +32,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 MORE_COMBINES: dict[str, type[nn.Module]] = COMBINES | {"max": Maximum}
 MORE_ACTIVATIONS: dict[str, type[nn.Module]] = ACTIVATIONS | {"sin": Sine}
-"""Those of the paper's control experiment."""
+"""The activations of the paper's control experiment."""
 
 MAX_BASE = 8
 RATES = ("word_dropout", "dropout", "state_dropout")
@@ -47,22 +47,24 @@ RATES = ("word_dropout", "dropout", "state_dropout")
 class NasRlRnn(LanguageSpace):
     """A tree of b leaves and b - 1 nodes above, an injection and two cell indices: 8^(2b) * (2b - 1)^2 archs.
 
-    Each node combines two tensors (sum or product) and applies one of four activations, see `nn.ops.tree_rnn`. A
-    language model of two layers of one cell, as the paper's children have. A code is the cell as text, see `trees`.
+    Each node combines two tensors (sum or product) and applies one of four activations, see `nn.ops.tree_rnn`. The
+    network is a language model of two layers of this cell, like the paper's child networks. A code is the cell as
+    text, see `trees`.
 
     Args:
         input_shape: (T,), the tokens of one input.
         n_classes: Size of the vocabulary.
         base: b, leaves of the tree, 2 to 8; the paper has 8.
-        hidden: Width of embedding and states. The paper prints parameters only: 740 gives its 25 M with shared
-            embeddings, 1,152 its 54 M.
-        layers: Recurrent layers.
+        hidden: Width of embedding and states. The paper gives only numbers of parameters: 740 gives its 25 M with
+            shared embeddings, 1,152 its 54 M.
+        layers: Number of recurrent layers.
         tied: Whether the decoder's weights are the embedding's ("shared embeddings").
         bias: Whether leaves have a bias; the LSTM needs one.
         more_functions: Whether maximum and sine can be chosen too, as in the paper's control experiment.
         word_dropout: Rate at which words are dropped in training.
-        dropout: Rate between layers, before the first and behind the last.
-        state_dropout: Rate of the hidden state that a cell reads. The paper names such rates, but no numbers.
+        dropout: Dropout rate between layers, before the first and after the last.
+        state_dropout: Dropout rate of the hidden state that a cell reads. The paper mentions such rates without
+            numbers.
     """
 
     def __init__(
@@ -95,17 +97,17 @@ class NasRlRnn(LanguageSpace):
 
     @property
     def combines(self) -> Mapping[str, type[nn.Module]]:
-        """Combinations there are, by name."""
+        """The combinations to choose from, by name."""
         return MORE_COMBINES if self.more_functions else COMBINES
 
     @property
     def activations(self) -> Mapping[str, type[nn.Module]]:
-        """Activations there are, by name."""
+        """The activations to choose from, by name."""
         return MORE_ACTIVATIONS if self.more_functions else ACTIVATIONS
 
     @property
     def n_nodes(self) -> int:
-        """Nodes of the tree."""
+        """Number of nodes of the tree, 2 b - 1."""
         return 2 * self.base - 1
 
     # ── decisions and network ─────────────────────────────────────────────────────────────────────
@@ -176,14 +178,14 @@ class NasRlRnn(LanguageSpace):
         return Tree(tuple(nodes), inject, values["new_cell"], values["injected"])
 
     def code(self, arch: Mapping[str, Value]) -> str:
-        """Like "add-tanh,elem_mult-relu,elem_mult-sigmoid/add-relu/1,0"."""
+        """The cell as text, like "add-tanh,elem_mult-relu,elem_mult-sigmoid/add-relu/1,0"."""
         return tree_text(self.tree(arch))
 
     def parse(self, code: str) -> Arch:
-        """The arch of such a text.
+        """The arch of a code.
 
         Raises:
-            InvalidArchError: If it is none; names the node.
+            InvalidArchError: If it is no code of this space; the message has the node.
         """
         tree = parse_tree(code, self.base, tuple(self.combines), tuple(self.activations))
         values: dict[str, Value] = {}
@@ -194,6 +196,6 @@ class NasRlRnn(LanguageSpace):
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────
 
     def drawing(self, arch: Mapping[str, Value]) -> Drawing:
-        """The tree, with the ways that the cell state takes."""
+        """The tree, with the old and the new cell state."""
         tree = self.tree(arch)
         return Drawing((tree_graph(tree, self.base),), f"recurrent cell {tree_text(tree)}")

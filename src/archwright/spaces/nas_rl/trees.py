@@ -1,8 +1,8 @@
 """Recurrent cells of NAS with RL as plain data, and their text.
 
-A node is written `combination-activation`; nodes are joined by `,`, leaves first, then level by level. Behind stand,
-parted by `/`, how the cell state is injected, and the two cell indices: the node that gives the new cell state and the
-one that the old cell state joins. The paper's example of a tree with two leaves:
+A node is written `combination-activation`; nodes are joined by `,`, leaves first, then level by level. Two parts
+follow, each after a `/`: how the cell state is injected, and the two cell indices, which are the node that gives the
+new cell state and the node that the old cell state joins. The paper's example of a tree with two leaves:
 
     add-tanh,elem_mult-relu,elem_mult-sigmoid/add-relu/1,0
 """
@@ -18,7 +18,7 @@ from archwright.core.text import beginning
 
 @dataclass(frozen=True)
 class Step:
-    """How two tensors become one."""
+    """How a node makes one tensor of two: a combination, then an activation, both by name."""
 
     combine: str
     activation: str
@@ -26,7 +26,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Tree:
-    """A cell.
+    """A recurrent cell in the form of a tree.
 
     Attributes:
         nodes: Leaves first, then level by level.
@@ -42,7 +42,7 @@ class Tree:
 
 
 def sources(node: int, base: int) -> tuple[int, int]:
-    """The two nodes that a node reads which is no leaf.
+    """The two nodes that an inner node reads, in a tree with `base` leaves.
 
     >>> [sources(node, 8) for node in (8, 11, 12, 14)]
     [(0, 1), (6, 7), (8, 9), (12, 13)]
@@ -51,7 +51,7 @@ def sources(node: int, base: int) -> tuple[int, int]:
 
 
 def tree_text(tree: Tree) -> str:
-    """The text of a cell, see the module."""
+    """The text of a cell, in the notation of this module."""
     nodes = ",".join(map(_step_text, tree.nodes))
     return f"{nodes}/{_step_text(tree.inject)}/{tree.new_cell},{tree.injected}"
 
@@ -64,13 +64,13 @@ def parse_tree(text: str, base: int, combines: Sequence[str], activations: Seque
     """The cell of a text.
 
     Args:
-        text: See the module.
-        base: Leaves of the tree.
-        combines: Combinations there are.
-        activations: Activations there are.
+        text: A cell in the notation of this module.
+        base: Number of leaves of the tree.
+        combines: Accepted combinations.
+        activations: Accepted activations.
 
     Raises:
-        InvalidArchError: If it is none; names the node.
+        InvalidArchError: If it is no such cell; the message has the node.
     """
     parts = text.strip().split("/")
     if len(parts) != 3:

@@ -1,6 +1,6 @@
-"""Cells of NAS-Bench-201 as text, index, matrix, and up to equivalence: what its files and papers call them.
+"""The notations of NAS-Bench-201's files and papers: a cell as text, index, matrix, and text of its equivalence class.
 
-A cell is the operation on each of its six edges, in the order of `EDGES`.
+A cell is given as the operation on each of its six edges, in the order of `EDGES`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Cell = tuple[str, ...]
 
 
 def cell_text(cell: Cell) -> str:
-    """The benchmark's own notation: a group a node, in it `operation~source` between bars.
+    """A cell in the benchmark's own notation: one group for each node, with `operation~source` between bars.
 
     >>> cell_text(("none", "none", "skip_connect", "nor_conv_1x1", "none", "avg_pool_3x3"))
     '|none~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|none~1|avg_pool_3x3~2|'
@@ -38,7 +38,7 @@ def cell_text(cell: Cell) -> str:
 
 
 def parse_cell(text: str) -> Cell:
-    """The cell of such a text; the edges into a node may come in any order.
+    """The cell of a text in the benchmark's notation; the edges into a node may come in any order.
 
     Raises:
         InvalidArchError: If it is not in that notation, lacks an edge, or names an unknown operation.
@@ -88,7 +88,7 @@ def cell_of_index(index: int) -> Cell:
 
 
 def cell_matrix(cell: Cell) -> NDArray[np.int64]:
-    """(4, 4): entry [target, source] is the position of the edge's operation in `OPS`, else 0."""
+    """A matrix (4, 4): entry [target, source] is the position of the edge's operation in `OPS`; 0 without an edge."""
     matrix = np.zeros((N_NODES, N_NODES), dtype=np.int64)
     for (source, target), op in zip(EDGES, cell, strict=True):
         matrix[target, source] = OPS.index(op)
@@ -98,13 +98,14 @@ def cell_matrix(cell: Cell) -> NDArray[np.int64]:
 def unique_text(cell: Cell, *, consider_zero: bool = True) -> str:
     """A text that isomorphic cells share (Dong & Yang, ICLR 2020; rule of the released API's `to_unique_str`).
 
-    Bottom up, a node is its sorted terms; a skip passes its source on. With `consider_zero` whatever comes through
-    `none` or from a node that is zero is the term `#`. As in the released code a `#` stays in a sum of several terms,
-    so that "x + #" is not merged with "x": 6,466 classes, and not the 5,773 that differ as functions.
+    Each node is written as its sorted terms, from the input on; a skip passes its source's text on. With
+    `consider_zero` a term that comes through `none` or from a node that is zero is written `#`. As in the released code
+    a `#` stays in a sum of several terms, so "x + #" is not merged with "x". This gives 6,466 classes, more than the
+    5,773 different functions.
 
     Args:
         cell: The cell.
-        consider_zero: Whether `none` is zero (6,466 classes) or an operation like others (12,751).
+        consider_zero: Whether `none` counts as zero (6,466 classes) or as an operation like others (12,751).
     """
     nodes = ["0"]
     for edges in _incoming(cell).values():

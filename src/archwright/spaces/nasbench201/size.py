@@ -35,9 +35,9 @@ CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_con
     source="Dong et al., TPAMI 2021, arXiv:2009.00437",
 )
 class NasBench201Size(Space):
-    """Five widths, each one of eight: of stem and first cell, residual block, cell, residual block, last cell.
+    """Five widths of eight values each: of stem and first cell, residual block, cell, residual block, last cell.
 
-    One cell a stage, always `CELL`; its skip becomes a 1x1 convolution with batch norm where the cell changes the
+    Every stage has one cell, always `CELL`; its skip becomes a 1x1 convolution with batch norm if the cell changes the
     width. A code is the benchmark's text `c1:c2:c3:c4:c5` or its index, which counts in lexicographic order.
 
     Args:
@@ -101,7 +101,7 @@ class NasBench201Size(Space):
         )
 
     def index(self, arch: Mapping[str, Value]) -> int:
-        """The arch's place in the benchmark's list: the widths' positions as digits to base 8."""
+        """The arch's index in the benchmark's list: the widths' positions as digits in base 8."""
         index = 0
         for digit in self.row(arch).tolist():
             index = len(WIDTHS) * index + digit

@@ -1,4 +1,4 @@
-"""What the topology and the size space of NAS-Bench-201 have in common: what stands before and behind the cells."""
+"""The layers before and after the cells, shared by the topology and the size space of NAS-Bench-201."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_SIDE = 8
 
 
 def stem(n_in: int, width: Size) -> nn.Sequential:
-    """3x3 convolution and batch norm; the first operations begin with a ReLU of their own."""
+    """3x3 convolution and batch norm; without ReLU, because the operations begin with one."""
     return nn.Sequential(Conv2d(n_in, width, 3, bias=False), BatchNorm2d(width))
 
 

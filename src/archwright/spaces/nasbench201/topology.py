@@ -52,7 +52,7 @@ SHOWN = {
     "nor_conv_3x3": "conv 3×3",
     "avg_pool_3x3": "avg pool 3×3",
 }
-"""Operations as drawings name them."""
+"""Names of the operations in drawings."""
 
 DECISIONS = tuple(f"edge{source}{target}" for source, target in EDGES)
 
@@ -69,15 +69,15 @@ class NasBench201(Space):
     The benchmark's skeleton: a 3x3 stem, three stages of cells at 1, 2 and 4 times the width, a residual block
     between two stages that halves the image, batch norm, ReLU, pooling and a linear classifier.
 
-    A code is the benchmark's text or index (of the full space also where `reduce` takes operations away).
+    A code is the benchmark's text or index; the index always counts in the full space, whatever `reduce` is.
 
     Args:
         input_shape: (channels, height, width); at least 8 pixels a side.
         n_classes: Number of classes.
         channels: Width of the first stage; the benchmark has 16.
-        cells: Cells a stage; the benchmark has 5.
-        reduce: The smaller spaces of the ranking study of SPOS (Guo et al., 2020): 0 is the full space, 1 goes without
-            the 1x1 convolution, 2 without average pooling, 3 without both.
+        cells: Cells in each stage; the benchmark has 5.
+        reduce: Selects a smaller space of the ranking study of SPOS (Guo et al., 2020): 0 is the full space, 1 has no
+            1x1 convolution, 2 no average pooling, 3 neither.
         affine: Whether the batch norms of the operations scale and shift. Those of stem, residual blocks and
             head always do.
     """
@@ -115,9 +115,9 @@ class NasBench201(Space):
         return [f"{MIN_SIDE} pixels a side and more: halved twice, sides rounded up"]
 
     def search_form(self) -> NasBench201:
-        """Without affine batch norms in the operations, as the benchmark's own weight-sharing baselines are trained.
+        """The network to search: no affine batch norms in operations, as in the benchmark's weight-sharing baselines.
 
-        Their convolutions have a bias instead, as there.
+        Their convolutions have a bias instead, as in these baselines.
         """
         return self.with_args(affine=False)
 
@@ -156,7 +156,7 @@ class NasBench201(Space):
         """The arch of the benchmark's text, or of its index in the full space, e.g. "6111".
 
         Raises:
-            InvalidArchError: If it is no cell, or has an operation that `reduce` takes away.
+            InvalidArchError: If it is no cell, or has an operation that `reduce` excludes.
         """
         text = code.strip()
         is_index = text.isascii() and text.isdigit() and len(text) < 10

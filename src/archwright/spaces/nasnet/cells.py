@@ -1,4 +1,4 @@
-"""One cell of a NASNet: from what is asked of the chooser to a module."""
+"""One cell of a NASNet: asks the chooser for its parts and builds the module."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from archwright.nn.sizes import Size
 from archwright.spaces.nasnet.genotype import Outputs
 
 COMBINE: dict[str, Callable[[int], nn.Module]] = {"add": lambda channels: Add(), "concat": ConcatProject}
-"""From the width of a state to what joins two."""
+"""For each combination, a function that makes its module from the width of a state."""
 
 EDGES = ("1", "2")
 
 
 @dataclass(frozen=True)
 class CellRules:
-    """What may be chosen in a cell, and what leaves it.
+    """The choices of a cell, and which states form its output.
 
     Attributes:
-        kind: "normal" or "reduction"; its decisions begin with it.
-        blocks: B.
-        ops: Operations by name.
+        kind: "normal" or "reduction"; the names of its decisions begin with it.
+        blocks: Number of blocks, B.
+        ops: Operations to choose from, by name.
         combines: Ways to join the two results of a block.
-        outputs: The states that leave; None for those that no block reads.
+        outputs: The states that form the output; None for those that no block reads.
     """
 
     kind: str
@@ -47,13 +47,13 @@ class CellShape:
     """Widths and images of one cell.
 
     Attributes:
-        channels: F, of its states.
-        stride: 2 where what comes in is halved.
+        channels: Channels F of its states.
+        stride: 2 if it halves its inputs, else 1.
         current: Channels of state 0 before it is brought to F.
-        previous: The same of state 1.
-        is_first: Whether there is no earlier result: state 1 is state 0 as it came in.
+        previous: Channels of state 1 before it is brought to F.
+        is_first: Whether there is no earlier result; state 1 is then made from the same input as state 0.
         halves_previous: Whether the image of state 1 is twice as large as that of state 0.
-        drop_path: Odds at the end of the training that an operation's result is dropped.
+        drop_path: Probability, at the end of training, that an operation's result is dropped for an example.
     """
 
     channels: int
@@ -72,15 +72,15 @@ class CellShape:
         return self.previous
 
     def with_widths(self, n: int) -> CellShape:
-        """The same cell reading results that are n times as wide."""
+        """The same cell with inputs that are n times as wide."""
         return replace(self, current=n * self.current, previous=n * self.previous)
 
     def match_current(self) -> nn.Module:
-        """From the result before the cell to state 0."""
+        """The module that makes state 0 from the result before the cell."""
         return relu_conv_bn(self.current, self.channels, 1)
 
     def match_previous(self, always: bool) -> nn.Module:
-        """From the earlier result to state 1."""
+        """The module that makes state 1 from the earlier result; `always` forces it to have a convolution."""
         if self.is_first:
             return nn.Identity()
         if self.halves_previous:
@@ -89,7 +89,7 @@ class CellShape:
         return nn.Identity() if fits else relu_conv_bn(self.previous, self.channels, 1)
 
     def emitted(self, state: int) -> nn.Module:
-        """From state 0 or 1 to what leaves the cell."""
+        """The module that brings state 0 or 1 to the shape of the cell's output."""
         n_in = self.width_of(state)
         if self.stride == 2:
             return FactorizedReduction(n_in, self.channels)
@@ -97,7 +97,13 @@ class CellShape:
 
 
 def build_cell(choose: Chooser, rules: CellRules, shape: CellShape) -> tuple[nn.Module, Size]:
-    """A cell and the channels of its result."""
+    """A cell and the number of its output channels.
+
+    Args:
+        choose: The chooser, asked for each input, operation and combination.
+        rules: The choices of the cell.
+        shape: Its widths and images.
+    """
     blocks, sources = nn.ModuleList(), []
     for b in range(rules.blocks):
         name = f"{rules.kind}.block{b}"
@@ -141,13 +147,13 @@ def _output_size(choose: Chooser, rules: CellRules, channels: int, state: int, s
 
 
 def size_unless_read(choose: Chooser, channels: int, state: int, sources: Sequence[Any]) -> Size:
-    """Channels that a state adds to a cell's result: none where it is among those that an input keeps.
+    """Channels that a state adds to a cell's output: 0 if an edge of the cell reads it.
 
     Args:
         choose: The chooser.
-        channels: Of the state.
-        state: Its number.
-        sources: What each input keeps, a decision each.
+        channels: Channels of the state.
+        state: Number of the state.
+        sources: For each edge, the numbers of the states that it reads; each is a decision.
     """
     size: Size = choose.map(partial(_unless_read, state, channels), *sources, largest=channels)
     return size

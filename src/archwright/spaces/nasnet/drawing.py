@@ -6,11 +6,18 @@ from archwright.core.drawing import Edge, Graph, Node, kind_of, readable
 from archwright.spaces.nasnet.genotype import Cell, Outputs
 
 INPUTS = ("previous cell", "the one before")
-"""States 0 and 1."""
+"""Names of states 0 and 1 in pictures."""
 
 
 def cell_graph(kind: str, cell: Cell, outputs: Outputs, inputs: tuple[str, str] = INPUTS) -> Graph:
-    """Inputs, the operations of each block, the states they make, and the output that joins some of the states."""
+    """A cell as a graph: inputs, operations, the states they make, and the output that joins some of the states.
+
+    Args:
+        kind: Kind of the cell, for the title.
+        cell: Its blocks.
+        outputs: Numbers of the states that form the output.
+        inputs: Names of states 0 and 1.
+    """
     nodes = [Node(str(i), label, "input") for i, label in enumerate(inputs)]
     edges = []
     for b, block in enumerate(cell):

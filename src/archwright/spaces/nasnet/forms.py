@@ -1,4 +1,4 @@
-"""How NASNet cells are stacked: for small images, for photographs, and where the image is halved."""
+"""How NASNet cells are stacked for small images and for photographs, and where the image is halved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 FormName = Literal["cifar", "imagenet"]
 MIN_FINAL_SIDE = 4
 IMAGENET_FROM = 64
-"""Side in pixels from which photographs are assumed unless a form is given."""
+"""Images with at least this many pixels a side get the form "imagenet" unless a form is given."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Position:
 
     Attributes:
         kind: "normal" or "reduction".
-        channels: F, the width of each of its states.
-        stride: 2 where it halves the image.
-        previous: Number of the earlier result it reads; the stem's is 0, that of the i-th cell i + 1.
+        channels: Width F of each of its states.
+        stride: 2 if it halves the image, else 1.
+        previous: Number of the earlier result that it reads; the stem's is 0, that of cell i is i + 1.
         is_stem: Whether it belongs to the stem.
     """
 
@@ -34,13 +34,13 @@ class Position:
 def stack(cells: int, channels: int, strides: list[int], *, skip_reduction_input: bool = False) -> list[Position]:
     """The cells of a network in order.
 
-    With four strides the first two are those of the stem's reduction cells at a quarter and half of the width.
+    With four strides the first two belong to the stem's reduction cells, at a quarter and half of the width.
 
     Args:
-        cells: N, normal cells a stage.
-        channels: F of the first stage.
-        strides: Of each reduction cell.
-        skip_reduction_input: Whether the first normal cell behind a reduction reads the result before the reduction's
+        cells: Number N of normal cells in each stage.
+        channels: Width F of the first stage.
+        strides: Stride of each reduction cell, 1 or 2.
+        skip_reduction_input: Whether the first normal cell after a reduction reads the result before the reduction's
             input instead of that input ("skip_reduction_layer_input" of the released code).
     """
     found: list[Position] = []
@@ -61,8 +61,8 @@ def stack(cells: int, channels: int, strides: list[int], *, skip_reduction_input
 def strides_of(side: int, form: FormName) -> tuple[int, list[int]]:
     """Stride of the stem's convolution and of each reduction cell, for the shorter side in pixels.
 
-    As many take place as leave a final map of at least 4 x 4; the first ones go first. The stem's convolution at
-    stride 2 has no padding.
+    As many strides are 2 as leave a final map of at least 4 x 4; the first ones become 1 first. The stem's convolution
+    at stride 2 has no padding.
 
     >>> strides_of(224, "imagenet"), strides_of(32, "cifar"), strides_of(8, "cifar")
     ((2, [2, 2, 2, 2]), (1, [2, 2]), (1, [1, 2]))
@@ -76,14 +76,14 @@ def strides_of(side: int, form: FormName) -> tuple[int, list[int]]:
 
 
 def final_side(side: int, n_halvings: int) -> int:
-    """A side behind some halvings, each rounded up."""
+    """A side in pixels after some halvings, each rounded up."""
     for _ in range(n_halvings):
         side = -(-side // 2)
     return side
 
 
 def levels(positions: list[Position]) -> Iterator[int]:
-    """How often the image was halved in each result, the stem's first."""
+    """For each result, the stem's first: how often the image was halved up to it."""
     level = 0
     yield level
     for position in positions:

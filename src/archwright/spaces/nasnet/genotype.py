@@ -1,6 +1,6 @@
 """Cells of NASNet and AmoebaNet as plain data: blocks of two edges, their text, and the controller's tokens.
 
-State 0 is the result of the cell before, state 1 that of the one before it; block b makes state b + 2.
+State 0 is the output of the cell before, state 1 that of the cell before that one; block b makes state b + 2.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from archwright.core.text import beginning
 KINDS = ("normal", "reduction")
 COMBINES = ("add", "concat")
 SIGNS = {"add": "+", "concat": "."}
-"""Between the two edges of a block."""
+"""The sign that a text has between the two edges of a block, by combination."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,13 @@ class Edge:
 
 @dataclass(frozen=True)
 class Block:
-    """Two edges and how their results become one state."""
+    """Two edges and how their results become one state.
+
+    Attributes:
+        first: The first edge.
+        second: The second edge.
+        combine: "add" or "concat".
+    """
 
     first: Edge
     second: Edge
@@ -36,15 +42,20 @@ class Block:
 
 Cell = tuple[Block, ...]
 Outputs = tuple[int, ...]
-"""States that leave a cell."""
+"""Numbers of the states that form the output of a cell."""
 
 
 @dataclass(frozen=True)
 class Genotype:
-    """A normal and a reduction cell, and which of their states leave them; None is those that no block reads.
+    """A normal and a reduction cell, and which of their states form their outputs.
 
-    What leaves the published cells cannot be derived from their edges: NASNet-A's normal cell also gives state 1,
-    which four edges read.
+    The outputs of the published cells cannot be derived from their edges: that of NASNet-A's normal cell includes state
+    1, although four edges read it.
+
+    Attributes:
+        normal: Blocks of the normal cell.
+        reduction: Blocks of the reduction cell.
+        outputs: States that form the output of either cell; None for those that no block reads.
     """
 
     normal: Cell
@@ -57,7 +68,12 @@ class Genotype:
 
 
 def unread(sources: Sequence[int], n_blocks: int, *, first: int = 2) -> Outputs:
-    """The states from `first` on that are no source of an edge; by default the blocks'.
+    """The states that no edge reads.
+
+    Args:
+        sources: Numbers of the states that the edges read.
+        n_blocks: Blocks of the cell.
+        first: Number of the first state to consider; 2 leaves the cell's inputs out.
 
     >>> unread([0, 1, 2, 0], 2), unread([0, 0, 0, 1], 2), unread([0, 0, 0, 0], 2, first=0)
     ((3,), (2, 3), (1, 2, 3))
@@ -71,8 +87,8 @@ def unread(sources: Sequence[int], n_blocks: int, *, first: int = 2) -> Outputs:
 def genotype_text(genotype: Genotype) -> str:
     """Both cells as text.
 
-    Cells are parted by `/`, blocks by `,`, the edges `operation~state` of a block by `+` (sum) or `.`
-    (concatenation); behind `@` stand the states that leave the cell, where they are part of the genotype.
+    `/` separates cells, `,` separates blocks, `+` (sum) or `.` (concatenation) separates the edges `operation~state` of
+    a block. The states that form the cell's output follow after `@`, if they are part of the genotype.
 
     >>> block = Block(Edge("identity", 0), Edge("max_pool_3x3", 1))
     >>> genotype_text(Genotype((block,), (block,), ((1, 2), (2,))))
@@ -92,17 +108,17 @@ def _block_text(block: Block) -> str:
 
 
 def parse_genotype(text: str, ops: Sequence[str], n_blocks: int, combines: Sequence[str] = COMBINES) -> Genotype:
-    """The genotype of such a text.
+    """The genotype of a text in the notation of `genotype_text`.
 
     Args:
-        text: See `genotype_text`.
-        ops: Operations there are.
+        text: Both cells.
+        ops: Accepted operations.
         n_blocks: Blocks of a cell.
-        combines: Ways to combine there are.
+        combines: Accepted combinations.
 
     Raises:
-        InvalidArchError: If it is in another notation, too short or long, or has an unknown operation or a state that
-            does not exist where it is read; names the place.
+        InvalidArchError: If it is in another notation, too short or long, has an unknown operation, or reads a state
+            that does not exist yet; the message has the place.
     """
     parts = text.strip().split("/")
     if len(parts) != len(KINDS):
@@ -157,7 +173,12 @@ def _state(where: str, text: str, last: int) -> int:
 
 
 def check_outputs(kind: str, states: Sequence[int], n_blocks: int) -> Outputs:
-    """The states that leave a cell, ascending, once they are known to exist.
+    """The states that form a cell's output, ascending, after checking them.
+
+    Args:
+        kind: Kind of the cell, for the message.
+        states: Numbers of the states.
+        n_blocks: Blocks of the cell.
 
     Raises:
         InvalidArchError: If there are none, or one is given twice or does not exist.
@@ -177,6 +198,11 @@ def check_outputs(kind: str, states: Sequence[int], n_blocks: int) -> Outputs:
 def token_dims(n_ops: int, n_blocks: int = 5, n_combines: int = 2) -> list[int]:
     """How many values each token of the paper's controller has: a block's two states, two operations, combination.
 
+    Args:
+        n_ops: Number of operations.
+        n_blocks: Blocks of a cell.
+        n_combines: Number of combinations.
+
     >>> token_dims(13)[:10]
     [2, 2, 13, 13, 2, 3, 3, 13, 13, 2]
     """
@@ -184,7 +210,13 @@ def token_dims(n_ops: int, n_blocks: int = 5, n_combines: int = 2) -> list[int]:
 
 
 def genotype_tokens(genotype: Genotype, ops: Sequence[str], combines: Sequence[str] = COMBINES) -> list[int]:
-    """The tokens of both cells in the controller's order: positions in `ops` and `combines`, and states."""
+    """The tokens of both cells in the controller's order: states, and positions in `ops` and `combines`.
+
+    Args:
+        genotype: Both cells.
+        ops: Names of the operations.
+        combines: Names of the combinations.
+    """
     tokens: list[int] = []
     for block in (*genotype.normal, *genotype.reduction):
         edges = block.first, block.second
@@ -196,7 +228,13 @@ def genotype_tokens(genotype: Genotype, ops: Sequence[str], combines: Sequence[s
 def genotype_of_tokens(
     tokens: Sequence[int], ops: Sequence[str], combines: Sequence[str] = COMBINES, n_blocks: int = 5
 ) -> Genotype:
-    """What `genotype_tokens` wrote.
+    """The genotype whose `genotype_tokens` these are; its outputs are the states that no block reads.
+
+    Args:
+        tokens: The tokens of both cells.
+        ops: Names of the operations.
+        combines: Names of the combinations.
+        n_blocks: Blocks of a cell.
 
     Raises:
         InvalidArchError: If there are too few or too many, or one is out of its range.

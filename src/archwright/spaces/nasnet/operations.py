@@ -21,7 +21,7 @@ NASNET_OPS: dict[str, MakeOp] = {
     "sep_conv_5x5": partial(separable, 5),
     "sep_conv_7x7": partial(separable, 7),
 }
-"""The thirteen of the paper, in its order. Whether its dilated convolution is separable is not said; here it is not."""
+"""The paper's 13 operations in its order; it does not say whether the dilated convolution is separable, ours is not."""
 
 AMOEBANET_OPS: dict[str, MakeOp] = {
     "identity": identity,
@@ -33,11 +33,11 @@ AMOEBANET_OPS: dict[str, MakeOp] = {
     "dil_sep_conv_3x3": partial(separable, 3, dilation=2),
     "conv_1x7_7x1": partial(bottleneck, partial(factorized, 7)),
 }
-"""The eight of the paper's section 3."""
+"""The 8 operations of the paper's section 3."""
 
 RELEASED_OPS: dict[str, MakeOp] = AMOEBANET_OPS | {
     "max_pool_2x2": partial(pool, "max", 2),
     "conv_1x1": partial(conv, 1),
     "conv_3x3": partial(bottleneck, partial(conv, 3)),
 }
-"""With those that the released AmoebaNet-B and -D also use (tensorflow/tpu, models/official/amoeba_net)."""
+"""The above and those of the released AmoebaNet-B and -D (tensorflow/tpu, models/official/amoeba_net)."""

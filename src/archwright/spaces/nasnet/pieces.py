@@ -1,4 +1,4 @@
-"""Which parts of a NASNet depend on which decisions: an edge, a combination, and what reads a cell's result."""
+"""Which parts of a NASNet depend on which decisions: an edge, a combination, the layers that read a cell's output."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from archwright.spaces.pieces import CostPiece, Form
 
 @dataclass(frozen=True)
 class PlacedCell:
-    """A cell of the stack: its kind, its widths but for that of what it reads, and sides of the images.
+    """A cell of the stack: its kind, widths and image sizes.
 
     Attributes:
         kind: "normal" or "reduction".
-        shape: `current` and `previous` are for one state of the cells that they come from.
+        shape: Its widths; `current` and `previous` are the widths of one state of the cells that they come from.
         inside: Height and width of states 0 and 1.
-        before: The same of the earlier result before it is brought to state 1.
-        current_kind: Of the cell whose result is state 0; None for the stem.
-        previous_kind: The same for state 1.
+        before: Height and width of the earlier result before it becomes state 1.
+        current_kind: Kind of the cell whose output becomes state 0; None for the stem.
+        previous_kind: Kind of the cell whose output becomes state 1; None for the stem.
     """
 
     kind: str
@@ -46,12 +46,12 @@ class Pieces:
     """The cost pieces of a network.
 
     Attributes:
-        cells: In order.
-        blocks: B.
-        ops: By name.
-        combines: Combinations.
-        is_derived: Whether what leaves a cell is what no block reads.
-        n_classes: Outputs.
+        cells: The cells in order.
+        blocks: Blocks B of a cell.
+        ops: Operations by name.
+        combines: Names of the combinations.
+        is_derived: Whether a cell's output joins the states that no block reads.
+        n_classes: Number of classes.
     """
 
     cells: tuple[PlacedCell, ...]
@@ -62,7 +62,7 @@ class Pieces:
     n_classes: int
 
     def all(self) -> Iterator[CostPiece]:
-        """All of them."""
+        """All pieces."""
         for kind in dict.fromkeys(cell.kind for cell in self.cells):
             names = [f"{kind}.block{b}" for b in range(self.blocks)]
             for name in names:

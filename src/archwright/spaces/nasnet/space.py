@@ -44,7 +44,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 MIN_SIDE = 4
 EPS: dict[FormName, float] = {"cifar": 1e-5, "imagenet": 1e-3}
-"""Of batch norm, as in the released code."""
+"""Epsilon of batch norm for each form, as in the released code."""
 
 
 @listed(
@@ -56,31 +56,32 @@ EPS: dict[FormName, float] = {"cifar": 1e-5, "imagenet": 1e-3}
 class NasNet(Space):
     """Two cells of B blocks: ((B + 1)!)^4 x 13^(4B) x 2^(2B) archs, 5.2e36 for five blocks.
 
-    A block picks two earlier states of its cell, an operation for each, and how both become a new state: their sum, or
-    their concatenation. Every state has the cell's width: a 1x1 convolution follows a concatenation, which the paper
-    leaves open. The released code knows sums only.
+    A block picks two earlier states of its cell, an operation for each, and how both become a new state: by sum or by
+    concatenation. Every state has the cell's width; we put a 1x1 convolution after a concatenation, which the paper
+    leaves open. The released code has sums only.
 
-    What leaves a cell is either given (`outputs`, as for the published cells, whose lists cannot be derived), or what
-    no block of it reads, as the paper says.
+    A cell's output joins the states that no block reads, as the paper says, unless `outputs` names the states, as for
+    the published cells, whose lists cannot be derived.
 
     A code is both cells as text, see `genotype.genotype_text`.
 
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
-        cells: N, normal cells in each of three stages.
-        channels: F, width of a state in the first stage; it doubles with each stage.
-        form: "cifar", or "imagenet" with two reduction cells in the stem; by default the latter from 64 pixels on.
-        blocks: B, blocks of a cell.
-        ops: Which operations there are; by default the paper's.
-        combines: Which combinations there are.
-        outputs: The states that leave the normal and the reduction cell; None for those that no block reads.
-        stem_channels: Channels behind the first convolution; by default 3 F ("cifar") or 32 ("imagenet").
-        skip_reduction_input: See `forms.stack`.
-        drop_path: Probability at the last cell and step that the result of an operation is dropped, for an example.
+        cells: Number N of normal cells in each of three stages.
+        channels: Width F of a state in the first stage; it doubles with each stage.
+        form: "cifar", or "imagenet" with two reduction cells in the stem; by default "imagenet" from 64 pixels on.
+        blocks: Number B of blocks in a cell.
+        ops: Operations to choose from; by default the paper's.
+        combines: Combinations to choose from.
+        outputs: The states that form the outputs of the normal and the reduction cell; None for those that no block
+            reads.
+        stem_channels: Channels after the first convolution; by default 3 F ("cifar") or 32 ("imagenet").
+        skip_reduction_input: Whether a cell after a reduction skips the reduction's input, see `forms.stack`.
+        drop_path: Probability, at the last cell and step, that the result of an operation is dropped for an example.
         auxiliary: Weight of the loss of an auxiliary classifier before the second reduction, a part of training
-            only; 0 for none. It is left out where the map there is smaller than 5 x 5.
-        dropout: Probability before the classifier.
+            only; 0 for none. It is left out if the map there is smaller than 5 x 5.
+        dropout: Dropout rate before the classifier.
     """
 
     input_shape = (3, 32, 32)
@@ -183,7 +184,7 @@ class NasNet(Space):
         return self._with_eps(network)
 
     def build_for_training(self, arch: Mapping[str, Value]) -> nn.Module:
-        """With the auxiliary classifier, unless the map it would read is too small."""
+        """The network with its auxiliary classifier, unless the map it would read is too small."""
         network = self.build(arch)
         assert isinstance(network, CellStack)
         positions = self._positions()
@@ -197,7 +198,7 @@ class NasNet(Space):
         return network
 
     def cost_pieces(self) -> Iterable[CostPiece]:
-        """One an edge and combination, and one a cell for what reads its result where its width is searched."""
+        """One piece for each edge and combination; for each cell of searched width, one for the layers that read it."""
         positions = self._positions()
         kinds = [None, *(position.kind for position in positions)]
         widths = [self.stem_channels, *(position.channels for position in positions)]
@@ -263,7 +264,7 @@ class NasNet(Space):
         """The arch of two cells.
 
         Raises:
-            InvalidArchError: If it is no member, or other states leave its cells than those of this space.
+            InvalidArchError: If it is no member, or its outputs are not those of this space.
         """
         if genotype.outputs is not None and genotype.outputs != self.outputs:
             own = "those that no block reads" if self.outputs is None else f"{list(map(list, self.outputs))}"
@@ -291,10 +292,10 @@ class NasNet(Space):
         return texts.genotype_text(self.genotype(arch))
 
     def parse(self, code: str) -> Arch:
-        """The arch of such a text.
+        """The arch of a code.
 
         Raises:
-            InvalidArchError: If it is none of this space; names the cell and block.
+            InvalidArchError: If it is no code of this space; the message has the cell and block.
         """
         return self.arch_of(texts.parse_genotype(code, self.ops, self.blocks, self.combines))
 
@@ -317,8 +318,8 @@ class NasNet(Space):
 class AmoebaNet(NasNet):
     """NASNet's space with the eight operations of AmoebaNet and sums only: ((B + 1)!)^4 x 8^(4B) archs.
 
-    A step of evolution (`mutate`) is the paper's: one input or one operation of one block takes another value. The
-    released AmoebaNet-B and -D use further operations, which `ops` takes too.
+    `mutate` is the paper's step of evolution: one input or one operation of one block takes another value. `ops` also
+    accepts the further operations of the released AmoebaNet-B and -D.
     """
 
     all_ops = RELEASED_OPS

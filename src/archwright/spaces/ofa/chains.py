@@ -1,4 +1,4 @@
-"""What the once-for-all chains of inverted residual blocks share: decisions, stages, resolution, genotypes."""
+"""Base of the once-for-all chains of inverted residual blocks: decisions, stages, resolution, genotypes."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ KERNELS = (3, 5, 7)
 EXPANDS = (3, 4, 6)
 DEPTHS = (2, 3, 4)
 RESOLUTIONS = tuple(range(128, 225, 4))
-"""The 25 sizes of images that the released training draws from."""
+"""The 25 image sizes in pixels that the released training draws from."""
 N_SEARCHED = 5
-"""Stages whose depth is chosen; one behind them has a single block."""
+"""Number of stages whose depth is chosen; a stage after them has a single block."""
 
 
 class OfaChain(GenotypeSpace):
     """A chain of stages: each block chooses its kernel and expansion, each of the first five stages its depth.
 
-    In a supernet (Cai et al., ICLR 2020, Sec. 3) a smaller network takes the first blocks of a stage, the first
-    channels in the middle of a block, and the centre of the next larger kernel times a matrix that each block has.
+    In a supernet (Cai et al., ICLR 2020, Sec. 3) a smaller network uses the first blocks of a stage, the first
+    channels in the middle of a block, and the centre of the next larger kernel times a matrix of the block.
 
-    The stem and four stages stride at 224 pixels; smaller images are strided as often as leaves a map of 4 x 4, the
-    stem's stride being the first to go, then those of the last stages. Where resolutions are chosen, the network
+    At 224 pixels the stem and four stages have stride 2. Smaller images keep as many of these strides as leave a map of
+    at least 4 x 4; the stem's is dropped first, then those of the last stages. If resolutions are chosen, the network
     resizes its images (the released code resizes before), and the smallest resolution decides about the strides.
 
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
-        widths: Channels behind the stem, the first block and each stage, then those of the head.
+        widths: Channels after the stem, the first block and each stage, then those of the head.
         width_mult: Factor of all widths, which are rounded to multiples of 8.
-        kernels: Kernels of a block.
-        expands: Expansions of a block.
-        depths: Blocks of a stage.
-        resolutions: Pixels of the image's shorter side; with none of them, images are taken as they come.
-        kernel_matrices: Whether a supernet transforms kernels; else a smaller one is the centre of the largest.
-        dropout: Probability before the classifier.
+        kernels: Kernel sides of a block to choose from.
+        expands: Expansions of a block to choose from.
+        depths: Numbers of blocks of a stage to choose from.
+        resolutions: Image sizes to choose from, in pixels of the shorter side; empty leaves images as they are.
+        kernel_matrices: Whether a supernet transforms kernels; if not, a smaller one is the centre of the largest.
+        dropout: Dropout rate before the classifier.
     """
 
     input_shape = (3, 224, 224)
@@ -119,7 +119,7 @@ class OfaChain(GenotypeSpace):
         return max(self.depths) if stage <= N_SEARCHED else 1
 
     def genotype_fields(self) -> Fields:
-        """Kernels and expansions of all blocks that there may be, depths and, if chosen, the image size."""
+        """The lists of a genotype: kernels and expansions of all possible blocks, depths, a chosen image size."""
 
         def entries(what: str, values: Sequence[int]) -> tuple[Slot, ...]:
             found = (f"stage{s}.block{b}.{what}" for s, n in enumerate(n_blocks, start=1) for b in range(1, n + 1))
@@ -167,14 +167,22 @@ class OfaChain(GenotypeSpace):
 
     @abstractmethod
     def first_block(self, layout: Layout, image: Image | None) -> nn.Module:
-        """The block before the stages, of which nothing is chosen."""
+        """The block before the stages, which has no decisions."""
 
     @abstractmethod
     def head(self, layout: Layout, image: Image | None) -> nn.Module:
-        """From the last map to the logits."""
+        """The layers from the last feature map to the logits."""
 
     def block(self, stage: PlacedStage, i: int, image: Image | None, kernel: Size, expand: Size) -> nn.Module:
-        """Block number i of a stage, of the given kernel and expansion."""
+        """One block of a stage.
+
+        Args:
+            stage: The stage.
+            i: Number of the block in its stage, from 0.
+            image: Height and width of its input, if decisions change them.
+            kernel: Side of its depth-wise kernel.
+            expand: Its expansion.
+        """
         n_in, stride = (stage.n_in, stage.stride) if i == 0 else (stage.n_out, 1)
         depthwise = TransformedConv2d if self.kernel_matrices else Conv2d
         narrow = partial(Conv2d, image=strided(image, stride))
@@ -218,7 +226,7 @@ class OfaChain(GenotypeSpace):
     # ── costs ─────────────────────────────────────────────────────────────────────────────────────
 
     def cost_pieces(self) -> Iterable[CostPiece]:
-        """One a block and one for each other stage: few forms at any resolution, where one pass counts one arch."""
+        """One piece for each block and each further stage, because a pass at one resolution counts only one arch."""
         layout = self._layout()
         n_halvings = int(layout.stem_stride == 2)
         yield self._piece("stem", (), self.input_shape[0], 0, lambda: self.stem(layout, None))

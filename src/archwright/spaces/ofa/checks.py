@@ -1,4 +1,4 @@
-"""What the arguments of the once-for-all spaces must be."""
+"""Checks of the arguments of the once-for-all spaces."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ N = TypeVar("N", int, float)
 
 
 def check_factor(name: str, value: float) -> float:
-    """A factor, such as one of widths.
+    """The factor, such as one of widths, after checking it; `name` names it in the error.
 
     Raises:
-        InvalidValueError: If it is none.
+        InvalidValueError: If it is no number above 0 or too large.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value <= MAX_FACTOR:
@@ -25,10 +25,10 @@ def check_factor(name: str, value: float) -> float:
 
 
 def check_factors(name: str, given: Sequence[float]) -> tuple[float, ...]:
-    """Several of them, ascending.
+    """Several factors, ascending, after checking them; `name` names them in the error.
 
     Raises:
-        InvalidValueError: If they are none, or one stands twice; names the position.
+        InvalidValueError: If one is no factor or is given twice; the message has the position.
     """
     _check_list(name, given, "factors")
     found = [check_factor(f"{name}[{i}]", factor) for i, factor in enumerate(given)]
@@ -36,16 +36,16 @@ def check_factors(name: str, given: Sequence[float]) -> tuple[float, ...]:
 
 
 def check_numbers(name: str, given: Sequence[int], *, least: int = 1, odd: bool = False) -> tuple[int, ...]:
-    """The values of a decision, ascending.
+    """The values of a decision, ascending, after checking them.
 
     Args:
-        name: Of the argument, for the message.
+        name: Name of the argument, for the message.
         given: The values.
-        least: The smallest that will do.
+        least: Smallest accepted value.
         odd: Whether they must be odd.
 
     Raises:
-        InvalidValueError: If they are no such numbers, or one stands twice; names the position.
+        InvalidValueError: If one is no such number or is given twice; the message has the position.
     """
     what = f"{'odd ' if odd else ''}whole numbers from {least} up"
     _check_list(name, given, what)

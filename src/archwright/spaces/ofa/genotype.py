@@ -1,6 +1,6 @@
-"""The genotypes of the once-for-all code: one list a kind of choice, entries of absent blocks included.
+"""The genotypes of the once-for-all code: one list for each kind of choice, with entries for absent blocks too.
 
-Written as JSON, such as {"ks":[7,3,…],"e":[6,4,…],"d":[2,3,2,4,4]}.
+They are written as JSON, such as {"ks":[7,3,…],"e":[6,4,…],"d":[2,3,2,4,4]}.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from archwright.core.errors import InvalidArchError
 from archwright.spaces.base import Space
 
 ABSENT = 0
-"""Stands for what a block that is left out would have chosen; whatever stands there is read as nothing."""
+"""Written in the entry of a block that is left out; when a genotype is read, such an entry is ignored."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Slot:
     """One entry of a list.
 
     Attributes:
-        decision: What it chooses; None where the entry is always the same.
-        values: From what may stand there to the decision's value.
+        decision: Name of its decision; None if the entry is always the same.
+        values: Accepted entries, each with the decision's value for it.
     """
 
     decision: str | None
@@ -34,7 +34,7 @@ class Slot:
 
 
 MAX_SHOWN = 80
-"""Characters of what was given that a message repeats."""
+"""How many characters of wrong input a message repeats at most."""
 
 Fields = Mapping[str, tuple[Slot, ...] | Slot]
 """The lists of a genotype by their names; a single entry stands without a list."""
@@ -45,7 +45,7 @@ class GenotypeSpace(Space):
 
     @abstractmethod
     def genotype_fields(self) -> Fields:
-        """The lists of a genotype."""
+        """The lists of a genotype by name, each with its entries."""
 
     def code(self, arch: Mapping[str, Value]) -> str:
         """The genotype; entries of blocks that are left out are 0."""
@@ -53,16 +53,16 @@ class GenotypeSpace(Space):
         return write(self.genotype_fields(), arch)
 
     def parse(self, code: str) -> Arch:
-        """The arch of a genotype; what it says of blocks that are left out is not read.
+        """The arch of a genotype; entries of blocks that are left out are ignored.
 
         Raises:
-            InvalidArchError: If it is none of this space; names the list and the entry.
+            InvalidArchError: If it is no genotype of this space; the message has the list and the entry.
         """
         return read(code, self.genotype_fields(), self.decisions)
 
 
 def write(fields: Fields, arch: Mapping[str, Value]) -> str:
-    """The genotype of an arch, `ABSENT` in entries of blocks that it leaves out."""
+    """The genotype of an arch, with `ABSENT` in the entries of blocks that it leaves out."""
     genotype: dict[str, Any] = {}
     for key, slots in fields.items():
         genotype[key] = _entry(slots, arch) if isinstance(slots, Slot) else [_entry(slot, arch) for slot in slots]
@@ -79,8 +79,13 @@ def _entry(slot: Slot, arch: Mapping[str, Value]) -> int | float:
 def read(text: str, fields: Fields, decisions: DecisionSpace) -> Arch:
     """The arch of a genotype.
 
+    Args:
+        text: The genotype as JSON.
+        fields: Its lists by name.
+        decisions: The decisions of the space.
+
     Raises:
-        InvalidArchError: If it is none of these decisions; names the list and the entry.
+        InvalidArchError: If it does not fit these lists; the message has the list and the entry.
     """
     found: dict[str, tuple[str, Slot, Any]] = {}
     for key, given in _parsed(text, fields).items():

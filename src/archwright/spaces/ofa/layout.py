@@ -10,16 +10,16 @@ from torch import nn
 from archwright.nn.sizes import Size, lazy_map
 
 Image = tuple[Size, Size]
-"""Height and width of a map, where decisions change them."""
+"""Height and width of a feature map, if decisions change them."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as the paper has it.
+    """A stage of the paper's network.
 
     Attributes:
-        stride: Of its first block.
-        activation: Of its blocks.
+        stride: Stride of its first block.
+        activation: Makes the activation of its blocks.
         has_squeeze: Whether its blocks have squeeze-and-excitation.
     """
 
@@ -33,9 +33,9 @@ class PlacedStage:
     """A stage in the network of one space: its widths, and the stride that its images allow.
 
     Attributes:
-        n_in: Channels of what it takes.
-        n_out: Channels of all its blocks.
-        stride: Of its first block.
+        n_in: Input channels.
+        n_out: Output channels of each of its blocks.
+        stride: Stride of its first block.
         kind: The stage.
     """
 
@@ -47,13 +47,13 @@ class PlacedStage:
 
 @dataclass(frozen=True)
 class Layout:
-    """The whole chain.
+    """The widths and strides of a whole chain.
 
     Attributes:
-        stem: Channels behind the first convolution.
+        stem: Channels after the first convolution.
         first: Channels of the first block.
-        stem_stride: Of the first convolution.
-        stages: In order.
+        stem_stride: Stride of the first convolution.
+        stages: The stages in order.
         ends: Channels in the head.
     """
 
@@ -65,19 +65,19 @@ class Layout:
 
     @property
     def last(self) -> int:
-        """Channels behind the stages."""
+        """Channels after the last stage."""
         return self.stages[-1].n_out
 
 
 def strided(image: Image | None, stride: int) -> Image | None:
-    """The sides of a map behind a layer of stride 1 or 2; None where no decision changes them."""
+    """Height and width of a feature map after a layer of stride 1 or 2; None if no decision changes them."""
     if image is None or stride == 1:
         return image
     return lazy_map(half, image[0]), lazy_map(half, image[1])
 
 
 def half(side: int) -> int:
-    """Pixels behind a stride of 2.
+    """A side in pixels after a stride of 2.
 
     >>> half(7)
     4

@@ -24,7 +24,7 @@ class OfaMobileNetV3(OfaChain):
     """Five stages of 2 to 4 blocks, kernel 3, 5 or 7, expansion 3, 4 or 6: 7371^5 archs, x 25 with resolutions.
 
     Stages 2, 4 and 5 have squeeze-and-excitation; ReLU in the first block and stages 1 and 2, hard swish elsewhere.
-    The last two widths are those before the pooling and of the layer behind it, which has no batch norm.
+    The last two widths are those before the pooling and of the layer after it, which has no batch norm.
     """
 
     base_widths = (16, 16, 24, 40, 80, 112, 160, 960, 1280)

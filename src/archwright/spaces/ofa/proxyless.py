@@ -15,7 +15,7 @@ from archwright.spaces.ofa.chains import OfaChain
 from archwright.spaces.ofa.layout import Image, Layout, Stage
 
 GOOGLE_WIDTHS = (32, 16, 24, 32, 64, 96, 160, 320, 1280)
-"""Those of MobileNetV2, the released code's other choice."""
+"""The widths of MobileNetV2, which the released code offers too."""
 
 
 @listed(

@@ -1,4 +1,4 @@
-"""The ResNet-50D form of Once-for-All (Cai et al., ICLR 2020, arXiv:1908.09791), which the released code adds."""
+"""The ResNet-50D form of Once-for-All (Cai et al., ICLR 2020, arXiv:1908.09791); only the released code has it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXTRA_DEPTHS = (0, 1, 2)
 WIDTH_MULTS = (0.65, 0.8, 1.0)
 EXPANDS = (0.2, 0.25, 0.35)
 STRIDED = (True, True, False, True, True, True)
-"""The stem, the pooling behind it, the first block of each stage."""
+"""Whether these have stride 2: the stem, the pooling after it, the first block of each stage."""
 
 
 @listed(
@@ -45,13 +45,13 @@ STRIDED = (True, True, False, True, True, True)
 class OfaResNet50(GenotypeSpace):
     """Four stages choose depth and width, each block its expansion, the stem two widths and its middle layer.
 
-    A block is ResNet's bottleneck: 1x1, 3x3 (which strides) and 1x1 convolution, the sum with the shortcut, ReLU; the
-    first one of a stage has a shortcut of average pooling and 1x1 convolution. The stem is two 3x3 convolutions and a
+    A block is ResNet's bottleneck: 1x1, 3x3 (with the stride) and 1x1 convolution, the sum with the shortcut, ReLU; the
+    shortcut of a stage's first block is average pooling and a 1x1 convolution. The stem is two 3x3 convolutions and a
     residual one between them that may be left out, then 3x3 maximum pooling. In a supernet (see `OfaChain`) a smaller
-    network takes the first blocks of a stage and the first channels of every layer.
+    network uses the first blocks of a stage and the first channels of every layer.
 
-    The stem, the pooling and three stages stride at 224 pixels; smaller images are strided as often as leaves a map of
-    4 x 4, the stem's stride being the first to go, then those of the last stages.
+    At 224 pixels the stem, the pooling and three stages have stride 2. Smaller images keep as many of these strides as
+    leave a map of at least 4 x 4; the stem's is dropped first, then those of the last stages.
 
     Args:
         input_shape: (channels, height, width).
@@ -59,10 +59,10 @@ class OfaResNet50(GenotypeSpace):
         widths: Channels of each stage at factor 1.
         stem_width: Channels of the stem at factor 1.
         base_depths: Blocks of each stage before any is added.
-        extra_depths: How many may be added.
-        width_mults: Factors of widths, which are rounded to multiples of 8.
-        expands: Channels in the middle of a block as a share of its output's.
-        dropout: Probability before the classifier.
+        extra_depths: Numbers of blocks that may be added to a stage.
+        width_mults: Factors of widths to choose from; widths are rounded to multiples of 8.
+        expands: Channels in the middle of a block, as shares of its output channels to choose from.
+        dropout: Dropout rate before the classifier.
     """
 
     input_shape = (3, 224, 224)
@@ -194,7 +194,7 @@ class OfaResNet50(GenotypeSpace):
     # ── costs ─────────────────────────────────────────────────────────────────────────────────────
 
     def cost_pieces(self) -> Iterable[CostPiece]:
-        """One the stem, a block, and the head; built with plain widths and a chooser that knows one expansion."""
+        """Pieces for stem, blocks and head, built with plain widths and a chooser that has one expansion."""
         stem_stride, pool_stride, *strides = strides_of(self.input_shape, STRIDED)
         stem = ("stem.inner_width", "stem.depth", "stem.width")
         yield _piece(stem, "stem", lambda *v: (self._stem(_fixed(stem, v), stem_stride)[0], self.input_shape))

@@ -1,4 +1,4 @@
-"""A block's memory banks as a graph: what each operation reads, and what the banks hold then."""
+"""A block's memory banks as a graph: which banks each operation reads and writes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from archwright.spaces.smash.grammar import Op
 
 
 def block_graph(title: str, ops: Sequence[Op], n_filled: int, n_banks: int) -> Graph:
-    """Banks that are filled at first, operations in order, and each bank again whenever it was written to.
+    """The graph of a block: the banks that hold its input, its operations, and a new node for each written bank.
 
     Args:
-        title: Shown above.
-        ops: The block's operations.
-        n_filled: Banks that hold the block's input.
-        n_banks: All banks.
+        title: Text above the graph.
+        ops: The block's operations in order.
+        n_filled: Number of banks that hold the block's input.
+        n_banks: Number of all banks.
     """
     nodes, edges = [], []
     holds: dict[int, str] = {}

@@ -1,8 +1,8 @@
-"""What a SMASH block is made of, as plain data and as text.
+"""The operations of a SMASH block, as plain data and as text.
 
 A text holds blocks joined by `/`, each of operations joined by `+`. An operation `01>2*4:1000:31x52g2` reads banks 0
 and 1, writes to bank 2, is 4 units wide, and has the one convolution of structure 1000: height 3 at dilation 1, width 5
-at dilation 2, two groups. Convolutions are joined by commas; `.tanh` behind one is its non-linearity, unless ReLU.
+at dilation 2, two groups. Convolutions are joined by commas; `.tanh` after one is its non-linearity, left out for ReLU.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from archwright.core.errors import InvalidArchError
 
 STRUCTURES: dict[str, float] = {"1000": 0.05, "1010": 0.10, "1100": 0.15, "1110": 0.25, "1111": 0.45}
-"""Which of the four convolutions there are, 0 before 1 and 2 before 3; how often SMASH draws each (`var_op`)."""
+"""For each structure how often SMASH draws it (`var_op`). A structure says with 0 or 1 which of the four convolutions
+exist; 0 runs before 1, and 2 before 3."""
 
 KERNELS = (3, 5, 7)
 NONLINEARITIES = ("relu", "tanh", "sigmoid")
@@ -24,7 +25,7 @@ _CONV = re.compile(r"([0-9])([0-9])x([0-9])([0-9])g([0-9]{1,4})(?:\.([a-z]+))?",
 
 
 def conv_number(kernel: int, dilation: int) -> int:
-    """Kernel and dilation of a side as the one number that decisions have.
+    """The number by which decisions give kernel and dilation of one side: ten times the kernel plus the dilation.
 
     >>> conv_number(5, 2), kernel_of(52), dilation_of(52)
     (52, 5, 2)
@@ -33,17 +34,17 @@ def conv_number(kernel: int, dilation: int) -> int:
 
 
 def kernel_of(number: int) -> int:
-    """The kernel's side in such a number."""
+    """The kernel's side in a number of `conv_number`."""
     return number // 10
 
 
 def dilation_of(number: int) -> int:
-    """The dilation in such a number."""
+    """The dilation in a number of `conv_number`."""
     return number % 10
 
 
 def largest_dilation(kernel: int) -> int:
-    """Of a kernel's side: 3, 2 and 1 for 3, 5 and 7, so that it never covers more than 9 pixels.
+    """The largest dilation for a kernel's side: 3, 2 and 1 for 3, 5 and 7, so that it covers at most 9 pixels.
 
     >>> [largest_dilation(kernel) for kernel in KERNELS]
     [3, 2, 1]
@@ -57,9 +58,9 @@ class Conv:
 
     Attributes:
         kernel: Height and width.
-        dilation: Of either.
-        groups: Of channels.
-        nonlinearity: Before it: relu, tanh or sigmoid.
+        dilation: Dilation in height and in width.
+        groups: Groups of channels.
+        nonlinearity: The activation before it: relu, tanh or sigmoid.
     """
 
     kernel: tuple[int, int]
@@ -73,9 +74,9 @@ class Op:
     """One operation of a block.
 
     Attributes:
-        read: Banks, ascending.
-        write: Banks, ascending.
-        width: g, output channels as a multiple of N.
+        read: Numbers of the banks it reads, ascending.
+        write: Numbers of the banks it adds to, ascending.
+        width: Output channels as a multiple of N; the paper's g.
         structure: A key of `STRUCTURES`.
         convs: Its convolutions, in the order of their places in the structure.
     """
@@ -88,12 +89,12 @@ class Op:
 
     @property
     def slots(self) -> list[int]:
-        """Places of the convolutions."""
+        """Positions of the convolutions in the structure, 0 to 3."""
         return slots_of(self.structure)
 
 
 def slots_of(structure: str) -> list[int]:
-    """Places of a structure's convolutions.
+    """Positions of a structure's convolutions, 0 to 3.
 
     >>> slots_of("1110")
     [0, 1, 2]
@@ -117,10 +118,10 @@ def _conv_text(conv: Conv) -> str:
 
 
 def parse_blocks(text: str, n_blocks: int) -> list[list[Op]]:
-    """The blocks of a text; which numbers a space takes is its own affair.
+    """The blocks in a text; whether a space accepts their numbers is not checked here.
 
     Raises:
-        InvalidArchError: If it is none; names the block and the operation.
+        InvalidArchError: If it is in another notation; the message has the block and the operation.
     """
     parts = text.strip().split("/")
     if len(parts) != n_blocks:

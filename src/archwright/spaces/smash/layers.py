@@ -20,7 +20,7 @@ from archwright.spaces.smash.sampling import OpRules
 
 Norms = Literal["sandwich", "full", "none"]
 Sides = tuple[tuple[Size, Size], tuple[Size, Size]]
-"""Kernel and dilation, of the height and of the width."""
+"""(kernel, dilation) of the height and of the width."""
 
 Shared = MutableMapping[str, nn.Parameter]
 
@@ -28,7 +28,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
 def side_numbers(rules: OpRules) -> tuple[int, ...]:
-    """Kernel and dilation of a side as one number each: 52 is kernel 5 at dilation 2."""
+    """Every pair of kernel and dilation that a side may have, as one number: 52 is kernel 5 at dilation 2."""
     return tuple(
         conv_number(kernel, dilation)
         for kernel in rules.kernels
@@ -41,11 +41,11 @@ class Layers:
     """Makes the operations of a block.
 
     Attributes:
-        rules: What they may be.
-        banks: How many banks there are.
-        bottleneck: The 1x1 convolution is at most so many times as wide as the operation.
-        max_bottleneck: And at most so many times as wide as the widest one.
-        norms: Which batch norms there are.
+        rules: The choices of an operation.
+        banks: Number of banks.
+        bottleneck: Largest width of the 1x1 convolution as a multiple of the operation's width.
+        max_bottleneck: Largest width of the 1x1 convolution as a multiple of the widest operation's width.
+        norms: Where batch norms are, see `Smash`.
     """
 
     rules: OpRules
@@ -60,7 +60,14 @@ class Layers:
         return self.rules.bank * self.rules.base
 
     def op(self, choose: Chooser, block: str, shared: Shared, i: int) -> BankOp:
-        """Operation number i of a block; in a supernet all share the weights of their convolutions but the 1x1."""
+        """One operation of a block; in a supernet all share the weights of their convolutions, except the 1x1.
+
+        Args:
+            choose: The chooser.
+            block: Name of the block, with which the names of its decisions begin.
+            shared: The weights that operations share.
+            i: Number of the operation in its block.
+        """
         name, every = f"{block}.op{i}", range(1, self.banks + 1)
         read = choose.inputs(f"{name}.read", self.banks, every, lambda j: nn.Identity(), join="concat")
         write = choose.inputs(f"{name}.write", self.banks, every, lambda j: nn.Identity()).kept
@@ -72,7 +79,7 @@ class Layers:
         return BankOp(read, nn.Sequential(body), write, bank=self.bank)
 
     def point(self, n_in: Size, middle: Size) -> nn.Sequential:
-        """The 1x1 convolution with what belongs to it."""
+        """The 1x1 convolution with its batch norms and activation."""
         conv = Conv2d(n_in, middle, 1, bias=False)
         if self.norms == "none":
             return nn.Sequential(conv)
@@ -80,7 +87,7 @@ class Layers:
         return nn.Sequential(BatchNorm2d(n_in), nn.ReLU(), conv, *behind)
 
     def n_middle(self, n_in: int, width: int) -> int:
-        """Channels behind the 1x1 convolution: n_in, cut to 1 to `bottleneck` whole widths where it is more."""
+        """Channels after the 1x1 convolution: n_in, at most 1 to `bottleneck` times the operation's width."""
         n_out = self._channels(width)
         whole = min(max(n_in // n_out, 1), self.bottleneck) * n_out
         return min(whole, n_in, self.max_bottleneck * self._channels(self.rules.largest_width))
@@ -88,7 +95,16 @@ class Layers:
     def slot(
         self, n_in: Size, n_out: Size, sides: Sides, groups: Size, activation: nn.Module | None = None, **sharing: Any
     ) -> nn.Sequential:
-        """One convolution of a path, its norm and activation before it; `sharing` goes to the convolution."""
+        """One convolution of a path, after its batch norm and activation.
+
+        Args:
+            n_in: Input channels.
+            n_out: Output channels.
+            sides: (kernel, dilation) of the height and of the width.
+            groups: Groups of channels.
+            activation: The activation; None is ReLU.
+            sharing: Passed on to `GroupedConv2d`: which weights to share.
+        """
         (height, down), (width, across) = sides
         conv = GroupedConv2d(n_in, n_out, (height, width), dilation=(down, across), groups=groups, **sharing)
         norm = [BatchNorm2d(n_in)] if self.norms == "full" else []

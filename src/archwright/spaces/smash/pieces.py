@@ -18,8 +18,8 @@ class Pieces:
     """The cost pieces of a block's operations.
 
     Attributes:
-        block: Its number.
-        layers: What makes them.
+        block: Number of the block.
+        layers: Makes the operations.
         sides: Height and width of the block's images.
     """
 
@@ -28,7 +28,7 @@ class Pieces:
     sides: tuple[int, ...]
 
     def of(self, name: str) -> Iterator[CostPiece]:
-        """Of one operation: the 1x1 convolution, and each of the others."""
+        """The pieces of one operation: its 1x1 convolution, and each of the others."""
         yield CostPiece((f"{name}.read", f"{name}.width"), self._point_keys, self._form)
         structures = self.layers.rules.structures
         shape = (f"{name}.structure",) if len(structures) > 1 else ()

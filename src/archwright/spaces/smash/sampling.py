@@ -1,7 +1,7 @@
 """How SMASH draws a block (Brock et al., ICLR 2018; `sample_architecture` of the released code).
 
-Not every block is equally likely: an operation is about as wide as what it reads, writes to few banks, and mostly has
-two paths of two convolutions.
+Blocks are not equally likely: an operation is about as wide as its input, writes to few banks, and mostly has two paths
+of two convolutions.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class BlockSizes:
     """How large a block may become.
 
     Attributes:
-        n_in: Channels that come in.
-        n_most: Channels of all its banks at most.
-        budget: Channels that all its operations together may read.
+        n_in: Input channels.
+        n_most: Most channels of all its banks together.
+        budget: Most channels that all its operations together may read.
     """
 
     n_in: int
@@ -32,12 +32,12 @@ class BlockSizes:
 
 
 def block_sizes(depth: int, width: int, base: int) -> tuple[BlockSizes, BlockSizes, BlockSizes]:
-    """Sizes of the three blocks, measured by those of a wide ResNet.
+    """Sizes of the three blocks, derived from those of a wide ResNet.
 
     Args:
         depth: Convolutions in a block of that ResNet.
-        width: How much wider it is.
-        base: N, channels in the smallest bank.
+        width: Its widening factor.
+        base: Channels N of the smallest bank.
 
     >>> block_sizes(12, 4, 8)[2]
     BlockSizes(n_in=112, n_most=256, budget=3184)
@@ -55,18 +55,19 @@ def block_sizes(depth: int, width: int, base: int) -> tuple[BlockSizes, BlockSiz
 
 @dataclass(frozen=True)
 class OpRules:
-    """What an operation may be.
+    """The choices of an operation.
 
     Attributes:
-        bank: Size of a bank, as a multiple of N.
-        base: N.
-        largest_width: k, the largest width as a multiple of N.
+        bank: Channels of a bank as a multiple of N.
+        base: The unit of channels, N.
+        largest_width: Largest width as a multiple of N; the paper's k.
         kernels: Sides of kernels.
-        max_dilation: Of a side, beside what its kernel allows.
+        max_dilation: Largest dilation of a side; the kernel may allow only a smaller one.
         groups: Numbers of groups.
         structures: Keys of `STRUCTURES`.
-        nonlinearities: Before a convolution.
-        compression: Slices of the hypernetwork's input stand for so many multiples of N; reads are counted in slices.
+        nonlinearities: Activations before a convolution.
+        compression: How many multiples of N one slice of the hypernetwork's input stands for; reads are counted in
+            slices.
     """
 
     bank: int
@@ -86,7 +87,14 @@ class OpRules:
 
 
 def n_banks(sizes: BlockSizes, rules: OpRules, fraction: float, depth: int) -> int:
-    """How many banks a block has: as many as its share of the budget pays for, and as there is room for."""
+    """Number of banks of a block: as many as its share of the budget allows, at most as many as fit its channels.
+
+    Args:
+        sizes: How large the block may become.
+        rules: The choices of its operations.
+        fraction: Share of the budget, in (0, 1].
+        depth: Convolutions in a block of the wide ResNet.
+    """
     bank = rules.bank * rules.base
     paid = math.ceil(fraction * depth * rules.largest_width) // rules.bank
     return min(sizes.n_in // bank + paid, sizes.n_most // bank)
@@ -101,15 +109,15 @@ def draw_block(
     banks: int,
     max_ops: int | None = None,
 ) -> list[Op]:
-    """Operations until the budget is read, or there are `max_ops`.
+    """Draw the operations of a block, until the budget is used up or there are `max_ops`.
 
     Args:
         rng: Draws everything.
-        sizes: Of the block.
-        rules: Of its operations.
-        fraction: Share of the budget that may be read.
-        banks: How many there are.
-        max_ops: At most so many operations; any number by default.
+        sizes: How large the block may become.
+        rules: The choices of its operations.
+        fraction: Share of the budget that may be read, in (0, 1].
+        banks: Number of banks.
+        max_ops: Most operations; None sets no limit.
 
     Raises:
         InvalidValueError: If the input fills no bank, or the budget allows no operation.

@@ -34,11 +34,11 @@ Item = TypeVar("Item", int, str)
 
 N_BLOCKS = 3
 MAX_BANKS = 10
-"""One digit each in a code, and 1,023 sets of them."""
+"""Most banks of a block: each is one digit in a code, and 10 banks have 1,023 subsets to choose from."""
 
 MAX_OPS, MAX_GROUPS = 100, 8
 SMALLEST_SHARE = 0.3
-"""Of the budget, that SMASH draws."""
+"""Smallest share of a block's read budget that SMASH draws."""
 
 STEM_KERNEL = 7
 
@@ -52,19 +52,20 @@ STEM_KERNEL = 7
 class Smash(Space):
     """Blocks of memory banks: each operation reads any banks, convolves, and adds to any banks.
 
-    An operation reads some banks side by side, narrows them by a 1x1 convolution, applies one or two paths of one or
-    two convolutions (each with kernel, dilation and groups), and its result is added to some banks. All banks of a
-    block go to the next, or to the classifier.
+    An operation concatenates some banks, narrows them with a 1x1 convolution, applies one or two paths of one or two
+    convolutions (each with kernel, dilation and groups), and adds its result to some banks. All banks of a block go to
+    the next block, or to the classifier.
 
-    It is a padded grammar: a bank holds zeros until it is written to, so any set of banks can be read and written
-    and a block has some of `ops` operations. Every such arch counts once: with b banks and w widths, a block has
+    The space is larger than SMASH's own: a bank holds zeros until it is written to, so any set of banks can be read and
+    written, and a block has 1 to `ops` operations. Every such arch counts once: with b banks and w widths, a block has
     sum over n of ((2^b - 1)^2 w c)^n archs, where c counts the structures with their convolutions. `draw` draws as
-    SMASH does: reads only from banks that were written to, empty banks written in order, reads within the budget.
+    SMASH does: it reads only banks that were written to, fills empty banks in order, and reads within the budget.
 
-    The paper's text was not at hand; this follows the fact sheet and the released code. Deviations: the size of a bank
+    The paper's text was not available; this follows a summary and the released code. Deviations: the size of a bank
     is an argument, not drawn for each block; there are no gates, which the authors call broken; kernel and dilation of
     a side are one decision, 52 being kernel 5 at dilation 2; input channels that fill no bank are not made; a block
-    hands on all its banks, also those that nothing was written to; layers begin as torch makes them, not orthogonal.
+    gives all its banks to the next, even those that nothing was written to; layers begin as torch makes them, not
+    orthogonal.
 
     A code lists the operations, see `grammar`.
 
@@ -72,20 +73,20 @@ class Smash(Space):
         input_shape: (channels, height, width).
         n_classes: Number of classes.
         depth: Convolutions in a block of the wide ResNet that sets sizes and budget.
-        width: How much wider that ResNet is.
-        base: N, the unit of channels.
-        bank: Size of a bank in each block, or in all, as a multiple of N.
-        ops: Operations of each block at most. With the paper's budget SMASH draws up to 14, 23 and 34.
-        largest_width: k, the largest width of an operation as a multiple of N.
-        structures: Which of the structures there are; only "1000" by default, as in the released code.
-        kernels: Sides of kernels, some of 3, 5 and 7.
-        max_dilation: Of a side, beside what its kernel allows.
-        groups: Groups of a convolution, divisors of N; by default all up to 8.
-        nonlinearities: Before a convolution, some of relu, tanh and sigmoid.
-        bottleneck: The 1x1 convolution is at most so many times as wide as the operation.
-        max_bottleneck: And at most so many times as wide as the widest one.
-        norms: "sandwich" (batch norms before and behind the 1x1 convolution, as the winner is retrained), "full"
-            (before every convolution), or "none" (as while searching).
+        width: Widening factor of that ResNet.
+        base: The unit of channels, N.
+        bank: Channels of a bank as a multiple of N, one number for all blocks or one for each.
+        ops: Most operations of each block. With the paper's budget SMASH draws up to 14, 23 and 34.
+        largest_width: Largest width of an operation as a multiple of N; the paper's k.
+        structures: Structures to choose from; only "1000" by default, as in the released code.
+        kernels: Sides of kernels to choose from, some of 3, 5 and 7.
+        max_dilation: Largest dilation of a side; the kernel may allow only a smaller one.
+        groups: Numbers of groups to choose from, divisors of N; by default all up to 8.
+        nonlinearities: Activations before a convolution to choose from, some of relu, tanh and sigmoid.
+        bottleneck: Largest width of the 1x1 convolution as a multiple of the operation's width.
+        max_bottleneck: Largest width of the 1x1 convolution as a multiple of the widest operation's width.
+        norms: "sandwich" (batch norms before and after the 1x1 convolution, as the winner is retrained), "full"
+            (before every convolution), or "none" (as in the search).
     """
 
     input_shape = (3, 32, 32)
@@ -149,7 +150,7 @@ class Smash(Space):
         return found
 
     def rules(self, block: int) -> OpRules:
-        """What an operation of a block may be."""
+        """The choices of an operation of a block."""
         return OpRules(
             self.bank[block],
             self.base,
@@ -171,7 +172,7 @@ class Smash(Space):
         return image_forms(N_BLOCKS - 1)
 
     def search_form(self) -> Self:
-        """Without batch norms in operations."""
+        """The network to search: without batch norms in operations."""
         return self.with_args(norms="none")
 
     # ── decisions and network ─────────────────────────────────────────────────────────────────────
@@ -230,7 +231,7 @@ class Smash(Space):
         return nn.Sequential(stages)
 
     def layers(self, block: int) -> Layers:
-        """What makes the operations of a block."""
+        """The object that makes the operations of a block."""
         return Layers(
             self.rules(block),
             self.banks[block],
@@ -240,7 +241,7 @@ class Smash(Space):
         )
 
     def cost_pieces(self) -> Iterable[CostPiece]:
-        """Two or more an operation: its 1x1 convolution, and each further one."""
+        """Two or more pieces for each operation: its 1x1 convolution, and each further one."""
         side, found = tuple(self.input_shape[1:]), []
         for b, stride in enumerate((*self._strides(), 1)):
             pieces = Pieces(b, self.layers(b), side)
@@ -267,14 +268,16 @@ class Smash(Space):
     # ── drawing archs, and their text ─────────────────────────────────────────────────────────────
 
     def draw(self, n: int, rng: np.random.Generator, *, largest_share: float = 1.0) -> list[Arch]:
-        """Draw n archs as SMASH does (see `sampling`); each share of a budget is uniform from 0.3 on.
+        """Draw n archs as SMASH does (see `sampling`).
 
-        A block ends at its number of operations even where the budget is not used up.
+        Each block may read a share of its budget, drawn uniformly from 0.3 to `largest_share`. A block also ends when
+        it has as many operations as `ops` allows.
 
         Args:
             n: How many.
             rng: Draws everything.
-            largest_share: Of the budget; SMASH raises it from 0.5 to 1 in the first half of its training.
+            largest_share: Largest share of the budget, in (0.3, 1]; SMASH raises it from 0.5 to 1 in the first half of
+                its training.
         """
         if not SMALLEST_SHARE <= largest_share <= 1.0:
             raise InvalidValueError(f"largest_share is {largest_share!r}; give a share from {SMALLEST_SHARE} to 1")
@@ -311,7 +314,7 @@ class Smash(Space):
         """The arch of three blocks of operations.
 
         Raises:
-            InvalidArchError: If they are none of this space; names the operation.
+            InvalidArchError: If they are not in this space; the message has the operation.
         """
         values: dict[str, Value] = {}
         for b, block in enumerate(blocks):
@@ -343,15 +346,15 @@ class Smash(Space):
         return blocks_text(self.blocks(arch))
 
     def parse(self, code: str) -> Arch:
-        """The arch of such a text.
+        """The arch of a code.
 
         Raises:
-            InvalidArchError: If it is none of this space; names the operation.
+            InvalidArchError: If it is no code of this space; the message has the operation.
         """
         return self.arch_of(parse_blocks(code, N_BLOCKS))
 
     def drawing(self, arch: Mapping[str, Value]) -> Drawing:
-        """The banks of each block and what the operations do to them."""
+        """For each block, its banks and which of them each operation reads and writes."""
         blocks = self.blocks(arch)
         graphs = [
             block_graph(f"block {b + 1}", block, self._filled(b) // (self.bank[b] * self.base), self.banks[b])

@@ -1,4 +1,4 @@
-"""From the decisions about an operation to the operation, and back."""
+"""Conversion between the decisions about an operation and the operation itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def op_of(arch: Mapping[str, Value], name: str, structures: Sequence[str], nonli
 
     Args:
         arch: A member of the space.
-        name: What its decisions begin with.
-        structures: Those of the space; one alone is no decision.
-        nonlinearities: The same.
+        name: Beginning of the names of its decisions.
+        structures: The structures of the space; a single one is no decision.
+        nonlinearities: The activations of the space; a single one is no decision.
     """
     structure = str(arch.get(f"{name}.structure", structures[0]))
     convs = tuple(_conv(arch, f"{name}.conv{slot}", nonlinearities) for slot in slots_of(structure))
@@ -31,7 +31,13 @@ def _conv(arch: Mapping[str, Value], name: str, nonlinearities: Sequence[str]) -
 
 
 def conv_values(name: str, conv: Conv, nonlinearities: Sequence[str]) -> dict[str, Value]:
-    """The decisions about a convolution."""
+    """The values of the decisions about a convolution.
+
+    Args:
+        name: Beginning of the names of its decisions.
+        conv: The convolution.
+        nonlinearities: The activations of the space; a single one is no decision.
+    """
     rows, columns = map(conv_number, conv.kernel, conv.dilation)
     values: dict[str, Value] = {f"{name}.rows": rows, f"{name}.columns": columns, f"{name}.groups": conv.groups}
     if len(nonlinearities) > 1 or conv.nonlinearity != nonlinearities[0]:  # which the space then refuses by name

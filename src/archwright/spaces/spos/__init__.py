@@ -1,4 +1,4 @@
-"""The spaces of Single Path One-Shot: blocks, blocks with their channels, and bits of a ResNet."""
+"""The spaces of Single Path One-Shot: blocks, blocks with channels, and bit widths of a ResNet."""
 
 from archwright.spaces.spos.bits import SposBits
 from archwright.spaces.spos.blocks import SposSpace

@@ -30,7 +30,7 @@ from archwright.spaces.base import Space
 from archwright.spaces.mobile import MIN_SIDE, check_counts, strides_of
 
 BITS = ((1, 2), (2, 2), (1, 4), (2, 4), (3, 4), (4, 4))
-"""Bits of weights and of inputs."""
+"""The paper's pairs (bits of a weight, bits of an input)."""
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 WIDTHS = (64, 128, 256, 512)
@@ -46,24 +46,25 @@ SMALL_BELOW = 64
 class SposBits(Space):
     """The bits of each residual block of ResNet-18 (6^8 archs) or ResNet-34 (6^16).
 
-    A block's convolutions, its shortcut's too, share one pair of bits; first convolution and classifier stay in full
-    precision. A supernet holds one set of weights for all bits and a largest input for each pair.
+    A block's convolutions, including that of the shortcut, share one pair of bits; first convolution and classifier
+    stay in full precision. A supernet holds one set of weights for all bits, and a largest input value for each pair.
 
-    Below 64 pixels a 3x3 convolution without stride takes the place of the first convolution and pooling, and as many
-    stages stride as leave a map of 4 x 4.
+    Below 64 pixels a 3x3 convolution without stride replaces the first convolution and pooling, and as many stages have
+    a stride as leave a map of at least 4 x 4.
 
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
         depth: 18 or 34.
         bits: Pairs of bits of weights and of inputs, 1 to 8 each or 32 for full precision; the paper's six by default.
-        full_precision: Further layers left in full precision, and so out of `bit_ops`: `block0.conv1`,
-            `block0.conv2`, `block2.shortcut`, …
+        full_precision: Further layers that stay in full precision, so that `bit_ops` does not count them:
+            `block0.conv1`, `block0.conv2`, `block2.shortcut`, …
         widths: Channels of the four stages.
     """
 
     input_shape = (3, 224, 224)
     n_classes = 1000
+    binned_cost = "bit-ops"
 
     def __init__(
         self,
@@ -111,7 +112,7 @@ class SposBits(Space):
         return network
 
     def drawing(self, arch: Mapping[str, Value]) -> Drawing:
-        """The strip of blocks, each called by its bits."""
+        """The strip of blocks, each labelled with its bits."""
         self.row(arch)
         strip = self.network_strip(arch)
         names = [block.note.partition(".")[0] for block in strip.blocks]
@@ -198,7 +199,7 @@ class SposBits(Space):
 
 @functools.cache
 def layers_of(depth: int) -> tuple[str, ...]:
-    """The layers of the blocks that are quantised unless asked otherwise.
+    """Names of the layers of all blocks, which are quantised unless listed as `full_precision`.
 
     The first block of the second to fourth stage has a convolution on its shortcut.
     """
@@ -211,10 +212,10 @@ def layers_of(depth: int) -> tuple[str, ...]:
 
 
 def check_pairs(bits: Any) -> tuple[tuple[int, int], ...]:
-    """Pairs of bits, each once.
+    """The pairs of bits, after checking them; each may be given once.
 
     Raises:
-        InvalidValueError: If they are none; names the position.
+        InvalidValueError: If one is no such pair or is given twice; the message has the position.
     """
     if isinstance(bits, str) or not isinstance(bits, Sequence) or not bits:
         raise InvalidValueError(f"bits is {bits!r}; give a list of pairs such as [2, 4]")

@@ -67,16 +67,16 @@ SMALL_BELOW = 64
 class SposSpace(Space):
     """20 blocks x 4 candidates at 224 x 224 (4^20 archs), and a small-image form of 10 blocks (4^10).
 
-    The input size decides how many of the five possible stridings (stem, then each stage's first block)
-    take place: as many as leave a final map of at least 4 x 4. The stem's is the first to go, then those of
-    the last stages: 224 pixels have all five, 28 pixels those of stages 1 to 3.
+    The input size decides how many of the five possible strides of 2 (stem, then each stage's first block) are
+    kept: as many as leave a final map of at least 4 x 4. The stem's is dropped first, then those of the last
+    stages: 224 pixels keep all five, 28 pixels those of stages 1 to 3.
 
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
         form: "imagenet" or "small"; by default "small" below 64 pixels.
-        affine: Whether batch norms scale and shift; the paper's supernet does without.
-        dropout: Probability before the classifier.
+        affine: Whether batch norms scale and shift; those of the paper's supernet do not.
+        dropout: Dropout rate before the classifier.
     """
 
     input_shape = (3, 224, 224)
@@ -114,7 +114,7 @@ class SposSpace(Space):
         ]
 
     def search_form(self) -> SposSpace:
-        """Without affine batch norms, as the paper's supernet is trained."""
+        """The network to search: without affine batch norms, like the paper's supernet."""
         return self.with_args(affine=False)
 
     def declare(self) -> DecisionSpace:
@@ -148,5 +148,11 @@ class SposSpace(Space):
         )
 
     def middle(self, choose: Chooser, i: int, n_out: int) -> Size:
-        """The channels inside block i, which has `n_out` behind it."""
+        """Channels in the middle of a block.
+
+        Args:
+            choose: The chooser, for subclasses that make the width a decision.
+            i: Number of the block, from 0.
+            n_out: Output channels of the block.
+        """
         return n_out // 2

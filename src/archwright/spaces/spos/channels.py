@@ -17,7 +17,7 @@ from archwright.spaces.spos.blocks import CANDIDATES, FORMS, FormName, SposSpace
 SCALES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 _DIGITS = "0123456789"
 MAX_SCALES = len(_DIGITS)
-"""One digit of a code each."""
+"""Most scales; each is one digit in a code."""
 
 LARGEST = 16.0
 
@@ -31,19 +31,20 @@ LARGEST = 16.0
 class SposChannels(SposSpace):
     """20 blocks x 4 candidates x 8 widths at 224 x 224 (32^20 archs), and a small-image form of 10 blocks (32^10).
 
-    Searched besides the block is how many channels it has inside: a scale times half of those behind it, which stay
-    as they are. In a supernet a candidate holds the weights of its widest form and runs on the first channels.
+    Besides the kind of a block, the number of channels in its middle is searched: a scale times half of its output
+    channels, which are fixed. In a supernet a candidate holds the weights of its widest form and runs on the first
+    channels.
 
-    A code is the positions of the blocks and those of the scales, as the released code lists them: two times 20
-    digits, joined by a dot.
+    A code lists the positions of the blocks, then those of the scales, as the released code does: two times 20 digits,
+    joined by a dot.
 
     Args:
         input_shape: (channels, height, width).
         n_classes: Number of classes.
         form: "imagenet" or "small"; by default "small" below 64 pixels.
-        affine: Whether batch norms scale and shift; the paper's supernet does without.
-        dropout: Probability before the classifier.
-        scales: 1 to 10 rising factors, at most 16; those of the released code by default.
+        affine: Whether batch norms scale and shift; those of the paper's supernet do not.
+        dropout: Dropout rate before the classifier.
+        scales: Scales to choose from, 1 to 10 increasing factors up to 16; by default those of the released code.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class SposChannels(SposSpace):
     # ── names of members ──────────────────────────────────────────────────────────────────────────
 
     def code(self, arch: Mapping[str, Value]) -> str:
-        """Like "0123….7654…": blocks, then scales."""
+        """The blocks, then the scales, like "0123….7654…"."""
         digits = "".join(map(str, self.row(arch).tolist()))
         return f"{digits[0::2]}.{digits[1::2]}"
 
@@ -88,7 +89,7 @@ class SposChannels(SposSpace):
         """The arch of a code.
 
         Raises:
-            InvalidArchError: If it is none of this space.
+            InvalidArchError: If it is no code of this space.
         """
         n = len(self.decisions) // 2
         blocks, _, scales = code.partition(".")
@@ -111,10 +112,10 @@ class SposChannels(SposSpace):
 
 
 def check_scales(scales: Any, narrowest: int) -> tuple[float, ...]:
-    """Rising factors that leave at least one of `narrowest` channels.
+    """The scales, after checking that they increase and leave at least one of `narrowest` channels.
 
     Raises:
-        InvalidValueError: If they are none; names the position.
+        InvalidValueError: If they do not; the message has the position.
     """
     if isinstance(scales, str) or not isinstance(scales, Sequence) or not 1 <= len(scales) <= MAX_SCALES:
         raise InvalidValueError(f"scales is {scales!r}; give a list of 1 to {MAX_SCALES} rising factors")

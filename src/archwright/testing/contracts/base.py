@@ -1,4 +1,4 @@
-"""What the contracts share."""
+"""The base of all contracts, and helpers for their tests."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from torch import Tensor
 
 
 class Contract:
-    """A class of tests that others inherit; a member's test class fills in `make`."""
+    """A class of tests to inherit; the test class of a member writes `make`."""
 
     @classmethod
     def inheritors(cls) -> list[type[Self]]:
-        """Every class that inherits this contract, through others too, once it is imported."""
+        """Every imported class that inherits this contract, directly or through others."""
         return [found for child in cls.__subclasses__() for found in (child, *child.inheritors())]
 
 
 def to_do(contract: Contract, method: str) -> NoReturn:
-    """What a contract's method says that the member's test has to write."""
+    """Raise the error for a method that the member's test class has to write, but did not."""
     raise NotImplementedError(f"{type(contract).__name__} inherits a contract and has to define {method}")
 
 
 def skip(reason: str) -> NoReturn:
-    """End a test that does not apply to the member."""
+    """Skip a test that does not apply to the member."""
     import pytest  # installed where tests run; importing a contract does not need it
 
     pytest.skip(reason)
 
 
 def error_of(kind: type[Exception], act: Callable[[], object]) -> str:
-    """The one line of the error that `act` must raise."""
+    """The message of the error of this kind that `act` has to raise; it must be one line."""
     try:
         act()
     except kind as error:
@@ -42,5 +42,11 @@ def error_of(kind: type[Exception], act: Callable[[], object]) -> str:
 
 
 def is_equal(one: Tensor, other: Tensor, tolerance: float = 1e-5) -> bool:
-    """Whether logits differ by no more than the promise: tolerance x max(1, max|logit|)."""
+    """Whether logits differ by at most tolerance x max(1, max|logit|).
+
+    Args:
+        one: Logits, of any shape; their largest value sets the scale.
+        other: Logits of the same shape.
+        tolerance: Largest accepted relative difference.
+    """
     return bool((one - other).abs().max() <= tolerance * max(1.0, float(one.abs().max())))

@@ -1,4 +1,4 @@
-"""What every cost promises: one figure of a network, the same for a row and for the network built from it."""
+"""The contract of costs: one figure of a network, the same for a row and for the network built from it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class CostContract(Contract):
 
     Attributes:
         n_rows: How many networks are built.
-        is_measured: True for what a clock says: then two figures of one network may differ, and are not compared.
-        tolerance: Relative difference that is allowed between a row's figure and its network's.
+        is_measured: True if the cost is measured with a clock; two figures of one network are then not compared.
+        tolerance: Largest accepted relative difference between a row's figure and its network's.
     """
 
     n_rows: ClassVar[int] = 8
@@ -34,11 +34,11 @@ class CostContract(Contract):
         to_do(self, "make(self) -> Cost")
 
     def make_space(self) -> Space:
-        """The space whose rows are costed; of another form where a table was made for one."""
+        """The space whose rows are costed; override it if the cost's table belongs to another space."""
         return ElasticSpace()
 
     def test_name_and_unit(self) -> None:
-        """Texts; a cost in the catalogue is found there by its name."""
+        """Both are texts; a cost in the catalogue is found there by its name."""
         cost = self.make()
         assert isinstance(cost.unit, str)
         assert cost.name
@@ -47,7 +47,7 @@ class CostContract(Contract):
             assert catalog.load("cost", cost.name) is type(cost)
 
     def test_figures_of_rows(self) -> None:
-        """One float64 a row, finite and not negative; in another order the same ones."""
+        """One float64 for each row, finite and not negative; the order of the rows does not change them."""
         cost, space, rows = self._made()
         figures = cost.cost_rows(space, rows)
         assert figures.dtype == np.float64
@@ -58,14 +58,14 @@ class CostContract(Contract):
             assert [cost.cost_rows(space, row[None])[0] for row in rows] == figures.tolist()
 
     def test_no_rows_no_figures(self) -> None:
-        """An empty population."""
+        """An empty population has an empty array of figures."""
         cost, space, rows = self._made()
         figures = cost.cost_rows(space, rows[:0])
         assert figures.dtype == np.float64
         assert figures.shape == (0,)
 
     def test_a_row_costs_what_its_network_costs(self) -> None:
-        """Every one of them, built and costed as a module."""
+        """The figure of each row is that of its network, built and costed as a module."""
         if self.is_measured:
             skip("what a clock says differs from time to time")
         cost, space, rows = self._made()
@@ -75,7 +75,7 @@ class CostContract(Contract):
         np.testing.assert_allclose(figures, built, rtol=self.tolerance, atol=0)
 
     def test_a_network_s_figure_is_a_number(self) -> None:
-        """A plain float, of any network, also one that belongs to no space."""
+        """The figure is a plain float, also for a network that belongs to no space."""
         cost, network = self.make(), self.network()
         figure = cost.cost_module(network, (3, 8, 8))
         assert type(figure) is float
@@ -84,7 +84,7 @@ class CostContract(Contract):
             assert cost.cost_module(network, (3, 8, 8)) == figure
 
     def test_a_larger_input_costs_no_less(self) -> None:
-        """The input shape comes with the call."""
+        """The cost depends on the input shape of the call, and does not fall with it."""
         if self.is_measured:
             skip("what a clock says differs from time to time")
         cost, network = self.make(), self.network()
@@ -92,7 +92,7 @@ class CostContract(Contract):
         assert small <= large
 
     def test_the_network_stays_as_it_is(self) -> None:
-        """Weights, statistics, modes and hooks, in training and in evaluation mode."""
+        """Costing changes no weights, statistics, modes or hooks, in training and in evaluation mode."""
         cost = self.make()
         for training in (True, False):
             network = self.network().train(training)
@@ -104,7 +104,7 @@ class CostContract(Contract):
             assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
 
     def network(self) -> nn.Module:
-        """A network of no space: convolution, batch norm, pooling, linear layer; takes (N, 3, H, W)."""
+        """A network that belongs to no space: convolution, batch norm, pooling, linear layer; input (N, 3, H, W)."""
         body = [nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
         return nn.Sequential(*body, nn.Flatten(), nn.Linear(4, 5))
 

@@ -1,4 +1,4 @@
-"""What every evaluator promises: metrics that depend on the candidate alone, and the network they belong to."""
+"""The contract of evaluators: metrics depend only on the candidate, and belong to a network that can be had."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class EvaluatorContract(Contract):
     """Tests of one evaluator.
 
     Attributes:
-        n_candidates: How many a test evaluates.
-        has_model: False where metrics come without a trained network, as from a table.
-        tolerance: How far the metrics of `model()` may be from those that were told, where rounding differs.
+        n_candidates: How many candidates a test evaluates.
+        has_model: False if metrics come without a trained network, as from a table.
+        tolerance: Largest accepted difference between the metrics of `model()` and those of the evaluation.
     """
 
     n_candidates: ClassVar[int] = 4
@@ -32,7 +32,7 @@ class EvaluatorContract(Contract):
     tolerance: ClassVar[float] = 1e-5
 
     def make(self, space: Space) -> Evaluator:
-        """The evaluator with its weights; each call makes an equal one, and changes none of an earlier call."""
+        """The evaluator with its weights; each call makes an equal one and leaves earlier ones unchanged."""
         to_do(self, "make(self, space: Space) -> Evaluator")
 
     def make_space(self) -> Space:
@@ -40,13 +40,13 @@ class EvaluatorContract(Contract):
         return ElasticSpace()
 
     def candidates(self, space: Space) -> list[Candidate]:
-        """What is evaluated: some agree in their first decisions."""
+        """The candidates of the tests; some have equal first decisions."""
         rows = space.decisions.sample(self.n_candidates, np.random.default_rng(5))
         rows[1::2] = space.decisions.sample(len(rows[1::2]), np.random.default_rng(6))
         return [Candidate(i, arch, i) for i, arch in enumerate(space.decisions.archs(rows))]
 
     def test_one_set_of_metrics_a_candidate(self) -> None:
-        """Named alike, all of them numbers."""
+        """Each candidate gets numbers, under the same names."""
         evaluator, candidates = self._made()
         found = evaluator.evaluate(candidates)
         assert len(found) == len(candidates)
@@ -54,11 +54,11 @@ class EvaluatorContract(Contract):
         assert np.isfinite([value for metrics in found for value in metrics.values()]).all()
 
     def test_no_candidates_no_metrics(self) -> None:
-        """An empty population."""
+        """An empty population gives an empty list."""
         assert self._made()[0].evaluate([]) == []
 
     def test_metrics_do_not_depend_on_the_population(self) -> None:
-        """In another order, one by one, in two chunks, twice in one population, by an evaluator made anew: the bits."""
+        """The bits are the same in another order, one by one, in two groups, given twice, or by a new evaluator."""
         evaluator, candidates = self._made()
         together = list(evaluator.evaluate(candidates))
         assert list(evaluator.evaluate(candidates[::-1]))[::-1] == together
@@ -68,7 +68,7 @@ class EvaluatorContract(Contract):
         assert list(self._made()[0].evaluate(candidates)) == together
 
     def test_same_seed_same_metrics(self) -> None:
-        """Whatever the global random state, which stays as it is; a candidate's number and origin do not matter."""
+        """The global random state does not matter and stays as it is; nor do a candidate's number and origin."""
         evaluator, candidates = self._made()
         found = list(evaluator.evaluate(candidates))
         torch.manual_seed(99)
@@ -79,13 +79,13 @@ class EvaluatorContract(Contract):
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_a_foreign_arch_is_refused(self) -> None:
-        """In one line."""
+        """An arch that is not in the space raises an error of one line."""
         evaluator, candidates = self._made()
         foreign = Candidate(0, type(candidates[0].arch)({"no such decision": 1}), 0)
         error_of(UsageError, lambda: evaluator.evaluate([foreign]))
 
     def test_test_part_is_not_read(self) -> None:
-        """An evaluation never sees what the end is measured by."""
+        """An evaluation never reads the test part, which measures the final result."""
         evaluator, candidates = self._made()
         task = _task_of(evaluator)
         evaluator.evaluate(candidates[:1])
@@ -94,7 +94,7 @@ class EvaluatorContract(Contract):
         assert task.n_test_reads == 0
 
     def test_learnable_parameters_keep_every_bit(self) -> None:
-        """Of the supernet that candidates are scored with."""
+        """Evaluations do not change the parameters of the supernet that scores the candidates."""
         evaluator, candidates = self._made()
         supernet = getattr(evaluator, "supernet", None)
         if supernet is None:
@@ -104,7 +104,7 @@ class EvaluatorContract(Contract):
         assert all(torch.equal(parameter, before[name]) for name, parameter in supernet.named_parameters())
 
     def test_model_is_worth_what_was_told(self) -> None:
-        """Its metrics on the validation part are those of the evaluation."""
+        """The metrics of `model()` on the validation part are those of the evaluation."""
         if not self.has_model:
             skip("this evaluator trains no network")
         evaluator, candidates = self._made()
@@ -115,7 +115,7 @@ class EvaluatorContract(Contract):
             assert all(abs(measured[name] - told[name]) <= self.tolerance for name in told), (measured, told)
 
     def test_model_is_a_plain_network(self) -> None:
-        """In evaluation mode, with nothing of a search left in it."""
+        """`model()` gives a network in evaluation mode, without any module of a search."""
         if not self.has_model:
             skip("this evaluator trains no network")
         evaluator, candidates = self._made()

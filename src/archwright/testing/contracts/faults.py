@@ -1,4 +1,4 @@
-"""What every resumable command promises: stopped anywhere it comes to the same end, and never to a wrong one."""
+"""The contract of resumable commands: stopped anywhere and resumed, they reach the same result, never a wrong one."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from archwright.testing.moments import Moment
 
 CODES = {signals.SIGKILL: -signals.SIGKILL, signals.SIGINT: 130, signals.SIGTERM: 143}
 WITHIN = {"a write": ("half of ", "before "), "a transaction": ("before commit",), "an export": ("export", "verify")}
-"""Events in the middle of something."""
+"""Names of the events in the middle of a write, a transaction or an export."""
 
 FAMILIES = ("trials.sqlite", "rank.sqlite")
-"""Databases have side files, and what is wrong with those is said of the database."""
+"""Databases; errors in their side files are reported for the database."""
 
 
 class FaultContract(Contract):
     """Tests of one command that can be resumed.
 
     Attributes:
-        arguments: The command on something tiny, without its folder.
-        studies: Whose trials are compared.
+        arguments: The command, on a tiny problem, without its folder.
+        studies: Studies whose trials are compared.
         n_kills: How often a run is stopped at random.
-        n_damaged: How many files of a run are damaged, one after the other; None: all.
-        seed: Draws the moments and the damage; named where a test fails.
+        n_damaged: How many files of a run are damaged, one after the other; None damages all.
+        seed: Seed of the moments and the damage; a failing test shows it.
     """
 
     arguments: ClassVar[Sequence[str]] = ()
@@ -50,38 +50,45 @@ class FaultContract(Contract):
     # ── what a member may say otherwise ───────────────────────────────────────────────────────────
 
     def command(self, folder: Path) -> tuple[str, ...]:
-        """Begins or resumes the run in a folder."""
+        """The arguments that begin or resume the run in a folder."""
         if not self.arguments:
             to_do(self, "arguments")
         return as_arguments([*self.arguments, "--out", folder, "--resume"])
 
     def prepare(self, folder: Path) -> None:
-        """Makes what has to be there before the command; nothing by default."""
+        """Make what the command needs in the folder beforehand; nothing by default."""
 
     def compare(self, folder: Path, ended: Ended, calm: tuple[Path, Ended], *, products_only: bool) -> list[str]:
-        """Names of what differs from the undisturbed run; `products_only` as in `faults.outcome`."""
+        """Names of the results that differ from those of the undisturbed run.
+
+        Args:
+            folder: The run's folder.
+            ended: How its command ended.
+            calm: Folder and end of the undisturbed run.
+            products_only: Compare only what the user gets, see `faults.outcome`.
+        """
         return differences(folder, calm[0], self.studies, products_only=products_only)
 
     def concerns(self, name: str) -> bool:
-        """Whether the command has anything to do with this file or folder of a run."""
+        """Whether the command uses this file or folder of a run; only such files are damaged."""
         return True
 
     # ── stopped ───────────────────────────────────────────────────────────────────────────────────
 
     def test_stopped_at_random_moments(self, tmp_path: Path, tmp_path_factory: Any) -> None:
-        """Drawn phase by phase, by kill -9, Ctrl-C or SIGTERM; resumed, and stopped again."""
+        """A run stopped by kill -9, Ctrl-C or SIGTERM in any phase, resumed, stopped again, gives the same result."""
         rng = random.Random(self.seed)
         self.check_stops(tmp_path, tmp_path_factory, self.draw_stops(self.n_kills, rng, tmp_path_factory))
 
     def test_killed_in_the_middle_of_something(self, tmp_path: Path, tmp_path_factory: Any) -> None:
-        """Within a write, before a rename, in a transaction, in an export, wherever the command does such a thing."""
+        """A run killed within a write, before a rename, in a transaction or in an export gives the same result."""
         rng, moments = random.Random(self.seed), self.undisturbed(tmp_path_factory)[1].moments
         fitting = [[moment for moment in moments if moment.event.startswith(begins)] for begins in WITHIN.values()]
         drawn = sorted((rng.choice(found) for found in fitting if found), key=moments.index)
         self.check_stops(tmp_path, tmp_path_factory, [self._job(moment) for moment in drawn])
 
     def test_signals_end_with_their_codes(self, tmp_path: Path, tmp_path_factory: Any) -> None:
-        """130 after Ctrl-C, 143 after SIGTERM, and a line that says how to go on."""
+        """The exit code is 130 after Ctrl-C and 143 after SIGTERM, with a line that says how to resume."""
         rng, (_, ended) = random.Random(self.seed), self.undisturbed(tmp_path_factory)
         steps = [moment for moment in ended.moments if moment.event == "advance"]
         for signal in (signals.SIGINT, signals.SIGTERM):
@@ -93,19 +100,19 @@ class FaultContract(Contract):
     # ── damaged ───────────────────────────────────────────────────────────────────────────────────
 
     def test_damage_in_a_finished_run(self, tmp_path: Path, tmp_path_factory: Any) -> None:
-        """Each file harmed in one way, by the seed: refused in one line or mended, never another result."""
+        """A damaged file is refused in one line or repaired, and never changes the result; damage is random."""
         finished, _ = self.undisturbed(tmp_path_factory)
         self.check_damage(tmp_path, tmp_path_factory, finished, is_finished=True)
 
     def test_damage_in_the_middle_of_a_run(self, tmp_path: Path, tmp_path_factory: Any) -> None:
-        """The same for a run that was killed on its way."""
+        """The same holds for a run that was killed before its end."""
         folder = self.killed(tmp_path, tmp_path_factory, self.late(tmp_path_factory))
         self.check_damage(tmp_path, tmp_path_factory, folder, is_finished=False)
 
     # ── how ───────────────────────────────────────────────────────────────────────────────────────
 
     def undisturbed(self, tmp_path_factory: Any) -> tuple[Path, Ended]:
-        """The folder of the undisturbed run, made once a class, and how it ended."""
+        """The folder of the undisturbed run, made once for each class, and how its command ended."""
         if type(self) not in self._calm:
             folder = tmp_path_factory.mktemp("undisturbed") / "run"
             self.prepare(folder)
@@ -115,20 +122,32 @@ class FaultContract(Contract):
         return self._calm[type(self)]
 
     def late(self, tmp_path_factory: Any) -> Moment:
-        """A moment in the middle of the last phase, when nearly all files are there."""
+        """A moment in the middle of the last phase, when nearly all files exist."""
         moments = self.undisturbed(tmp_path_factory)[1].moments
         last = [moment for moment in moments if moment.phase == moments[-1].phase]
         return last[len(last) // 2]
 
     def killed(self, tmp_path: Path, tmp_path_factory: Any, moment: Moment) -> Path:
-        """The folder of a run that was killed at a moment."""
+        """The folder of a run that was killed at a moment.
+
+        Args:
+            tmp_path: Folder for the run's folder.
+            tmp_path_factory: pytest's, for the undisturbed run.
+            moment: When to kill it.
+        """
         folder = self._new_folder(tmp_path)
         ended = run_child(self._job(moment, folder=folder))
         assert ended.code == -signals.SIGKILL, f"{moment} did not come: {ended}"
         return folder
 
     def draw_stops(self, n: int, rng: random.Random, tmp_path_factory: Any) -> list[Job]:
-        """Jobs in the order in which their moments come in a run, spread over its phases and their events."""
+        """Random stops, spread over the phases of a run and their events, in the order in which a run reaches them.
+
+        Args:
+            n: How many.
+            rng: Draws moments, signals and delays.
+            tmp_path_factory: pytest's, for the undisturbed run.
+        """
         moments = self.undisturbed(tmp_path_factory)[1].moments
         drawn = []
         for _ in range(n):
@@ -140,7 +159,15 @@ class FaultContract(Contract):
         return sorted(drawn, key=lambda job: moments.index(job.until) if job.until else 0)
 
     def check_stops(self, tmp_path: Path, tmp_path_factory: Any, jobs: Sequence[Job]) -> None:
-        """Stop a run at one moment after the other, resume it, and compare its end; begin another where it ends."""
+        """Stop a run at one moment after the other, resume it each time, and compare its end with the undisturbed run.
+
+        If a run ends before the last stop, another one begins.
+
+        Args:
+            tmp_path: Folder for the runs' folders.
+            tmp_path_factory: pytest's, for the undisturbed run.
+            jobs: The stops in order.
+        """
         calm = self.undisturbed(tmp_path_factory)
         done: list[Job] = []
         folder = self._new_folder(tmp_path)
@@ -158,7 +185,15 @@ class FaultContract(Contract):
     def check_damage(
         self, tmp_path: Path, tmp_path_factory: Any, folder: Path, *, is_finished: bool, every: bool = False
     ) -> None:
-        """Damage copies of a run, `n_damaged` files in one way each, or `every` file in every way; see what comes."""
+        """Damage one file in each of many copies of a run, resume the copy, and check how it ends.
+
+        Args:
+            tmp_path: Folder for the copies.
+            tmp_path_factory: pytest's, for the undisturbed run.
+            folder: The run to copy.
+            is_finished: Whether that run is finished.
+            every: Whether to damage every file in every way, instead of `n_damaged` files in one way each.
+        """
         rng = random.Random(self.seed)
         faults = []
         names = list(filter(self.concerns, targets(folder)))

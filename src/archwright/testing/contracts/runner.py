@@ -1,4 +1,4 @@
-"""What every runner promises: one outcome a candidate, whatever the evaluator does, and the same wherever it runs."""
+"""The contract of runners: one outcome for each candidate, whatever the evaluator does and wherever it runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunnerContract(Contract):
         to_do(self, "make(self) -> Runner")
 
     def test_outcomes_are_those_of_the_evaluator(self) -> None:
-        """One a candidate; each is collected once; collecting waits for the one that is named."""
+        """Each candidate has one outcome, collected once; collecting waits for the candidate that is asked for."""
         wanted = candidates(9)
         found = outcomes(self.make(), Scripted(chunk=2), wanted)
         assert [outcome.number for outcome in found] == [candidate.number for candidate in wanted]
@@ -35,7 +35,7 @@ class RunnerContract(Contract):
         assert not any(outcome.failure for outcome in found)
 
     def test_failures_are_outcomes(self, tmp_path: Path) -> None:
-        """What raises or gives nonsense fails with its reason in one line, once; its neighbours in a chunk do not."""
+        """An evaluation that raises or gives nonsense fails once, with a reason in one line; its neighbours do not."""
         evaluator = Scripted({0: "raise", 2: "nan", 3: "text", 5: "nothing"}, str(tmp_path), chunk=1)
         found = outcomes(self.make(), evaluator, candidates(7))
         assert {outcome.number: outcome.failure for outcome in found if outcome.failure} == {
@@ -48,23 +48,23 @@ class RunnerContract(Contract):
         assert evaluator.noted() == list(range(7))
 
     def test_a_chunk_finds_out_which_one_failed(self) -> None:
-        """An exception within a chunk costs its own candidate only."""
+        """An exception in a group of candidates makes only its own candidate fail."""
         found = outcomes(self.make(), Scripted({4: "raise"}, chunk=6), candidates(6))
         assert [outcome.number for outcome in found if outcome.failure] == [4]
 
     def test_what_is_not_the_arch_s_fault_stops(self) -> None:
-        """Data that cannot be read fail every candidate; the user is told at once."""
+        """Unreadable data would make every candidate fail, so the error goes to the user at once."""
         assert "photo.jpg" in error_of(UsageError, lambda: outcomes(self.make(), Scripted({1: "data"}), candidates(3)))
 
     def test_runs_can_be_closed_with_work_left(self) -> None:
-        """Nothing waits for what nobody collects; closing twice is fine."""
+        """Closing does not wait for outcomes that nobody collects; closing twice is fine."""
         running = self.make().start(Scripted(chunk=2))
         running.submit(candidates(5))
         running.close()
         running.close()
 
     def test_a_search_is_the_same_as_in_one_process(self) -> None:
-        """Trials, their order and the best, though outcomes come in another order."""
+        """Trials, their order and the best are the same, although outcomes arrive in another order."""
         space, goal = ElasticSpace(), Objective((Goal("top1_accuracy"),))
         config = EvolutionConfig(population=6, top=3, mutations=2, crossovers=2, generations=2)
         evaluator = Scripted({7: "raise"}, wait_s=0.01, chunk=2)
@@ -75,14 +75,20 @@ class RunnerContract(Contract):
 
 
 def candidates(n: int) -> list[Candidate]:
-    """The first n of a fixed draw."""
+    """The first n candidates of a fixed draw."""
     space = ElasticSpace()
     archs = space.sample(n, np.random.default_rng(3))
     return [Candidate(number, arch, 100 + number) for number, arch in enumerate(archs)]
 
 
 def outcomes(runner: Runner, evaluator: Evaluator, wanted: Sequence[Candidate]) -> list[Outcome]:
-    """The outcome of each candidate, by number; none comes twice."""
+    """The outcome of each candidate, by ascending number; checks that each comes once.
+
+    Args:
+        runner: The runner to test.
+        evaluator: The evaluator it runs.
+        wanted: The candidates.
+    """
     found: list[Outcome] = []
     with runner.start(evaluator) as running:
         running.submit(wanted)

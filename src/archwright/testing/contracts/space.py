@@ -1,4 +1,4 @@
-"""What every search space promises: decisions that hold together, and one network however it is executed."""
+"""The contract of search spaces: consistent decisions, and the same network however it is executed."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ MAX_ENUMERATED = 20_000
 
 
 class SpaceContract(Contract):
-    """Tests of one space. Give the smallest input it takes: every test runs its networks.
+    """Tests of one space. Give it the smallest input it accepts, because every test runs its networks.
 
     Attributes:
         n_archs: How many random archs the tests of networks try.
         n_costed: How many random archs are built and counted against the cost tables.
-        n_images: Inputs of a pass.
-        can_be_relaxed: False where a shape hangs on a decision that would be mixed; then it must be refused by name.
-        every_weight_matters: False where an active layer may have no way to the output, as before an edge `none`.
+        n_images: Inputs of one forward pass.
+        can_be_relaxed: False if a shape depends on a decision that would be mixed; relaxing must then raise an error
+            with the decision's name.
+        every_weight_matters: False if an active layer may have no path to the output, as before an edge `none`.
     """
 
     n_archs: ClassVar[int] = 4
@@ -60,7 +61,7 @@ class SpaceContract(Contract):
 
     @property
     def space(self) -> Space:
-        """The space, made once a test class."""
+        """The space, made once for each test class."""
         cls: Any = type(self)
         if "_made" not in vars(cls):
             cls._made = self.make()
@@ -70,14 +71,14 @@ class SpaceContract(Contract):
     # ── decisions ─────────────────────────────────────────────────────────────────────────────────
 
     def test_draws_are_members(self) -> None:
-        """Two hundred draws, and what their readable forms turn into again."""
+        """Two hundred drawn rows are in the space, and so are the rows of their readable forms."""
         rows = self._rows(200)
         assert self.space.decisions.contains(rows).all()
         assert (self.space.decisions.rows(self.space.decisions.archs(rows)) == rows).all()
         assert (self.space.decisions.canonical(rows) == rows).all()
 
     def test_enumeration_has_the_size(self) -> None:
-        """As many different members as `size` says, where they can be listed."""
+        """Enumerating gives as many different members as `size` says, if they can be listed."""
         size = self.space.size()
         if size > MAX_ENUMERATED:
             skip(f"{size} archs are too many to list")
@@ -86,7 +87,7 @@ class SpaceContract(Contract):
         assert self.space.decisions.contains(rows).all()
 
     def test_mutants_and_crossovers_are_members(self) -> None:
-        """Of random parents."""
+        """Mutants and crossovers of random parents are in the space."""
         decisions, rng = self.space.decisions, np.random.default_rng(1)
         mothers, fathers = self._rows(100), self._rows(100, seed=2)
         assert decisions.contains(mutate(decisions, mothers, rng, probability=0.3)).all()
@@ -94,7 +95,7 @@ class SpaceContract(Contract):
         assert decisions.contains(crossover(decisions, mothers, fathers, rng)).all()
 
     def test_codes_round_trip(self) -> None:
-        """The arch of an arch's code is that arch."""
+        """Parsing the code of an arch gives that arch."""
         for arch in self._archs(20):
             assert self.space.parse(self.space.code(arch)) == arch
 
@@ -106,12 +107,12 @@ class SpaceContract(Contract):
         assert (again.decisions.rows([Arch.from_json(d["arch"]) for d in documents]) == self._rows(20)).all()
 
     def test_one_hot_round_trips(self) -> None:
-        """The rows of an encoding are the rows that were encoded."""
+        """Decoding one-hot vectors gives the rows that were encoded."""
         rows = self._rows(100)
         assert (from_one_hot(self.space.decisions, one_hot(self.space.decisions, rows)) == rows).all()
 
     def test_arguments_give_the_space_again(self) -> None:
-        """`args` are JSON that the constructor takes; other classes change nothing about the decisions."""
+        """`args` are JSON that the constructor accepts; another number of classes leaves the decisions unchanged."""
         arguments = json.loads(json.dumps(self.space.args()))
         again = type(self.space)(**arguments)
         assert again.args() == self.space.args()
@@ -120,7 +121,7 @@ class SpaceContract(Contract):
             assert self.space.with_args(n_classes=self.space.n_classes + 1).decisions == self.space.decisions
 
     def test_search_form_has_the_same_decisions(self) -> None:
-        """The supernet of a recipe is built in it."""
+        """The form in which a recipe builds its supernet has the decisions of the space."""
         assert self.space.search_form().decisions == self.space.decisions
 
     def test_what_the_network_asks_for_is_what_is_declared(self) -> None:
@@ -128,7 +129,7 @@ class SpaceContract(Contract):
         assert Space.declare(self.space) == self.space.decisions
 
     def test_fixed_asks_for_exactly_the_active_decisions(self) -> None:
-        """No more and no fewer."""
+        """A stand-alone network asks for the active decisions, no more and no fewer."""
         for arch in self._archs(max(self.n_archs, 10)):
             chooser = Fixed(arch)
             with on_meta():
@@ -136,14 +137,14 @@ class SpaceContract(Contract):
             assert set(chooser.asked) == set(arch)
 
     def test_a_foreign_arch_is_refused(self) -> None:
-        """One decision too many."""
+        """An arch with one decision too many raises an error."""
         arch = {**self._archs(1)[0], "no such decision": 1}
         assert "no such decision" in error_of(UsageError, lambda: self.space.build(arch))
 
     # ── networks ──────────────────────────────────────────────────────────────────────────────────
 
     def test_outputs_have_their_shape(self) -> None:
-        """Stand-alone network and supernet."""
+        """Stand-alone network and supernet give outputs of the space's shape."""
         supernet, x = self.space.supernet().eval(), self.inputs(2)
         for arch in self._archs():
             selection_of(supernet).activate(arch)
@@ -153,7 +154,7 @@ class SpaceContract(Contract):
                     assert shapes == [(2, *spec.shape) for spec in self.space.signature.outputs]
 
     def test_initial_weights_follow_torch_s_seed(self) -> None:
-        """The same seed, the same bits."""
+        """The same seed gives the same bits."""
         arch = self._archs(1)[0]
         for build in (self.space.supernet, lambda: self.space.build(arch)):
             one, again = (_state(_seeded(build)) for _ in range(2))
@@ -161,7 +162,7 @@ class SpaceContract(Contract):
             assert all(torch.equal(one[name], again[name]) for name in one)
 
     def test_three_executions_give_the_same_logits(self) -> None:
-        """Supernet with the arch active, extracted network, freshly built network with the same weights."""
+        """Supernet with the arch active, extracted network, and newly built network with the same weights agree."""
         for arch in self._archs():
             supernet, x = self._prepared(arch)
             extracted, rebuilt = self.space.extract(supernet, arch), self.space.build(arch)
@@ -173,7 +174,7 @@ class SpaceContract(Contract):
                 assert is_equal(logits, _run(rebuilt.eval(), x)), f"supernet and built network differ for {arch.key}"
 
     def test_perturbing_an_active_weight_breaks_equality(self) -> None:
-        """Each active layer's, one at a time; as before, the logits are equal again: the comparison is not blind."""
+        """A changed weight of any active layer changes the logits, so the comparison above would notice it."""
         arch = self._archs(1)[0]
         supernet, x = self._prepared(arch)
         with torch.no_grad():
@@ -188,7 +189,7 @@ class SpaceContract(Contract):
         assert not (silent and self.every_weight_matters), f"weights that change nothing: {silent}"
 
     def test_inactive_weights_do_not_matter(self) -> None:
-        """Every parameter of a module off the path may be anything, and learns nothing from the path."""
+        """Parameters of modules off the path can have any value, and get no gradient from the path."""
         supernet, x = self._prepared(self._archs(1)[0])
         active = {id(p) for _, part in active_modules(supernet) for p in part._parameters.values()}
         inactive = [parameter for parameter in supernet.parameters() if id(parameter) not in active]
@@ -201,7 +202,7 @@ class SpaceContract(Contract):
             assert torch.equal(_run(supernet, x), before)
 
     def test_states_load_strictly_both_ways(self) -> None:
-        """From the extracted into the built network and back: the same names, the same shapes."""
+        """Extracted and built network load each other's state: names and shapes are the same."""
         supernet = self.space.supernet()
         for arch in self._archs():
             extracted, built = self.space.extract(supernet, arch), self.space.build(arch)
@@ -209,14 +210,14 @@ class SpaceContract(Contract):
             extracted.load_state_dict(self.space.build(arch).state_dict(), strict=True)
 
     def test_no_search_module_is_left(self) -> None:
-        """Neither choice nor elastic layer, lazy size or selection, in extracted and built networks."""
+        """Extracted and built networks have no choice, elastic layer, lazy size or selection."""
         supernet = self.space.supernet()
         for arch in self._archs():
             for network in (self.space.extract(supernet, arch), self.space.build(arch)):
                 assert search_parts(network) == []
 
     def test_extraction_copies(self) -> None:
-        """The supernet keeps its bits, whatever happens to the extracted network."""
+        """Changing an extracted network does not change the supernet."""
         arch = self._archs(1)[0]
         supernet = self.space.supernet()
         before = {name: tensor.clone() for name, tensor in _state(supernet).items()}
@@ -226,7 +227,7 @@ class SpaceContract(Contract):
         assert all(torch.equal(tensor, before[name]) for name, tensor in _state(supernet).items())
 
     def test_relaxed_execution(self) -> None:
-        """One value at weight 1 is the single path, numbers at the arch's values; else refused by a decision's name."""
+        """With one value of each decision at weight 1 the mixture is the single path; else it is refused by name."""
         supernet, x = _seeded(self.space.supernet).double().eval(), self.inputs(2)
         doubled = tuple(each.double() if each.is_floating_point() else each for each in tensors_of(x))
         selection = selection_of(supernet)
@@ -246,14 +247,14 @@ class SpaceContract(Contract):
     # ── costs ─────────────────────────────────────────────────────────────────────────────────────
 
     def test_archs_can_be_drawn(self) -> None:
-        """A picture in well-formed SVG, the same bytes each time."""
+        """The picture of an arch is well-formed SVG, with the same bytes each time."""
         for arch in self._archs():
             picture = draw_svg(self.space, arch)
             assert picture == draw_svg(self.space, arch)
             assert ElementTree.fromstring(picture).tag.endswith("svg")
 
     def test_costs_of_rows_are_those_of_built_networks(self) -> None:
-        """Parameters and multiply-accumulates of random archs, to the unit."""
+        """Parameters and multiply-accumulates of random archs are exactly those of their built networks."""
         rows = self._rows(self.n_costed)
         found = np.stack([cost.cost_rows(self.space, rows) for cost in (Params(), Macs())], axis=1)
         for arch, costs in zip(self.space.decisions.archs(rows), found.tolist(), strict=True):
@@ -292,7 +293,7 @@ class SpaceContract(Contract):
 
 
 def search_parts(network: nn.Module) -> list[str]:
-    """Paths of the modules of a network that a search has left: choices, elastic layers, holders of lazy sizes."""
+    """Paths of the modules that belong to a search: choices, elastic layers, modules that hold lazy sizes."""
     return [
         path
         for path, module in network.named_modules()

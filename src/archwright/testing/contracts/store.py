@@ -1,4 +1,4 @@
-"""What every store promises: trials come back as they went in, all of them or none."""
+"""The contract of stores: trials are read back as they were added, all of them or none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StoreContract(Contract):
     """Tests of one store.
 
     Attributes:
-        is_durable: Whether trials outlive the store object and another one opened in the same place finds them.
+        is_durable: Whether trials are kept after the store is closed, for another store opened in the same place.
     """
 
     is_durable: ClassVar[bool] = True
@@ -28,11 +28,11 @@ class StoreContract(Contract):
         to_do(self, "make(self, folder: Path, study: str) -> Store")
 
     def write_future_format(self, folder: Path) -> None:
-        """Change what lies in the folder into a format that only a later version knows."""
+        """Change the stored data in the folder into a format that only a later version knows."""
         to_do(self, "write_future_format(self, folder: Path)")
 
     def test_trials_come_back_in_number_order(self, tmp_path: Path) -> None:
-        """Whatever order they were added in."""
+        """The order in which they were added does not matter."""
         with self.make(tmp_path, "search") as store:
             store.add([make_trial(2)])
             store.add([make_trial(1), make_trial(0)])
@@ -40,14 +40,14 @@ class StoreContract(Contract):
             assert len(store) == 3
 
     def test_a_trial_comes_back_by_number(self, tmp_path: Path) -> None:
-        """None where there is none."""
+        """`get` gives the trial of a number, or None if there is none."""
         with self.make(tmp_path, "search") as store:
             store.add([make_trial(5)])
             assert store.get(5) == make_trial(5)
             assert store.get(4) is None
 
     def test_every_field_comes_back(self, tmp_path: Path) -> None:
-        """With the types it had: subsets, texts, whole numbers and fractions in an arch; large seeds; no budget."""
+        """Values keep their types: subsets, texts, whole numbers and fractions in an arch; large seeds; no budget."""
         arch = Arch({"in": (0, 2), "op": "3×3 'conv\"", "width": 16, "ratio": 0.1, "depth": 0})
         full = Candidate(3, arch, 2**63 - 1, budget=7, parent=1, origin="mutation")
         trials = [
@@ -60,7 +60,7 @@ class StoreContract(Contract):
             assert repr(store.trials()) == repr(trials)  # 1 and 1.0, a tuple and a list are equal, but not the same
 
     def test_failed_trials_come_back(self, tmp_path: Path) -> None:
-        """With the text of the failure and the costs that were known."""
+        """A failed trial keeps the text of its failure and the costs that were known."""
         failed = Trial(
             Candidate(0, Arch({"op": "conv"}), 1), "failed", costs={"macs": 5.0}, failure="RuntimeError: 1\n2"
         )
@@ -70,7 +70,7 @@ class StoreContract(Contract):
             assert not store.trials()[0].is_complete
 
     def test_figures_that_are_not_finite_come_back(self, tmp_path: Path) -> None:
-        """Infinities and not-a-number, among the metrics and costs and as the duration."""
+        """Infinities and not-a-number are kept, in metrics, in costs and as the duration."""
         metrics = {"up": math.inf, "down": -math.inf, "none": math.nan, "zero": -0.0}
         with self.make(tmp_path, "search") as store:
             store.add([Trial(Candidate(0, Arch({}), 0), "complete", metrics, metrics, math.nan)])
@@ -80,7 +80,7 @@ class StoreContract(Contract):
         assert math.isnan(found.duration_s)
 
     def test_any_text_comes_back(self, tmp_path: Path) -> None:
-        """NUL, half a surrogate pair and escapes, in failures, origins, and the names in archs and figures."""
+        """NUL, lone surrogates and escapes are kept, in failures, origins, and the names in archs and figures."""
         texts = [
             "a\x00b",
             "\udc80 of a file name",
@@ -107,7 +107,7 @@ class StoreContract(Contract):
             assert store
 
     def test_a_present_number_is_refused_and_nothing_is_added(self, tmp_path: Path) -> None:
-        """All or none, by name; the store works on afterwards."""
+        """The error has the number, nothing of the batch is kept, and the store works afterwards."""
         with self.make(tmp_path, "search") as store:
             store.add([make_trial(7)])
             message = error_of(InvalidValueError, lambda: store.add([make_trial(8), make_trial(7)]))
@@ -117,14 +117,14 @@ class StoreContract(Contract):
             assert [trial.number for trial in store.trials()] == [7, 8]
 
     def test_a_number_twice_in_a_batch_is_refused(self, tmp_path: Path) -> None:
-        """All or none again."""
+        """Nothing of the batch is kept."""
         with self.make(tmp_path, "search") as store:
             trials = [make_trial(3), make_trial(4), make_trial(3)]
             assert "trial 3 is already in" in error_of(InvalidValueError, lambda: store.add(trials))
             assert len(store) == 0
 
     def test_what_cannot_be_stored_is_refused(self, tmp_path: Path) -> None:
-        """A durable store names the trial whose seed is too large, and keeps none of the batch."""
+        """The error of a durable store names the trial whose seed is too large; nothing of the batch is kept."""
         self._needs_durable()
         with self.make(tmp_path, "search") as store:
             trials = [make_trial(3), Trial(Candidate(4, Arch({}), 2**63))]
@@ -132,7 +132,7 @@ class StoreContract(Contract):
             assert len(store) == 0
 
     def test_what_could_not_be_read_again_is_refused(self, tmp_path: Path) -> None:
-        """Truth values and fractions in a subset are no values of an arch, text is no figure, None no name."""
+        """Truth values, fractions in a subset, texts as figures and None as a name are refused."""
         self._needs_durable()
         unreadable: list[Any] = [
             Trial(Candidate(3, Arch({"bias": True}), 0)),
@@ -150,13 +150,13 @@ class StoreContract(Contract):
             assert len(store) == 0
 
     def test_closing_twice_is_fine(self, tmp_path: Path) -> None:
-        """Nothing happens the second time."""
+        """The second close does nothing."""
         store = self.make(tmp_path, "search")
         store.close()
         store.close()
 
     def test_a_reopened_store_goes_on(self, tmp_path: Path) -> None:
-        """What was there is there, what is added comes behind it."""
+        """A store opened again has its trials, and new ones are added after them."""
         self._needs_durable()
         for number in range(3):
             with self.make(tmp_path, "search") as store:
@@ -164,7 +164,7 @@ class StoreContract(Contract):
                 store.add([make_trial(number)])
 
     def test_what_add_returned_from_another_sees(self, tmp_path: Path) -> None:
-        """A second object in the same place, while the first is open."""
+        """A second store in the same place reads what the first has added, while the first is open."""
         self._needs_durable()
         with self.make(tmp_path, "search") as writer, self.make(tmp_path, "search") as reader:
             writer.add([make_trial(0)])
@@ -172,7 +172,7 @@ class StoreContract(Contract):
             assert "trial 0 is already in" in error_of(InvalidValueError, lambda: reader.add([make_trial(0)]))
 
     def test_studies_are_kept_apart(self, tmp_path: Path) -> None:
-        """Two phases of a run number their trials from 0 each."""
+        """Two studies in one place both number their trials from 0."""
         with self.make(tmp_path, "search") as search, self.make(tmp_path, "baseline") as baseline:
             search.add([make_trial(0), make_trial(1)])
             baseline.add([make_trial(1)])
@@ -181,7 +181,7 @@ class StoreContract(Contract):
             assert baseline.get(0) is None
 
     def test_a_future_format_is_refused(self, tmp_path: Path) -> None:
-        """In one line that says which version can read it; nothing is changed."""
+        """The error is one line that says which version can read the data; nothing is changed."""
         self._needs_durable()
         with self.make(tmp_path, "search") as store:
             store.add([make_trial(0)])
@@ -196,7 +196,7 @@ class StoreContract(Contract):
 
 
 def make_trial(number: int) -> Trial:
-    """The complete trial of that number; equal at each call."""
+    """A complete trial with that number; equal at each call."""
     arch = Arch({"op": f"conv{number % 3}", "inputs": (0, number)})
     candidate = Candidate(number, arch, derive_seed(0, "trial", number), parent=number - 1 if number else None)
     return Trial(candidate, metrics={"top1_accuracy": number / 7}, costs={"macs": 1e6 + number}, duration_s=0.25)

@@ -1,4 +1,4 @@
-"""What every strategy promises: asks that depend on seed and told trials alone, within the space and its limits."""
+"""The contract of strategies: candidates depend only on seed and told trials, and keep the space and its limits."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class StrategyContract(Contract):
     Attributes:
         n_trials: Most trials a test tells.
         asks_again: Whether an arch may be asked for twice.
-        has_random_asks: False where the seed changes nothing, as in a grid.
-        chunks_freely: Whether what is asked is the same however many are asked at once.
+        has_random_asks: False if the seed changes nothing, as in a grid.
+        chunks_freely: Whether the candidates are the same however many are asked at once.
     """
 
     n_trials: ClassVar[int] = 60
@@ -36,7 +36,7 @@ class StrategyContract(Contract):
     chunks_freely: ClassVar[bool] = True
 
     def make(self, space: Space, seed: int) -> Strategy:
-        """The strategy, not yet bound; small enough to make progress within `n_trials`."""
+        """The strategy, not yet bound, with settings small enough to make progress within `n_trials`."""
         to_do(self, "make(self, space: Space, seed: int) -> Strategy")
 
     def make_space(self) -> Space:
@@ -46,38 +46,38 @@ class StrategyContract(Contract):
     # ── what is asked ─────────────────────────────────────────────────────────────────────────────
 
     def test_candidates_are_members_within_the_limit(self) -> None:
-        """Every arch that is asked for is one of the space and keeps the limit."""
+        """Every candidate is in the space and keeps the limit."""
         search = self._search()
         assert search.run()
         assert all(search.keeps_limit(search.space.row(trial.arch)[None])[0] for trial in search.trials)
 
     def test_candidates_are_numbered_and_seeded(self) -> None:
-        """From 0 in ask order; each has a seed of its own, derived from the strategy's and its number."""
+        """Numbers count from 0 in ask order; each candidate's seed is derived from the strategy's and its number."""
         trials = self._search().run()
         assert [trial.number for trial in trials] == list(range(len(trials)))
         assert [t.candidate.seed for t in trials] == [derive_seed(1, "trial", t.number) for t in trials]
 
     def test_no_more_are_asked_than_wanted(self) -> None:
-        """Between none and n."""
+        """`ask(n)` gives 0 to n candidates."""
         strategy = self._search().strategy
         assert strategy.ask(0) == []
         assert all(len(strategy.ask(n)) <= n for n in (1, 3, 1))
 
     def test_nothing_is_asked_twice(self) -> None:
-        """Not in the whole search, nor in one of a space with few archs."""
+        """No arch is asked twice in a search, also in a space with few archs."""
         if self.asks_again:
             skip("this strategy may ask for an arch again")
         for trials in (self._search(batch=5).run(), self._exhausted()):
             assert len({trial.arch for trial in trials}) == len(trials)
 
     def test_an_impossible_limit_is_an_error(self) -> None:
-        """At the first ask, in one line."""
+        """The first ask raises an error of one line."""
         strategy = self.make(self.make_space(), 1)
         strategy.bind(_objective(1.0), lambda rows: np.zeros(len(rows), bool))
         error_of(InfeasibleError, lambda: strategy.ask(1))
 
     def test_it_ends(self) -> None:
-        """Within its own number of trials; and where a space has no new arch left, when all are asked."""
+        """It ends within its own number of trials, or when all archs of a small space are asked."""
         search = self._search()
         trials = search.run(min(self.n_trials, search.strategy.n_trials))
         assert 0 < len(trials) <= search.strategy.n_trials
@@ -87,7 +87,7 @@ class StrategyContract(Contract):
     # ── what it depends on ────────────────────────────────────────────────────────────────────────
 
     def test_same_seed_same_asks(self) -> None:
-        """With the global random state elsewhere, and leaving that as it is."""
+        """The global random state does not matter and stays as it is."""
         trials = self._search().run()
         _disturb_global_state()
         before = _global_state()
@@ -95,14 +95,14 @@ class StrategyContract(Contract):
         assert _global_state() == before
 
     def test_another_seed_asks_otherwise(self) -> None:
-        """Other archs, or in another order."""
+        """Another seed gives other archs, or another order."""
         if not self.has_random_asks:
             skip("nothing in this strategy is random")
         archs = [[trial.arch for trial in self._search(seed=seed).run()] for seed in (1, 2)]
         assert archs[0] != archs[1]
 
     def test_how_many_are_asked_at_once_does_not_matter(self) -> None:
-        """One, five, or as many as it gives."""
+        """Asking for one, for five, or for as many as possible gives the same candidates."""
         if not self.chunks_freely:
             skip("this strategy learns between asks")
         together = self._search().run()
@@ -110,7 +110,7 @@ class StrategyContract(Contract):
         assert self._search(batch=5).run() == together
 
     def test_many_asks_before_a_tell(self) -> None:
-        """Each gives other candidates or none; when all are told, the search goes on."""
+        """Each ask gives new candidates or none; after all are told, the search goes on."""
         search = self._search()
         asked = [candidate for _ in range(3) for candidate in search.strategy.ask(2)]
         assert asked
@@ -119,7 +119,7 @@ class StrategyContract(Contract):
         assert len(search.run()) > len(asked)
 
     def test_telling_stored_trials_restores_it(self) -> None:
-        """A search that died anywhere ends as the one that did not: asked again, it proposes the same."""
+        """A search interrupted anywhere ends like an undisturbed one, after asking again and telling stored trials."""
         whole = self._search(batch=5).run()
         for n_stored in (1, len(whole) // 2, len(whole) - 1):
             resumed = self._search(batch=5)
@@ -127,7 +127,7 @@ class StrategyContract(Contract):
             assert resumed.run() == whole
 
     def test_telling_nothing_changes_nothing(self) -> None:
-        """An empty list, told before and between the asks."""
+        """Telling an empty list, before or between asks, has no effect."""
         search = self._search(batch=5)
         search.between = lambda: search.strategy.tell([])
         assert search.run() == self._search(batch=5).run()
@@ -135,7 +135,7 @@ class StrategyContract(Contract):
     # ── failures ──────────────────────────────────────────────────────────────────────────────────
 
     def test_failed_trials_are_survived(self) -> None:
-        """Every other fails: the search goes on with as many trials as without, and no failed trial is a parent."""
+        """If every second trial fails, the search has as many trials as usual, and no failed trial is a parent."""
         search = self._search()
         search.fails = lambda number: number % 2 == 1
         trials = search.run()
@@ -144,7 +144,7 @@ class StrategyContract(Contract):
         assert not failed & {trial.candidate.parent for trial in trials}
 
     def test_nothing_but_failures_is_survived(self) -> None:
-        """There is nothing to learn from; what is asked are members all the same."""
+        """If all trials fail, there is nothing to learn from, but candidates are still in the space."""
         search = self._search()
         search.fails = lambda number: True
         assert len(search.run()) > 1

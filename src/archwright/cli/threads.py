@@ -1,0 +1,45 @@
+"""The number of threads of a run that was given none: the faster of one and all, tried on the run's own step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Container
+from typing import Any
+
+PROBED_FROM_S = 20.0
+"""Shorter runs take all threads: they are over before a wrong number costs much."""
+
+SHARE, MOST_S = 0.03, 3.0
+"""Of its estimated time a run is probed for, and the longest, in seconds."""
+
+
+def is_given(*sources: Container[str]) -> bool:
+    """Whether the number of threads is settled: in one of these by its name, or by OMP_NUM_THREADS."""
+    from archwright.recipes.presets import told_threads
+
+    return any("threads" in source for source in sources) or told_threads() is not None
+
+
+def choose_threads(recipe: Any, config: Any, task: Any, *, given: bool) -> tuple[Any, list[str]]:
+    """The config with the number of threads to run with, and the lines that say so and how long it will take.
+
+    Args:
+        recipe: Whose `workload(config, task)` says what a run computes.
+        config: With the number that was given, or that of all cores.
+        task: What to train for.
+        given: The number is settled: by an option, a setting, the environment or the run to resume.
+    """
+    work = recipe.workload(config, task)
+    pace = work.glance()
+    estimate_s = work.seconds(pace)
+    if given or config.threads == 1 or work.device.type != "cpu" or estimate_s < PROBED_FROM_S:
+        return config, work.lines(pace)
+    from archwright.training.threads import fastest, probe_threads
+
+    most = config.threads  # the step was just glanced at with all of them
+    paces = probe_threads(work.step, (1, most), seconds=min(MOST_S, SHARE * estimate_s), warm=(most,))
+    n = fastest(paces)
+    other = paces[most if n == 1 else 1]
+    rates = f"{paces[n].rate:.3g} steps a second against {other.rate:.3g}"
+    said = f"threads    {n} of {most}: {rates} (--threads {n})"
+    return dataclasses.replace(config, threads=n), [*work.lines(paces[n], n), said]

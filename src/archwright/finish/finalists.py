@@ -1,0 +1,152 @@
+"""Networks that reach the end of a run: what each stands for, how it came by its weights, and how it tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from archwright.core.arch import Arch
+from archwright.core.errors import RunError
+from archwright.core.trial import derive_seed
+from archwright.evaluators.base import Evaluator
+from archwright.runs.run import Run
+from archwright.spaces.base import Space
+from archwright.tasks.base import Part, Task
+from archwright.training.checkpoint import load_network, network_tensors
+from archwright.training.config import TrainingConfig
+from archwright.training.evaluate import evaluate
+from archwright.training.loop import fit
+from archwright.training.networks import build_seeded, inherit, train_network
+
+Provenance = Literal["scratch", "fine-tuned", "inherited"]
+"""How a network came by its weights: trained from fresh ones, trained on from those it was scored by, or as scored."""
+
+PROVENANCES: tuple[Provenance, ...] = get_args(Provenance)
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A network to be trained to its end and tested.
+
+    Attributes:
+        role: What it stands for: "winner", "baseline", "draw0", …; names its phase.
+        arch: The architecture.
+        evaluator: Scored it, and gives the weights that it inherits.
+        seed: Of the trial that scored it.
+    """
+
+    role: str
+    arch: Arch
+    evaluator: Evaluator
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FinalTraining:
+    """How finalists come by their weights, the same way for all of them.
+
+    Attributes:
+        config: Of the training.
+        provenance: See `Provenance`; "inherited" trains nothing.
+    """
+
+    config: TrainingConfig
+    provenance: Provenance = "scratch"
+
+
+def train_finalists(
+    run: Run,
+    space: Space,
+    finalists: Sequence[Finalist],
+    task: Task,
+    final: FinalTraining,
+    device: torch.device,
+) -> tuple[dict[str, nn.Module], dict[str, Any]]:
+    """Each finalist's network by role, and each training's loss curve; an arch with two roles is trained once.
+
+    Training and validation part are trained on together: nothing is chosen any more. All share one seed.
+
+    Args:
+        run: Where it happens; done phases are not repeated.
+        space: The space of stand-alone networks.
+        finalists: Which networks.
+        task: Data and loss.
+        final: How they are trained.
+        device: Where.
+    """
+    networks: dict[str, nn.Module] = {}
+    by_arch: dict[Arch, nn.Module] = {}
+    curves: dict[str, Any] = {}
+    for finalist in finalists:
+        if finalist.arch not in by_arch:
+            by_arch[finalist.arch], curve = _finished(run, space, finalist, task, final, device)
+            curves[finalist.role] = curve
+        networks[finalist.role] = by_arch[finalist.arch]
+    return networks, curves
+
+
+def _finished(
+    run: Run, space: Space, finalist: Finalist, task: Task, final: FinalTraining, device: torch.device
+) -> tuple[nn.Module, Any]:
+    """The network of a finalist with its last weights, and its loss curve."""
+    seed = derive_seed(run.seed, "retrain")
+    part: Part = "train+validation"
+    name = f"retrain-{finalist.role}"
+    if final.provenance == "inherited":
+        return _inherited(run, space, finalist, name, device), ()
+    with run.phase(name, total=final.config.n_steps(task.split(part).n)) as phase:
+        if final.provenance == "scratch":
+            network, log = train_network(
+                space, finalist.arch, task, final.config, part=part, seed=seed, device=device, phase=phase
+            )
+            return network, log.curve
+        network = build_seeded(space, finalist.arch, seed, for_training=True)
+        if not phase.is_done:
+            inherit(network, finalist.evaluator.model(finalist.arch, finalist.seed))
+        return network, fit(network, task, final.config, part=part, seed=seed, device=device, phase=phase).curve
+
+
+def _inherited(run: Run, space: Space, finalist: Finalist, name: str, device: torch.device) -> nn.Module:
+    network = space.build(finalist.arch)
+    with run.phase(name) as phase:
+        if not phase.is_done:
+            inherit(network, finalist.evaluator.model(finalist.arch, finalist.seed))
+            phase.finish(network_tensors(network), {"provenance": "inherited"})
+        tensors, _ = phase.restore() or ({}, None)
+        load_network(network, tensors)
+    return network.to(device).eval()
+
+
+def test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: torch.device) -> dict[str, float]:
+    """Test metric of each network, by role; the test part is read here and nowhere else.
+
+    Args:
+        run: Where it happens.
+        networks: By role; one that stands in two roles is tested once.
+        task: Data and metric.
+        device: Where the networks are.
+
+    Raises:
+        RunError: If it is no finite number.
+    """
+    with run.phase("test", total=len({id(network) for network in networks.values()})) as phase:
+        if not phase.is_done:
+            scores: dict[int, float] = {}
+            for role, network in networks.items():
+                if id(network) not in scores:
+                    score = evaluate(network, task, "test", device=device)[task.metric]
+                    if not math.isfinite(score):
+                        raise RunError(
+                            f"{task.metric} of the {role} on the test part is {score}: its training left it without "
+                            "use; lower learning_rate, add steps or set clip_norm"
+                        )
+                    scores[id(network)] = score
+                    phase.advance(len(scores))
+            phase.finish(state={role: scores[id(network)] for role, network in networks.items()})
+        tested: Any = phase.result
+    return {role: float(score) for role, score in tested.items()}

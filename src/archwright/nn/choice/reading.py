@@ -1,0 +1,114 @@
+"""Which decisions a network's result depends on, by the word of its modules.
+
+A `ChoiceModule` reads its decision, a lazy value those it is made of. Any other module that holds a Selection may read
+whatever it likes: it says what in `decisions_read`, a collection of names, or nothing is known.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from archwright.core.errors import SpaceError
+from archwright.nn.choice.modules import ChoiceModule
+from archwright.nn.choice.selection import Selection
+from archwright.nn.sizes import Lazy
+
+MAX_HELD = 100_000
+"""Objects a module may hold before it is given up to look for a Selection among them."""
+
+_PLAIN = frozenset(
+    [str, bytes, int, float, bool, type(None), torch.Tensor, nn.Parameter, torch.dtype, types.ModuleType]
+)
+
+
+def decisions_read(network: nn.Module) -> frozenset[str] | None:
+    """Names of the decisions that a forward pass depends on; None where a module reads some and does not say which.
+
+    Seen is a Selection that a module holds as an attribute, in containers, objects and functions among them; one that
+    it reaches by a global name is not.
+
+    Raises:
+        SpaceError: If `decisions_read` of a module is a text and not a collection of them.
+    """
+    names: set[str] = set()
+    waiting, seen = list(network.modules()), set()
+    while waiting:
+        module = waiting.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        declared = getattr(module, "decisions_read", None)
+        if declared is not None:
+            names.update(_names(module, declared))
+            continue
+        if isinstance(module, ChoiceModule):
+            names.add(module.decision)
+        for found in _held_by(module):
+            if isinstance(found, Lazy):
+                names.update(found.decisions)
+            elif isinstance(found, nn.Module):  # held, but not as a child
+                waiting += found.modules()
+            elif not isinstance(module, ChoiceModule):
+                return None
+    return frozenset(names)
+
+
+def _names(module: nn.Module, declared: Any) -> frozenset[str]:
+    if isinstance(declared, str) or not all(isinstance(name, str) for name in declared):
+        raise SpaceError(
+            f"decisions_read of {type(module).__name__} is {declared!r}; give a collection of names of decisions"
+        )
+    return frozenset(declared)
+
+
+def _held_by(module: nn.Module) -> Iterator[Selection | Lazy | nn.Module | None]:
+    """Selections, lazy values and modules that are no children, wherever a module holds them; None for too much."""
+    children = ("_modules", "_parameters", "_buffers")
+    waiting: list[Any] = [
+        value
+        for name, value in vars(module).items()
+        if name not in children and type(value) not in _PLAIN and not (isinstance(value, dict) and not value)
+    ]
+    kept: dict[int, Any] = {}  # what was met stays alive, so that no other object gets its id
+    while waiting:
+        value = waiting.pop()
+        if type(value) in _PLAIN or id(value) in kept or isinstance(value, type):
+            continue
+        kept[id(value)] = value
+        if isinstance(value, Selection | Lazy | nn.Module):
+            yield value
+        elif len(kept) > MAX_HELD:
+            yield None
+            return
+        else:
+            waiting += _parts(value)
+
+
+def _parts(value: Any) -> list[Any]:
+    """What a container, function or object is made of."""
+    if isinstance(value, dict | types.MappingProxyType):
+        return [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(value)
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, types.MethodType):
+        return [value.__self__, value.__func__]
+    if isinstance(value, types.FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if not _is_empty(cell)]
+        return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+    return list(getattr(value, "__dict__", {}).values())
+
+
+def _is_empty(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018  it raises where nothing was put into it
+    except ValueError:
+        return True
+    return False

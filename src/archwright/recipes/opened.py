@@ -1,0 +1,163 @@
+"""What a recipe's body works with: the search that was asked for, and the steps a method is made of.
+
+A body is executed in three ways, by three kinds of `OpenSearch`: for real (here), as a rehearsal that only counts the
+work (`recipes.rehearsal`), and to open the shared weights of a run that has trained them (`recipes.reopening`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from archwright.core.objective import Objective, labels_of
+from archwright.core.trial import Candidate, Trial, derive_seed
+from archwright.costs.base import Cost
+from archwright.costs.counted import Macs, Params
+from archwright.costs.watch import Watch
+from archwright.evaluators.base import Evaluator
+from archwright.evaluators.from_scratch import FromScratch
+from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
+from archwright.finish import Found
+from archwright.policies.base import Policy
+from archwright.recipes.base import Opened
+from archwright.runners.base import Runner
+from archwright.runners.serial import Serial
+from archwright.runs.run import Run
+from archwright.search import SearchResult, search
+from archwright.strategies.base import Strategy
+from archwright.strategies.random import Random
+from archwright.training.config import TrainingConfig
+from archwright.weight_sharing.base import WeightSharing
+from archwright.weight_sharing.shared import SharedWeights, SupernetWeights
+
+
+class OpenSearch:
+    """A search for real, within a run.
+
+    Args:
+        run: Where it happens.
+        opened: What is searched, for what, on which data.
+        runner: Where candidates are evaluated; None is this process.
+
+    Attributes:
+        space: The space of stand-alone networks.
+        task: The data.
+        seed: Of the run.
+    """
+
+    def __init__(self, run: Run, opened: Opened, runner: Runner | None = None) -> None:
+        self.run, self.opened, self.runner = run, opened, runner
+        self.space, self.task, self.device = opened.space, opened.task, opened.device
+        self.seed = opened.config.seed
+        self.n_steps = 0
+        self.curves: dict[str, Any] = {}
+
+    def seed_of(self, purpose: str) -> int:
+        """A seed of its own for one purpose of the run."""
+        return derive_seed(self.seed, purpose)
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A random stream of its own for one purpose of the run."""
+        return np.random.default_rng(self.seed_of(purpose))
+
+    @property
+    def costs(self) -> list[Cost]:
+        """What is noted with each trial: parameters, multiply–accumulates, and what limits and goals name."""
+        return [Params(), Macs(), *self.opened.costs]
+
+    # ── one set of weights for many archs ─────────────────────────────────────────────────────────
+
+    def supernet(self) -> SharedWeights:
+        """A supernet of the space's search form, with initial weights that follow the run's seed."""
+        return SupernetWeights.build(self.space, self.seed)
+
+    def train(self, phase: str, sharing: WeightSharing, shared: SharedWeights, policy: Callable[[], Policy]) -> None:
+        """Train shared weights, as a phase of the run.
+
+        Args:
+            phase: Its name.
+            sharing: How.
+            shared: The weights, changed in place.
+            policy: Makes the distribution that archs are drawn from; called where they are really trained.
+        """
+        with self.run.phase(phase, total=sharing.n_steps(self.task)) as entered:
+            log = sharing.fit(shared, policy(), self.task, seed=self.seed_of(phase), device=self.device, phase=entered)
+        self.n_steps += log.steps
+        self.curves[phase] = log.curve
+
+    # ── evaluators ────────────────────────────────────────────────────────────────────────────────
+
+    def from_scratch(self, training: TrainingConfig) -> FromScratch:
+        """Trains each candidate on its own."""
+        return FromScratch(self.space, self.task, training, device=self.device)
+
+    def by_shared(self, shared: SharedWeights, calibration: CalibrationConfig) -> SupernetEvaluator:
+        """Scores candidates by shared weights.
+
+        Args:
+            shared: The weights.
+            calibration: Images that set batch-norm statistics of each candidate.
+        """
+        return SupernetEvaluator.of(shared, self.task, calibration, seed=self.seed, device=self.device)
+
+    # ── what was found ────────────────────────────────────────────────────────────────────────────
+
+    def find(self, strategy: Callable[[int], Strategy], evaluator: Evaluator) -> Found:
+        """Search once for each winner that is asked for.
+
+        Args:
+            strategy: Makes the strategy of a search from its seed.
+            evaluator: Scores candidates.
+        """
+        searches, is_random = [], False
+        for label, objective in zip(labels_of(self.opened.objectives), self.opened.objectives, strict=True):
+            made = strategy(self.seed_of(f"search{label}"))
+            is_random = isinstance(made, Random)
+            searches.append(self._search(f"search{label}", objective, made, evaluator))
+        return Found(tuple(searches), self.n_steps, self.curves, is_random)
+
+    def derived(self, derive: Callable[[Objective], Candidate], evaluator: Evaluator) -> Found:
+        """The archs that a method derives without scoring any, one for each winner that is asked for.
+
+        Args:
+            derive: Gives the arch for an objective.
+            evaluator: Gives the weights that a network may inherit; it scores nothing.
+        """
+        searches = []
+        for objective in self.opened.objectives:
+            candidate = derive(objective)
+            values = Watch(self.space, self.costs).values(self.space.row(candidate.arch)[None])
+            trial = Trial(candidate, costs={name: float(column[0]) for name, column in values.items()})
+            searches.append(
+                SearchResult((trial,), objective, evaluator, tuple(self.costs), self.runner or Serial(), False)
+            )
+        return Found(tuple(searches), self.n_steps, self.curves)
+
+    def unscored(self, objective: Objective, evaluator: Evaluator) -> SearchResult:
+        """What stands for a search that is not executed: one random architecture that nobody scored."""
+        (arch,) = self.space.sample(1, np.random.default_rng(0))
+        return SearchResult((Trial(Candidate(0, arch, 0)),), objective, evaluator)
+
+    def _search(self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator) -> SearchResult:
+        """One search, as a phase of the run."""
+        with self.run.phase(name, total=n_trials(self.opened, objective, strategy)) as phase:
+            found = search(
+                self.space,
+                strategy,
+                evaluator,
+                objective,
+                costs=self.costs,
+                store=self.run.store(name),
+                runner=self.runner,
+                phase=phase,
+            )
+            if not phase.is_done:
+                phase.finish()
+        return found
+
+
+def n_trials(opened: Opened, objective: Objective, strategy: Strategy) -> int:
+    """Trials to expect: no more than there are architectures, where none is tried twice."""
+    return strategy.n_trials if strategy.may_repeat else min(strategy.n_trials, opened.n_members(objective))

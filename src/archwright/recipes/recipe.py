@@ -1,0 +1,124 @@
+"""A recipe: one object from which the run, the command line, the estimate and opening a finished run follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from archwright.core.catalog import Entry
+from archwright.finish import Found, Result, finish, reopen
+from archwright.recipes.base import SearchConfig, open_search
+from archwright.recipes.limited_costs import with_tables
+from archwright.recipes.opened import OpenSearch
+from archwright.recipes.rehearsal import Rehearsal, workload
+from archwright.recipes.workload import Workload
+from archwright.runners.base import Runner
+from archwright.runs.progress import Progress
+from archwright.tasks.base import Task
+
+C = TypeVar("C", bound=SearchConfig)
+Body = Callable[[OpenSearch, C], Found]
+
+
+class Recipe(Generic[C]):
+    """A method by name; call it to run it. Made by `recipe`.
+
+    Attributes:
+        name: As on the command line.
+        config: The class of its settings.
+        body: The method itself: from an open search and its settings to what was found.
+    """
+
+    def __init__(self, entry: Entry, config: type[C], body: Body[C]) -> None:
+        self.__listing__ = entry
+        self.__doc__, self.__module__ = body.__doc__, body.__module__
+        self.__name__ = self.__qualname__ = body.__name__
+        self.name, self.config, self.body = entry.name, config, body
+
+    def __call__(
+        self,
+        config: C,
+        task: Task,
+        *,
+        out: Path | str | None = None,
+        runner: Runner | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Search, train the winner to its end, compare it, test it once, export it.
+
+        Args:
+            config: Numbers of the run.
+            task: What to train for.
+            out: The run's folder; None keeps everything in memory and exports nothing.
+            runner: Where candidates are evaluated; in this process by default.
+            resume: Go on with the run in `out`; a finished one is only opened.
+            progress: Where to show how far it is.
+
+        Raises:
+            UsageError: Before anything starts: an unknown name, an unreachable limit, an unusable folder.
+            RunError: After the start.
+        """
+        opened = open_search(config, task)
+        self.body(Rehearsal(opened), config)  # numbers that do not fit are refused before the folder is made
+        with opened.begin(self.name, out=out, resume=resume, progress=progress) as run:
+            if run.result is not None:
+                return reopen(run, opened.space)
+            costs = with_tables(run, opened.space, opened.objectives, opened.costs, config.profile)
+            search = OpenSearch(run, opened.with_costs(costs), runner)
+            return finish(
+                run,
+                opened.space,
+                self.body(search, config),
+                task,
+                config.final_training,
+                recipe=self.name,
+                n_draws=config.n_draws,
+                device=opened.device,
+            )
+
+    def workload(self, config: C, task: Task) -> Workload:
+        """What a run computes, and the step by which its time is estimated."""
+        rehearsal = Rehearsal(open_search(config, task))
+        return workload(rehearsal, self.body(rehearsal, config))
+
+    def estimate(self, config: C, task: Task) -> list[str]:
+        """Lines that say how long a run will take on this machine, from a few steps measured now."""
+        return self.workload(config, task).estimate()
+
+
+def recipe(name: str, config: type[C], *, summary: str, source: str = "") -> Callable[[Body[C]], Recipe[C]]:
+    """Make a recipe of a function that is the method itself, and list it in the catalogue.
+
+        @recipe("random", RandomSearchConfig, summary="…", source="…")
+        def random_search(search: OpenSearch, config: RandomSearchConfig) -> Found:
+            strategy = partial(Random, search.space, n_trials=config.n_trials)
+            return search.find(lambda seed: strategy(seed=seed), search.from_scratch(config.training))
+
+    What follows a search is the same for all: `finish`.
+
+    Args:
+        name: On the command line.
+        config: The class of its settings, with a method `preset`.
+        summary: One line for `archwright list`.
+        source: Paper or library.
+    """
+
+    def made(body: Body[C]) -> Recipe[C]:
+        target = f"{body.__module__}:{body.__qualname__}"
+        return Recipe(Entry(name, "recipe", summary, source, target), config, body)
+
+    return made
+
+
+def known_recipe(name: str) -> Recipe[Any]:
+    """The recipe of a catalogue name.
+
+    Raises:
+        UnknownNameError: If there is none.
+    """
+    from archwright.core import catalog
+
+    found: Recipe[Any] = catalog.load("recipe", name)
+    return found

@@ -1,0 +1,128 @@
+"""A recipe's body gone through without its work: what it would do, and how long that will take on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from archwright.core.objective import Objective
+from archwright.evaluators.base import Evaluator, Work
+from archwright.finish import Found
+from archwright.policies.base import Policy
+from archwright.recipes.base import Opened
+from archwright.recipes.limited_costs import n_unmeasured
+from archwright.recipes.opened import OpenSearch, n_trials
+from archwright.recipes.workload import MAX_MEASURED, Load, Workload, training_step
+from archwright.runs.run import open_run
+from archwright.search import SearchResult
+from archwright.strategies.base import Strategy
+from archwright.strategies.random import Random
+from archwright.training.device import use_layout
+from archwright.training.networks import build_seeded
+from archwright.weight_sharing.base import WeightSharing
+from archwright.weight_sharing.shared import SharedWeights
+
+N_MEASURED = 4
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of an estimate.
+
+    Attributes:
+        what: In words.
+        work: What it takes each time.
+        times: How often.
+    """
+
+    what: str
+    work: Work
+    times: int = 1
+
+
+class Rehearsal(OpenSearch):
+    """Notes what a body asks for and does nothing of it; each of its searches ends with one unscored architecture.
+
+    Args:
+        opened: What would be searched.
+
+    Attributes:
+        items: What was asked for, in order.
+        shared: The shared weights that the body works with, if it made some.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        config = opened.config
+        super().__init__(open_run(None, {}, seed=config.seed, threads=config.threads), opened)
+        self.items: list[Item] = []
+        self.shared: SharedWeights | None = None
+
+    def supernet(self) -> SharedWeights:
+        self.shared = super().supernet()
+        return self.shared
+
+    def train(self, phase: str, sharing: WeightSharing, shared: SharedWeights, policy: Callable[[], Policy]) -> None:
+        n_steps = sharing.n_steps(self.task)
+        self.n_steps += n_steps
+        self.items.append(
+            Item(f"{phase}, {n_steps:,} steps of {sharing.batch_size}", Work(n_steps, sharing.batch_size))
+        )
+
+    def _search(self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator) -> SearchResult:
+        n, work = n_trials(self.opened, objective, strategy), evaluator.work()
+        is_random = isinstance(strategy, Random)
+        what = f"{name}, {n:,} evaluations" if is_random else f"{name} and baseline, {n:,} evaluations each"
+        if work.n_steps:
+            what += f", {work.n_steps:,} steps of {work.batch_size}"
+        self.items.append(Item(what, work, n if is_random else 2 * n))
+        return self.unscored(objective, evaluator)
+
+
+def workload(rehearsal: Rehearsal, found: Found) -> Workload:
+    """What a run computes in all: what its body asked for, and what follows it.
+
+    Args:
+        rehearsal: Went through the body.
+        found: What the body came to in it.
+    """
+    opened, task = rehearsal.opened, rehearsal.task
+    config, retrain = opened.config, opened.config.retrain
+    items = list(rehearsal.items)
+    if unscored := sum(not search.is_scored for search in found.searches):
+        n_steps = retrain.n_steps(task.split("train"))
+        n = max(1, found.n_steps // n_steps)
+        work = Work(n_steps, retrain.batch_size, task.split("validation").n)
+        items.append(Item(f"baseline, {n:,} networks of {n_steps:,} steps", work, unscored * n))
+    if config.final != "inherited":
+        n_retrain = retrain.n_steps(task.split("train+validation"))
+        n_networks = len(found.searches) * (config.n_draws + (1 if found.is_random else 2))
+        what = f"retraining, {n_networks} networks of {n_retrain:,} steps"
+        items.append(Item(what, Work(n_retrain, retrain.batch_size), n_networks))
+    parts = {item.what: Load(item.times * item.work.n_trained, item.times * item.work.n_scored) for item in items}
+    batch_size = min(max(item.work.batch_size for item in items) or 1, MAX_MEASURED)
+    step = training_step(_networks(rehearsal), task, opened.device, batch_size)
+    unknown = ["measuring a latency table first, unless --set latency_table=FILE gives one"]
+    notes = unknown if n_unmeasured(opened.costs) else []
+    return Workload(step, batch_size, N_MEASURED, parts, config.threads, opened.device, notes)
+
+
+def _networks(rehearsal: Rehearsal) -> Callable[[int], nn.Module]:
+    """The i-th of some random archs: paths of the shared weights that the body made, else stand-alone networks."""
+    space, device, rng = rehearsal.space, rehearsal.device, np.random.default_rng(0)
+    shared = rehearsal.shared
+    if shared is None:
+        built = [build_seeded(space, arch, 0).to(device) for arch in space.sample(N_MEASURED, rng)]
+        for network in built:
+            use_layout(network, True)
+        return lambda i: built[i % N_MEASURED]
+    use_layout(shared.network.to(device), True)
+    rows = space.decisions.sample(N_MEASURED, rng)
+
+    def path(i: int) -> nn.Module:
+        shared.activate(rows[i % N_MEASURED])
+        return shared.network
+
+    return path

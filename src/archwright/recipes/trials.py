@@ -1,0 +1,48 @@
+"""Settings of searches that train each candidate on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from archwright.core.errors import InvalidValueError
+from archwright.costs.profiling.profile import ProfileConfig
+from archwright.recipes.base import SearchConfig
+from archwright.recipes.presets import amoeba_training, small_training, suited
+from archwright.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class TrialsConfig(SearchConfig):
+    """Settings of a search that trains each candidate; by default the lengths of Real et al. (AAAI 2019).
+
+    Attributes:
+        training: Of each candidate, on the training part; it is scored on the validation part.
+    """
+
+    training: TrainingConfig = field(default_factory=lambda: amoeba_training(25))
+    retrain: TrainingConfig = field(default_factory=lambda: amoeba_training(600))
+
+    @classmethod
+    def preset(cls, name: str, input_shape: Sequence[int]) -> Self:
+        presets = cls.lengths()
+        if name not in presets:
+            raise InvalidValueError(f"unknown preset {name!r}; choose {' or '.join(presets)}")
+        if name == "smoke":
+            profile = ProfileConfig(warmup=1, repeats=5, n_fitted=3, n_checked=1)
+            short = cls(training=_small(8, 32), retrain=_small(8, 32), n_draws=1, profile=profile, **presets[name])
+            return suited(short, input_shape)
+        if name == "quick":
+            return suited(cls(training=_small(200), retrain=_small(400), n_draws=3, **presets[name]), input_shape)
+        return cls(**presets[name])
+
+    @classmethod
+    def lengths(cls) -> dict[str, dict[str, Any]]:
+        """How much each preset tries: settings by the preset's name."""
+        raise InvalidValueError(f"{cls.__name__} has no presets")
+
+
+def _small(steps: int, batch_size: int = 64) -> TrainingConfig:
+    """A rate at which networks without batch norm learn too."""
+    return replace(small_training(steps=steps, batch_size=batch_size), learning_rate=0.05)

@@ -1,0 +1,107 @@
+"""One object a method: running it, the estimate and opening its shared weights follow from its body."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from archwright.core.objective import Objective
+from archwright.core.trial import Candidate
+from archwright.evaluators import FromScratch
+from archwright.finish import Found
+from archwright.recipes import RandomSearchConfig, random_search
+from archwright.recipes.opened import OpenSearch
+from archwright.recipes.recipe import Recipe, known_recipe, recipe
+from archwright.recipes.trials import TrialsConfig
+from archwright.tasks import digits
+from archwright.training.config import TrainingConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
+SHORT = TrainingConfig(steps=2, batch_size=16, learning_rate=0.05)
+CONFIG = TrialsConfig(space=TINY, training=SHORT, retrain=SHORT, threads=1, device="cpu", n_draws=1)
+
+
+@recipe("first", TrialsConfig, summary="takes the first arch of the space")
+def first(search: OpenSearch, config: TrialsConfig) -> Found:
+    """Derives an arch and scores none."""
+
+    def derive(objective: Objective) -> Candidate:
+        return Candidate(0, search.space.decisions.archs(search.space.decisions.enumerate_rows()[:1])[0], 0)
+
+    return search.derived(derive, search.from_scratch(config.training))
+
+
+def test_a_method_may_score_none() -> None:
+    """Its winner is retrained and tested like any other; one random arch trained from scratch stands beside it."""
+    result = first(CONFIG, digits())
+    assert result.record["recipe"] == "first"
+    assert result.record["code"] == result.space.code(result.arch)
+    assert result.record["random_baseline"]["n_evaluated"] == 1
+    assert result.record["pareto"] == []
+    assert result.summary()[0].startswith("winner     top1_accuracy ")
+
+
+def test_the_estimate_goes_through_the_body() -> None:
+    """Nothing is trained for it; what follows a search is counted too."""
+    lines = first.estimate(CONFIG, digits())
+    assert [line.split("  ")[-1] for line in lines[1:]] == [
+        "baseline, 1 networks of 2 steps",
+        "retraining, 3 networks of 2 steps",
+    ]
+    config = RandomSearchConfig(**{**vars(CONFIG), "n_trials": 4, "limits": (("params", 1e6), ("params", 2e6))})
+    lines = random_search.estimate(config, digits())
+    assert [line.split("  ")[-1] for line in lines[1:]] == [
+        "search, 4 evaluations, 2 steps of 16",
+        "search-params-2000000, 4 evaluations, 2 steps of 16",
+        "retraining, 4 networks of 2 steps",
+    ]
+    inherited = replace(config, final="inherited", limits=())
+    assert len(random_search.estimate(inherited, digits())) == 1
+
+
+def test_a_recipe_is_listed_and_documented_as_its_body() -> None:
+    """What the catalogue and the reference read."""
+    found = known_recipe("random")
+    assert isinstance(found, Recipe)
+    assert found is random_search
+    assert found.__listing__.target == "archwright.recipes.random_search:random_search"
+    assert str(found.__doc__).startswith("Uniform over the feasible architectures")
+    assert found.config is RandomSearchConfig
+
+
+def test_goals_on_costs_stand_in_the_result() -> None:
+    """Behind the metric, which picks the winner; the front holds both."""
+    config = RandomSearchConfig(**{**vars(CONFIG), "n_trials": 4, "goals": ("params",)})
+    record: Any = random_search(config, digits()).record
+    assert all(one["goals"].keys() == {"top1_accuracy", "params"} for one in record["pareto"])
+    best = max(one["goals"]["top1_accuracy"] for one in record["pareto"])
+    assert record["validation"] == best
+
+
+def test_a_run_inherits_the_weights_of_its_search() -> None:
+    """By a setting: what was trained on the training part is what is handed over."""
+    config = RandomSearchConfig(**{**vars(CONFIG), "n_trials": 2, "final": "inherited"})
+    result = random_search(config, digits())
+    assert result.record["provenance"] == "inherited"
+    (best,) = [trial for trial in result.trials if trial.arch == result.arch]
+    evaluator = FromScratch(result.space, digits(), SHORT)
+    expected = evaluator.model(best.arch, best.candidate.seed).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in result.network.state_dict().items())
+
+
+def test_recipes_are_short() -> None:
+    """What is left of a method's file is the method."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "recipe_lines.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert len(done.stdout.splitlines()) >= 4

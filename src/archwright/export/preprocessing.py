@@ -49,6 +49,9 @@ def read_metadata(metadata: Mapping[str, str], n_classes: int | None) -> tuple[l
         return [], {}
     if not isinstance(names, list) or len(names) != n_classes or not all(isinstance(name, str) for name in names):
         raise InvalidValueError(f"class_names are not {n_classes} texts; export a finished run")
+    if isinstance(document, dict) and document.get("layout") == "T":  # texts, which `preprocess` leaves alone
+        if all(value is None or isinstance(value, str | bool) for value in document.values()):
+            return names, document
     if not isinstance(document, dict) or not all(_is_plain(key, value) for key, value in document.items()):
         raise InvalidValueError(f"preprocessing is {document!r}, which says nothing; export a finished run")
     _read(document)

@@ -48,6 +48,11 @@ SETTINGS = (
         f"device={CONTROL}",
     ),
 )
+SPACE_SETTINGS = (
+    *("", "x", "=", "=1", ",", "nothing=1", f"{LONG}=1", f"{CONTROL}=1", f"{NUL}=1", "affine=true,affine=true"),
+    *("affine=", "affine=x", f"affine={CONTROL}", "dropout=x", "dropout=nan", "dropout=2", f"dropout={LONG}", "form=x"),
+    *("input_shape=x", "n_classes=0", f"n_classes={HUGE}"),
+)
 TRAININGS = {
     "steps": ("", "x", "0", "-1", "1.5", "1e300", "inf", "none", CONTROL),
     "epochs": ("0", "1", "x", "1e300"),
@@ -84,6 +89,7 @@ TRAININGS = {
 SHARED = {
     "limits": ("x", "macs", "macs:0", "macs:1:2", "nothing:1", "macs:2M,macs:3M", "macs:1"),
     "space": NAMES,
+    "space_args": ("", "x", "[]", "1", '{"nothing": 1}', '{"n_classes": 3}', '{"affine": 2}', '{"dropout": "x"}'),
     "goals": ("x", "nothing,macs"),
     "final": ("", "x", "none"),
     "n_draws": ("-1", "x", "1e300"),
@@ -164,6 +170,7 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("search", "val_images"): _after(SEARCH, "--val-images", (*COUNTS, "100k")),
     ("search", "input_"): _after(SEARCH, "--input", (*SHAPES, "1x8x8")),
     ("search", "space"): _after(SEARCH, "--space", (*NAMES, "os:path", "file.py:X", ":", "..:x", "empty.py:X")),
+    ("search", "space_set"): _after(SEARCH, "--space-set", (*SPACE_SETTINGS, "n_classes=3")),
     ("search", "preset"): _after((*SEARCH[:2], "--dry-run"), "--preset", ("", "fast", LONG, NUL, CONTROL)),
     ("search", "limit"): _after(
         SEARCH, "--limit", ("", "x", "=1", "macs", *(f"macs={value}" for value in LIMITS), "nothing=1", f"{CONTROL}=1")
@@ -213,6 +220,7 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("list", "kind"): [("list", name) for name in NAMES],
     ("list", "json"): [("list", "--json=x"), ("list", "nothing", "--json")],
     ("describe", "space"): [("describe", name) for name in (*NAMES, "os:path", "file.py:X", ":", "..:x", DEVICE)],
+    ("describe", "space_set"): _after(("describe", "spos"), "--space-set", SPACE_SETTINGS),
     ("describe", "json"): [("describe", "nothing", "--json"), ("describe", "spos", "--json=x")],
     ("cost", "arch"): [
         ("cost", name)
@@ -235,6 +243,7 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ],
     ("cost", "input"): _after(("cost", ARCH), "--input", (*SHAPES, "3x3x3")),
     ("cost", "classes"): _after(("cost", ARCH), "--classes", (*COUNTS, "10000000")),
+    ("cost", "space_set"): _after(("cost", ARCH), "--space-set", SPACE_SETTINGS),
     ("cost", "json"): [("cost", "nothing", "--json"), ("cost", ARCH, "--json=x")],
     ("draw", "arch"): [
         ("draw", name)
@@ -251,6 +260,7 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("train", "data"): _after(TRAIN, "--data", DATA),
     ("train", "val_images"): _after(TRAIN, "--val-images", (*COUNTS, "100k")),
     ("train", "input_"): _after(TRAIN, "--input", (*SHAPES, "1x8x8")),
+    ("train", "space_set"): _after(TRAIN, "--space-set", (*SPACE_SETTINGS, "n_classes=3")),
     ("train", "preset"): _after((*TRAIN[:2], "--dry-run"), "--preset", ("", "fast", LONG, NUL, CONTROL)),
     ("train", "seed"): _after(TRAIN, "--seed", ("", "x", "-1", "1.5", HUGE, NUL, CONTROL)),
     ("train", "out"): _after(TRAIN[:-1], "--out", (*_paths(FOLDERS), "file", "file/x", "other", DEVICE)),
@@ -270,6 +280,7 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ],
     ("profile", "backend"): _after(PROFILE, "--backend", ("", "x", LONG, NUL, CONTROL)),
     ("profile", "input"): _after(PROFILE, "--input", (*SHAPES, "3x3x3")),
+    ("profile", "space_set"): _after(PROFILE, "--space-set", SPACE_SETTINGS),
     ("profile", "classes"): _after(PROFILE, "--classes", (*COUNTS, "10000000")),
     ("profile", "threads"): _after(PROFILE, "--threads", (*COUNTS, "100000")),
     ("profile", "repeats"): _after(PROFILE, "--repeats", (*COUNTS, "10000000")),

@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from archwright.core.errors import InvalidValueError
-from archwright.export.preprocessing import input_metadata, preprocess
+from archwright.export.preprocessing import input_metadata, preprocess, read_metadata
 from archwright.tasks import folder
 
 RGB = {"layout": "CHW", "scale": 1 / 255, "mean": [0.5, 0.0, 1.0], "std": [0.5, 1.0, 0.25]}
@@ -98,3 +98,16 @@ def test_images_that_do_not_fit_are_refused() -> None:
         preprocess(np.zeros((1, 2, 2, 4), dtype=np.uint8), RGB)
     with pytest.raises(InvalidValueError, match="takes 3 channels"):
         preprocess(np.zeros((2, 2, 3), dtype=np.uint8), RGB)
+
+
+@pytest.mark.parametrize(
+    ("names", "document", "n_classes"),
+    [
+        (["a", "b"], {"layout": "T", "level": "word", "unknown": "<unk>", "line_end": None, "marks_apart": False}, 2),
+        ([], {}, None),
+        (["a"], GREY, 1),
+    ],
+)
+def test_what_was_written_is_read(names: list[str], document: dict[str, object], n_classes: int | None) -> None:
+    """Of texts, of networks without classes, and of images."""
+    assert read_metadata(input_metadata(names, document), n_classes) == (names, document)

@@ -79,6 +79,6 @@ def _described(specs: Sequence[TensorSpec]) -> str:
     for spec in specs:
         tokens = "" if spec.n_tokens is None else f", each from 0 to {spec.n_tokens - 1}"
         shape = ", ".join(map(str, ("N", *spec.shape)))
-        name = re.sub(r"[^ -!#-[\]-~]", "?", spec.name)  # what could end or escape the text it stands in
+        name = re.sub(r'["\\]|[^ -~]', "?", spec.name)  # it stands in a docstring
         lines.append(f"    {name:<14} {spec.dtype} ({shape}){tokens}")
     return "\n".join(lines)

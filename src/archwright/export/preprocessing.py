@@ -49,10 +49,16 @@ def read_metadata(metadata: Mapping[str, str], n_classes: int | None) -> tuple[l
         return [], {}
     if not isinstance(names, list) or len(names) != n_classes or not all(isinstance(name, str) for name in names):
         raise InvalidValueError(f"class_names are not {n_classes} texts; export a finished run")
+    if isinstance(document, dict) and document.get("layout") == "T" and all(map(_is_said, document.values())):
+        return names, document  # of texts, which `preprocess` leaves alone
     if not isinstance(document, dict) or not all(_is_plain(key, value) for key, value in document.items()):
         raise InvalidValueError(f"preprocessing is {document!r}, which says nothing; export a finished run")
     _read(document)
     return names, document
+
+
+def _is_said(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool)
 
 
 def _is_plain(key: str, value: Any) -> bool:

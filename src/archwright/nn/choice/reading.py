@@ -43,9 +43,9 @@ def decisions_read(network: nn.Module) -> frozenset[str] | None:
         if id(module) in seen:
             continue
         seen.add(id(module))
-        declared = getattr(module, "decisions_read", None)
-        if declared is not None:
-            names.update(_names(module, declared))
+        # not asked of the module: nn.Module takes long to say that it has no such attribute
+        if "decisions_read" in vars(module) or hasattr(type(module), "decisions_read"):
+            names.update(_names(module, module.decisions_read))
             continue
         if isinstance(module, ChoiceModule):
             names.add(module.decision)

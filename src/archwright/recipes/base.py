@@ -44,7 +44,7 @@ class SearchConfig:
         latency_table: File of `archwright profile` for a limit on latency; without it the run measures one.
         profile: How it does so.
         seed: Of everything random.
-        threads: Threads of one evaluation.
+        threads: Threads of one evaluation; OMP_NUM_THREADS or all cores, which a command may replace by a faster number.
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
 

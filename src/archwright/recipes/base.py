@@ -43,7 +43,7 @@ class SearchConfig:
         latency_table: File of `archwright profile` for a limit on latency; without it the run measures one.
         profile: How it does so.
         seed: Of everything random.
-        threads: Threads of one evaluation.
+        threads: Threads of one evaluation; by default OMP_NUM_THREADS or all cores, from which a command may depart.
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from archwright.cli.rank import _lines
 from archwright.core.errors import DataError
 
 Cli = Callable[..., Any]
@@ -63,6 +64,15 @@ def test_text(cli: Cli, calls: list[dict[str, Any]]) -> None:
         "pearson        nan (too few architectures for an interval)",
         "macs alone     kendall 0.600",
     ]
+
+
+def test_withdrawn_promise() -> None:
+    """Where torch warned of operations without a deterministic form."""
+    document = {"truth": "train", "metric": "loss", "part": "test", "n": 2, "ci95": {}, "baselines": {"macs": 0.0}}
+    figures = dict.fromkeys(("kendall", "spearman", "pearson"), 0.5)
+    document |= {**figures, "ci95": {name: [0.0, 1.0] for name in figures}, "nondeterministic": ["put_"]}
+    said = "the same seed may give other bits: put_ has no deterministic form here"
+    assert " ".join(" ".join(_lines(document)).split()).endswith(f" no promise {said}")
 
 
 def test_json(cli: Cli, calls: list[dict[str, Any]]) -> None:

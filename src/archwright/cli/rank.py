@@ -13,8 +13,6 @@ from archwright.cli.boundary import quoted, run_errors
 from archwright.cli.options import Json, parse_path
 from archwright.cli.text import columns, print_json, print_lines
 from archwright.core.errors import InvalidValueError
-from archwright.runs.nondeterminism import withdrawal
-from archwright.runs.record import NONDETERMINISTIC
 
 TRAIN = "train"
 
@@ -61,6 +59,9 @@ def rank(
 
 
 def _lines(document: Mapping[str, Any]) -> list[str]:
+    from archwright.runs.nondeterminism import withdrawal
+    from archwright.runs.record import NONDETERMINISTIC
+
     truth = "training from scratch" if document["truth"] == TRAIN else f"{document['column']} of {document['truth']}"
     rows = [
         ("compared", f"{document['metric']} on the {document['part']} part with {truth}"),

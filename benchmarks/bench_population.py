@@ -207,7 +207,8 @@ def beside(name: str, images: str | None, tree: str, blocks: int, threads: int) 
         report(
             f"{name}, {len(our_scores)} random archs: ours / {tree} ({np.median(seconds[1]):.1f} s), {blocks} blocks",
             f"{middle:.3f} ({low:.3f} to {high:.3f}), of the processors' time {processor}, "
-            f"ranking {same_ranking(their_scores, our_scores)}, logits at most {apart.max():.1e} * max(1, |logit|) apart",
+            f"ranking {same_ranking(their_scores, our_scores)}, "
+            f"logits at most {apart.max():.1e} * max(1, |logit|) apart",
         )
         ours.close()
         theirs.close()

@@ -59,7 +59,7 @@ def main() -> None:
     if given.serve:
         serve(given.serve, images, given.weights)
         return
-    print(machine())
+    print(machine(given.threads))
     if given.against:
         for name in ("SPOS", "NAS-Bench-201") if images else ("SPOS",):
             beside(name, images, given.against, given.blocks or 7 * BLOCKS, given.threads)

@@ -16,7 +16,7 @@ import numpy as np
 THREADS = 2
 
 
-def machine() -> str:
+def machine(threads: int = THREADS) -> str:
     """One line on what the figures were measured on."""
     import torch
 
@@ -26,7 +26,7 @@ def machine() -> str:
     )
     load = os.getloadavg()[0]
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    return f"{model}, {os.cpu_count()} cores, {THREADS} threads; {versions}; load {load:.2f}"
+    return f"{model}, {os.cpu_count()} cores, {threads} threads; {versions}; load {load:.2f}"
 
 
 def seconds(run: Callable[[], object], repeats: int, warmup: int = 1) -> list[float]:

@@ -28,9 +28,10 @@ def learning_rate(config: OptimizerConfig, step: int, n_steps: int) -> float:
         step: Which step.
         n_steps: Of the whole training.
 
-    >>> config = OptimizerConfig(schedule="linear", learning_rate=0.5)
-    >>> [learning_rate(config, step, 10) for step in (0, 5, 9)]
-    [0.5, 0.25, 0.04999999999999999]
+    Examples:
+        >>> config = OptimizerConfig(schedule="linear", learning_rate=0.5)
+        >>> [learning_rate(config, step, 10) for step in (0, 5, 9)]
+        [0.5, 0.25, 0.04999999999999999]
     """
     highest, warmup = config.learning_rate, config.warmup_steps
     if step < warmup:

@@ -19,8 +19,7 @@ from archwright.core.trial import Candidate, Trial
 from archwright.costs.tables.latencies import LookupTable, SpaceTable
 from archwright.finish.result import checked_record
 from archwright.ranking import read_truth
-from archwright.recipes import SposConfig
-from archwright.recipes.black_box import EvolutionSearchConfig, GridSearchConfig, RandomSearchConfig
+from archwright.recipes import EvolutionSearchConfig, GridSearchConfig, RandomSearchConfig, SposConfig
 from archwright.recipes.reopening import open_supernet
 from archwright.recipes.train import TrainConfig
 from archwright.runs.ledger import Ledger
@@ -50,8 +49,15 @@ SPACES = (CELLS, NasBench201Size(), SPOS)
 KINDS: tuple[Any, ...] = (SposConfig, TrainConfig, RandomSearchConfig, GridSearchConfig, EvolutionSearchConfig)
 CONFIGS = tuple(kind.preset("smoke", (1, 8, 8)) for kind in KINDS)
 
+DATA = open_task("digits", seed=0, val_images=20)
 RECORD = make_record(
-    {"recipe": "spos", "data": "digits", "data_options": {"val_images": 20}, **to_json(CONFIGS[0])},
+    {
+        "recipe": "spos",
+        "data": DATA.name,
+        "data_options": dict(DATA.options),
+        "data_sha256": DATA.fingerprint,
+        **to_json(CONFIGS[0]),
+    },
     recipe="spos",
     seed=0,
     threads=1,

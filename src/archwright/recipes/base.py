@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import torch
 
-from archwright.core.config import MAX_THREADS, absent_settings, check_range, to_json
+from archwright.core.config import MAX_THREADS, absent_settings, added_field, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Direction, Goal, Objective
 from archwright.costs.base import Cost
@@ -50,9 +50,9 @@ class SearchConfig:
     space: str = "spos"
     space_args: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[tuple[str, float], ...] = ()
-    goals: tuple[str, ...] = ()
+    goals: tuple[str, ...] = added_field((), absent=())
     retrain: TrainingConfig = field(default_factory=lambda: spos_training(300_000))
-    final: Provenance = "scratch"
+    final: Provenance = added_field("scratch", absent="scratch")  # noqa: RUF009 (it is a plain field)
     n_draws: int = 0
     latency_table: str | None = None
     profile: ProfileConfig = field(default_factory=ProfileConfig)

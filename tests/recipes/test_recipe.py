@@ -66,7 +66,11 @@ def test_the_estimate_goes_through_the_body() -> None:
         "retraining, 4 networks of 2 steps",
     ]
     inherited = replace(config, final="inherited", limits=())
-    assert len(random_search.estimate(inherited, digits())) == 1
+    lines = random_search.estimate(inherited, digits())
+    assert [line.split("  ")[-1] for line in lines[1:]] == [
+        "search, 4 evaluations, 2 steps of 16",
+        "training once more, 2 networks of 2 steps",
+    ]
 
 
 def test_a_recipe_is_listed_and_documented_as_its_body() -> None:

@@ -21,6 +21,7 @@ from archwright.core.trial import Candidate, Metrics, Trial, derive_seed
 from archwright.costs import Latency, Macs, SpaceTable, TorchLatency, count
 from archwright.evaluators import Evaluator, FromScratch
 from archwright.finish import FinalTraining, Found
+from archwright.finish.finalists import Finalist, train_finalists
 from archwright.finish.finishing import effective_config, finish
 from archwright.finish.result import Result, open_winner, reopen
 from archwright.nn import Chooser
@@ -169,6 +170,21 @@ def test_one_arch_in_two_roles_is_one_network() -> None:
     assert record["test"] == record["random_baseline"]["test"]
     assert done.task.n_test_reads == 1
     assert [name for name in record["ledger"] if name.startswith("retrain")] == ["retrain-winner"]
+
+
+def test_weights_that_are_inherited_are_those_of_the_trial() -> None:
+    """Two searches that find one arch trained it from two seeds: two networks. From scratch it is one."""
+    task, (arch,) = WatchedTask(), SPACE.sample(1, np.random.default_rng(0))
+    evaluator = FromScratch(SPACE, task, RETRAIN)
+    finalists = [Finalist(f"winner{seed}", arch, evaluator, seed) for seed in (1, 2)]
+    with open_run(None, {}, seed=0, threads=1) as run:
+        found, _ = train_finalists(run, SPACE, finalists, task, FinalTraining(RETRAIN, "inherited"), CPU)
+    for one in finalists:
+        expected = evaluator.model(arch, one.seed).state_dict()
+        assert all(torch.equal(own, expected[name]) for name, own in found[one.role].state_dict().items())
+    with open_run(None, {}, seed=0, threads=1) as run:
+        found, _ = train_finalists(run, SPACE, finalists, task, FinalTraining(RETRAIN, "scratch"), CPU)
+    assert found["winner1"] is found["winner2"]
 
 
 def test_draws_are_distinct_and_keep_the_limits() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from archwright.core.errors import RunFolderError
 from archwright.core.objective import Objective
 from archwright.core.trial import Candidate
 from archwright.evaluators import FromScratch
@@ -20,6 +23,7 @@ from archwright.recipes.opened import OpenSearch
 from archwright.recipes.recipe import Recipe, known_recipe, recipe
 from archwright.recipes.rehearsal import Rehearsal
 from archwright.recipes.trials import TrialsConfig
+from archwright.runs.files import SEAL
 from archwright.tasks import digits
 from archwright.training.config import TrainingConfig
 
@@ -64,7 +68,11 @@ def test_the_estimate_goes_through_the_body() -> None:
         "retraining, 4 networks of 2 steps",
     ]
     inherited = replace(config, final="inherited", limits=())
-    assert len(random_search.estimate(inherited, digits())) == 1
+    lines = random_search.estimate(inherited, digits())
+    assert [line.split("  ")[-1] for line in lines[1:]] == [
+        "search, 4 evaluations, 2 steps of 16",
+        "training once more, 2 networks of 2 steps",
+    ]
 
 
 def test_a_recipe_is_listed_and_documented_as_its_body() -> None:
@@ -95,6 +103,21 @@ def test_a_run_inherits_the_weights_of_its_search() -> None:
     evaluator = FromScratch(result.space, digits(), SHORT)
     expected = evaluator.model(best.arch, best.candidate.seed).state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in result.network.state_dict().items())
+
+
+def test_a_run_of_before_a_setting_goes_on(tmp_path: Path) -> None:
+    """What run.json lacks means what was done before there was the setting."""
+    config = RandomSearchConfig(**{**vars(CONFIG), "n_trials": 1, "n_draws": 0})
+    run = tmp_path / "run"
+    made = random_search(config, digits(), out=run)
+    record = json.loads((run / "run.json").read_text())
+    for name in ("final", "goals"):
+        del record["config"][name]
+    del record[SEAL]
+    (run / "run.json").write_text(json.dumps(record))
+    assert random_search(config, digits(), out=run, resume=True).record == made.record
+    with pytest.raises(RunFolderError, match="final was 'scratch' and is now 'inherited'"):
+        random_search(replace(config, final="inherited"), digits(), out=run, resume=True)
 
 
 def test_recipes_are_short() -> None:

@@ -67,7 +67,9 @@ def train_finalists(
     final: FinalTraining,
     device: torch.device,
 ) -> tuple[dict[str, nn.Module], dict[str, Any]]:
-    """Each finalist's network by role, and each training's loss curve; an arch with two roles is trained once.
+    """Each finalist's network by role, and each training's loss curve; one that would be trained twice is trained once.
+
+    From scratch these are all of one arch; of inherited weights only those that one trial scored.
 
     Training and validation part are trained on together: nothing is chosen any more. All share one seed.
 
@@ -80,13 +82,14 @@ def train_finalists(
         device: Where.
     """
     networks: dict[str, nn.Module] = {}
-    by_arch: dict[Arch, nn.Module] = {}
+    made: dict[Any, nn.Module] = {}
     curves: dict[str, Any] = {}
     for finalist in finalists:
-        if finalist.arch not in by_arch:
-            by_arch[finalist.arch], curve = _finished(run, space, finalist, task, final, device)
-            curves[finalist.role] = curve
-        networks[finalist.role] = by_arch[finalist.arch]
+        inherited = () if final.provenance == "scratch" else (id(finalist.evaluator), finalist.seed)
+        key = (finalist.arch, *inherited)
+        if key not in made:
+            made[key], curves[finalist.role] = _finished(run, space, finalist, task, final, device)
+        networks[finalist.role] = made[key]
     return networks, curves
 
 

@@ -96,9 +96,13 @@ def workload(rehearsal: Rehearsal, found: Found) -> Workload:
         n = max(1, found.n_steps // n_steps)
         work = Work(n_steps, retrain.batch_size, task.split("validation").n)
         items.append(Item(f"baseline, {n:,} networks of {n_steps:,} steps", work, unscored * n))
+    n_networks = len(found.searches) * (config.n_draws + (1 if found.is_random else 2))
+    trial = found.searches[0].evaluator.work()
+    if config.final != "scratch" and trial.n_steps:  # weights that were not kept are trained once more
+        what = f"training once more, {n_networks} networks of {trial.n_steps:,} steps"
+        items.append(Item(what, Work(trial.n_steps, trial.batch_size), n_networks))
     if config.final != "inherited":
         n_retrain = retrain.n_steps(task.split("train+validation"))
-        n_networks = len(found.searches) * (config.n_draws + (1 if found.is_random else 2))
         what = f"retraining, {n_networks} networks of {n_retrain:,} steps"
         items.append(Item(what, Work(n_retrain, retrain.batch_size), n_networks))
     parts = {item.what: Load(item.times * item.work.n_trained, item.times * item.work.n_scored) for item in items}

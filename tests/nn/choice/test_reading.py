@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -47,10 +48,18 @@ def test_choices_and_lazy_values_speak_for_themselves(choose: Supernet) -> None:
     assert decisions_read(nn.Linear(3, 3)) == frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    """An object without a `__dict__`."""
+
+    held: Any
+
+
 HOLDERS = {
     "attribute": lambda s: s,
     "list": lambda s: [1, {"a": (s,)}],
     "object": Plain,
+    "object with slots": Slotted,
     "method": lambda s: Plain(s).ask,
     "closure": lambda s: lambda: s,
     "default": lambda s: lambda given=s: given,

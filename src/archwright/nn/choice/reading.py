@@ -89,6 +89,9 @@ def _names(module: nn.Module, declared: Any) -> frozenset[str]:
     return frozenset(declared)
 
 
+_SLOT = types.MemberDescriptorType  # an attribute named in `__slots__`
+
+
 def _held_by(module: nn.Module) -> Iterator[Selection | Lazy | nn.Module | None]:
     """Selections, lazy values and modules that are no children, wherever a module holds them; None for too much."""
     children = ("_modules", "_parameters", "_buffers")
@@ -125,7 +128,9 @@ def _parts(value: Any) -> list[Any]:
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if not _is_empty(cell)]
         return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-    return list(getattr(value, "__dict__", {}).values())
+    slots = [slot for cls in type(value).__mro__ for slot in vars(cls).values() if isinstance(slot, _SLOT)]
+    held = [slot.__get__(value) for slot in slots if hasattr(value, slot.__name__)]
+    return [*held, *getattr(value, "__dict__", {}).values()]
 
 
 def _is_empty(cell: types.CellType) -> bool:

@@ -88,3 +88,17 @@ def test_ledger_adds_up() -> None:
     first, second = view["rows"]
     assert (first["share"], first["wall_percent"], first["cpu_percent"]) == ("75 %", 50.0, 100.0)
     assert (second["cpu"], second["memory"], second["cpu_percent"]) == ("not measured", "not measured", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "said"),
+    [
+        ({}, "retrained in the same way"),
+        ({"provenance": "fine-tuned"}, "fine-tuned in the same way"),
+        ({"provenance": "inherited"}, "given the weights of the search in the same way"),
+    ],
+)
+def test_how_weights_came_about_is_said(provenance: dict[str, str], said: str) -> None:
+    """A network with inherited weights was not retrained."""
+    result = {"recipe": "spos", "test": 0.9, "random_baseline": {"test": 0.8}, **provenance}
+    assert said in " ".join(verdict(result, Measure("top1_accuracy", "max", {})))

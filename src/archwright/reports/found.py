@@ -24,7 +24,7 @@ def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
     ]
     if is_search(result) and not baseline.get("is_search"):
         rival = score(baseline.get("test"), measure.metric)
-        found.append(_tile("best of random search", rival, "same limits, same retraining"))
+        found.append(_tile("best of random search", rival, f"same limits, same {_told(result, 0)}"))
     found += [
         _tile("macs", quantity(result.get("macs")), _limit_note(result, "macs")),
         _tile("params", quantity(result.get("params")), _limit_note(result, "params")),
@@ -99,6 +99,18 @@ def is_search(result: Document) -> bool:
     return result.get("recipe") != "train"
 
 
+_BY_PROVENANCE = {
+    "scratch": ("retraining", "trained alike", "retrained"),
+    "fine-tuned": ("fine-tuning", "fine-tuned alike", "fine-tuned"),
+    "inherited": ("way to its weights", "with weights of the search too", "given the weights of the search"),
+}
+"""How networks came by their final weights: as a noun, said of others beside the winner, and as a participle."""
+
+
+def _told(result: Document, form: int) -> str:
+    return _BY_PROVENANCE.get(str(result.get("provenance")), _BY_PROVENANCE["scratch"])[form]
+
+
 def _tile(name: str, value: str, note: str) -> dict[str, str]:
     return {"name": name, "value": value, "note": note}
 
@@ -139,9 +151,10 @@ def draws_text(result: Document, metric: str) -> str:
     if not draws:
         return ""
     if len(draws) == 1:
-        return f"One random architecture within the limits, trained alike: {score(draws[0], metric)}."
+        return f"One random architecture within the limits, {_told(result, 1)}: {score(draws[0], metric)}."
     low, high, mean = (score(value, metric) for value in (min(draws), max(draws), sum(draws) / len(draws)))
-    return f"{len(draws)} random architectures within the limits, trained alike: mean {mean}, range {low} to {high}."
+    drawn = f"{len(draws)} random architectures within the limits, {_told(result, 1)}"
+    return f"{drawn}: mean {mean}, range {low} to {high}."
 
 
 def draw_scores(result: Document) -> list[float]:
@@ -169,7 +182,7 @@ def _against_random(result: Document, measure: Measure) -> list[str]:
     by = f"{difference(gain, measure.metric)} " if gain else ""
     return [
         f"On held-out data the winner is {by}{comparison} the best of a random search under the same limits "
-        f"({_spent(result)}), retrained in the same way."
+        f"({_spent(result)}), {_told(result, 2)} in the same way."
     ]
 
 
@@ -179,7 +192,7 @@ def _spread(result: Document, measure: Measure) -> list[str]:
     if not is_number(test) or not draws:
         return []
     n_beaten = sum(measure.minimised(test) < measure.minimised(draw) for draw in draws)
-    beaten = f"It beats {n_beaten} of {len(draws)} architectures drawn at random and trained alike."
+    beaten = f"It beats {n_beaten} of {len(draws)} architectures drawn at random and {_told(result, 1)}."
     if len(draws) < 2 or n_beaten == len(draws):
         return [beaten]
     span = f"{score(min(draws), metric)} to {score(max(draws), metric)}"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.blueprint import Blueprint
-from archwright.core.errors import InvalidValueError, UsageError
+from archwright.core.errors import InvalidValueError, UsageError, error_text
 from archwright.core.objective import Direction
 from archwright.nn.inputs import Inputs, Signature, TensorSpec, call, check_inputs, dtype_name, tensors_of
 from archwright.spaces.base import Space
@@ -224,14 +224,22 @@ class Task(ABC):
         return {name: value for name, value in sizes.items() if value is not None}
 
     def check_taken_by(self, space: Space) -> None:
-        """Refuse a space whose networks do not take the inputs of this task's batches.
+        """Refuse a space whose networks do not take the inputs of this task's batches, or give what has no loss.
 
         Raises:
-            InvalidValueError: Says what the batches hold, and what the space takes.
+            InvalidValueError: Says what the batches hold, and what the space takes or gives.
         """
-        check_inputs(
-            space.signature, self.example(1).inputs, what=f"the data {self.name!r}", by=f"space {space.name!r}"
-        )
+        batch, given = self.example(2), space.signature.outputs
+        check_inputs(space.signature, batch.inputs, what=f"the data {self.name!r}", by=f"space {space.name!r}")
+        outputs = tuple(torch.zeros(2, *spec.shape) for spec in given)
+        try:
+            self.loss(outputs[0] if len(outputs) == 1 else outputs, batch)
+        except Exception as error:  # whatever a task's own loss makes of another form
+            shapes = " and ".join("x".join(map(str, spec.shape)) for spec in given)
+            raise InvalidValueError(
+                f"networks of space {space.name!r} give {shapes}, from which the data {self.name!r} make no loss "
+                f"({error_text(error)}); choose a space whose networks give what the targets ask for"
+            ) from None
 
     def example(self, n: int) -> Batch:
         """A batch of n inputs and targets of the right shape and type, all zeros: enough to time a network.

@@ -49,6 +49,8 @@ def test_limits_keep_their_order_and_take_either_spelling() -> None:
 def test_a_list_of_limits_is_several_on_one_cost() -> None:
     """The others hold for every winner; two lists would ask for a grid of winners."""
     assert parse_limits([], macs="2M,5M", params="1k") == (("macs", 2e6), ("macs", 5e6), ("params", 1e3))
+    with pytest.raises(InvalidValueError, match="on macs is '2M,'; give a number before and after each comma"):
+        parse_limits([], macs="2M,")
     with pytest.raises(InvalidValueError, match="the limits on macs and params are lists; give several values to one"):
         parse_limits([], macs="2M,5M", params="1k,2k")
 

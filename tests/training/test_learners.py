@@ -264,3 +264,9 @@ def test_a_warm_up_that_leaves_no_step_is_refused() -> None:
     learner = Learner(_scalar(), OptimizerConfig(warmup_steps=4), n_updates=4)
     with pytest.raises(InvalidValueError, match="warmup_steps is 4; accepted: fewer than the 4 steps"):
         _run(lambda now: None, 100, a=learner)
+
+
+def test_shares_are_names_and_no_text() -> None:
+    """Whose letters would be taken for names."""
+    with pytest.raises(InvalidValueError, match="shares is the text 'weight'; give a collection of names"):
+        Learner(nn.Linear(2, 2), OptimizerConfig(), shares="weight")

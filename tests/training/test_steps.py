@@ -159,6 +159,7 @@ def test_tensors_of_a_learner_stand_below_its_name(memory_phase: Any) -> None:
     [
         ({"seed": 5}, "seed = 0, now it is 5"),
         ({"n_steps": 9}, "steps = 6, now it is 9"),
+        ({"precision": "bfloat16"}, "precision = 'auto', now it is 'bfloat16'"),
     ],
 )
 def test_another_training_is_refused(options: dict[str, Any], expected: str, memory_phase: Any) -> None:

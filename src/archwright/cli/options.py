@@ -278,6 +278,9 @@ def parse_limits(limits: Iterable[str], **short: str | None) -> tuple[tuple[str,
             raise InvalidValueError(f"{cost} is limited twice, by --limit and by {_short_form(cost)}; give it once")
         if value is not None:
             found[cost] = value
+    for cost, value in found.items():
+        if "," in value and not all(one.strip() for one in value.split(",")):
+            raise InvalidValueError(f"the limit on {cost} is {value!r}; give a number before and after each comma")
     lists = {cost: [_limit(cost, one) for one in value.split(",")] for cost, value in found.items()}
     several = [cost for cost, values in lists.items() if len(values) > 1]
     if len(several) > 1:

@@ -67,6 +67,8 @@ class Learner:
             raise InvalidValueError(f"{what} has no parameters; there is nothing to train, leave the learner out")
         if n_updates is not None and n_updates < 1:
             raise InvalidValueError(f"n_updates is {n_updates}; give at least 1, or None to count the steps")
+        if isinstance(shares, str):
+            raise InvalidValueError(f"shares is the text {shares!r}; give a collection of names, such as ({shares!r},)")
         self.shared = {name for name in self._parameters if _is_named(name, shares)}
         for name in shares:
             if not any(_is_named(parameter, (name,)) for parameter in self._parameters):

@@ -147,7 +147,7 @@ class _Training:
         _check(learners, sources, n_steps)
         self._learners, self._seed, self._around, self._stateful = learners, seed, surroundings, stateful
         self._modules = {name: learner.module for name, learner in learners.items()}
-        self._identity, self._absent = _identities(identity, learners, sources, seed, n_steps)
+        self._identity, self._absent = _identities(identity, learners, sources, seed, n_steps, surroundings)
         device = surroundings.device
         dtype = compute_dtype(surroundings.precision, device)
         whole = self._modules[ONLY] if ONLY in learners else joined(self._modules)
@@ -315,7 +315,12 @@ def _check(learners: Mapping[str, Learner], sources: Mapping[str, Source], n_ste
 
 
 def _identities(
-    identity: Mapping[str, Any], learners: Mapping[str, Learner], sources: Mapping[str, Source], seed: int, n_steps: int
+    identity: Mapping[str, Any],
+    learners: Mapping[str, Learner],
+    sources: Mapping[str, Source],
+    seed: int,
+    n_steps: int,
+    surroundings: Surroundings,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What has to be the same for two processes to share a training, and what keys meant where they are not there."""
     flat: dict[str, Any] = {**identity, "seed": seed, "steps": n_steps}
@@ -329,8 +334,9 @@ def _identities(
         if name:
             flat |= {f"sources.{name}.{field}": getattr(source, field) for field in ("batch_size", "seed")}
             flat[f"sources.{name}.examples"] = source.split.n
-    if set(learners) != {ONLY}:
-        flat["learners"] = list(learners)
+    if set(learners) != {ONLY}:  # of a single one they stand in its configuration
+        flat |= {"learners": list(learners), "precision": surroundings.precision}
+        flat["channels_last"] = surroundings.channels_last
     document: dict[str, Any] = json.loads(json.dumps(flat))  # tuples as they come back from a file
     return document, absent
 

@@ -30,7 +30,7 @@ import torch
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
-from archwright.core.trial import Candidate
+from archwright.core.trial import Candidate, derive_seed
 from archwright.core.variation import crossover, resample
 from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
 from archwright.nn.choice import selection_of
@@ -111,7 +111,7 @@ class Setting:
         supernet = trained(space, task)
         self.float32 = SupernetEvaluator(space, supernet, task, CALIBRATION)
         self.bfloat16 = SupernetEvaluator(space, copy.deepcopy(supernet), task, CALIBRATION, precision="bfloat16")
-        self.plain = Plain(supernet, task, self.float32)
+        self.plain = Plain(supernet, task)
 
 
 def compare(name: str, setting: Setting, rows: np.ndarray, target: float, blocks: int) -> None:
@@ -162,10 +162,12 @@ def evolved(space: Space, rows: np.ndarray, scores: list[float], rng: np.random.
 class Plain:
     """What one writes first: per candidate, reset, calibrate in training mode, score in evaluation mode."""
 
-    def __init__(self, supernet: nn.Module, task, evaluator: SupernetEvaluator) -> None:
+    def __init__(self, supernet: nn.Module, task) -> None:
         self.network = copy.deepcopy(supernet).to(memory_format=torch.contiguous_format)
         self.selection, self.task = selection_of(self.network), task
-        self.calibration = [batch.contiguous() for batch in evaluator._calibration()]
+        seed = derive_seed(0, "calibration")
+        batches = task.split("train").batches(CALIBRATION.batch_size, seed=seed, n_steps=CALIBRATION.batches)
+        self.calibration = [batch.inputs.contiguous() for batch in batches]
         self.norms = [module for module in self.network.modules() if isinstance(module, nn.BatchNorm2d)]
         for norm in self.norms:
             norm.momentum = None
@@ -286,6 +288,8 @@ def logits_of(evaluator: SupernetEvaluator, candidate: Candidate) -> np.ndarray:
 
 class Heard:
     """A meter that keeps the outputs it is given."""
+
+    decodes = False
 
     def __init__(self, meter, seen: list[Tensor]) -> None:
         self.meter, self.seen = meter, seen

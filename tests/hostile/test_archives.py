@@ -30,7 +30,7 @@ from archwright.finish.result import open_winner
 from archwright.runs.files import read_state, read_tensors, write_tensors
 from archwright.spaces import NasBench201
 from archwright.spaces.opening import arch_document
-from archwright.tasks import npz_archive
+from archwright.tasks.images import npz_archive
 from archwright.tasks.images.npz_files import npz
 from archwright.tasks.images.torchvision_arrays import read_idx
 from archwright.testing.hostile import (

@@ -38,19 +38,19 @@ class TrainConfig:
 
     Attributes:
         arch: A published name, the path of an arch.json, or SPACE:CODE.
-        space_args: Settings of its space, as `--space-set`; they replace stored ones.
         training: Length, optimizer, schedule.
         seed: Of everything random.
         threads: Threads of the training.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        space_args: Settings of its space, as `--space-set`; they replace stored ones.
     """
 
     arch: str = ""
-    space_args: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=lambda: _paper_training(PHOTO_SIDE))
     seed: int = 0
     threads: int = field(default_factory=default_threads)
     device: str = "auto"
+    space_args: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_range("threads", self.threads, 1, MAX_THREADS)

@@ -12,7 +12,7 @@ from torch import nn
 from archwright.core.trial import Candidate
 from archwright.evaluators import CalibrationConfig, SupernetEvaluator
 from archwright.evaluators.side_by_side import side_by_side
-from archwright.nn.choice import selection_of
+from archwright.nn.choice import Chooser, selection_of
 from archwright.spaces import Space
 from archwright.tasks import ImageTask
 from archwright.testing import BranchSpace, ElasticSpace
@@ -84,3 +84,29 @@ def test_a_twin_shares_parameters_and_follows_its_own_selection(supernet_of: Cal
     pairs = zip(shared.network.parameters(), twin.network.parameters(), strict=True)
     assert all(a is b for a, b in pairs)
     assert not {id(b) for b in shared.network.buffers()} & {id(b) for b in twin.network.buffers()}
+
+
+class ByClosure(nn.Module):
+    """Runs a batch norm that only a function knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norm = nn.BatchNorm2d(3)
+        self.norm = norm
+        self.run = lambda x: norm(x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.run(x)
+
+
+class ClosureSpace(ElasticSpace):
+    """Begins with such a module."""
+
+    def network(self, choose: Chooser) -> nn.Module:
+        return nn.Sequential(ByClosure(), super().network(choose))
+
+
+def test_weights_that_a_copy_would_run_in_the_original_have_no_twin() -> None:
+    """Two threads would write the same statistics."""
+    space = ClosureSpace()
+    assert SupernetWeights(space, space.supernet()).twin() is None

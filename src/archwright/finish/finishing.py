@@ -21,7 +21,7 @@ from archwright.costs.watch import open_costs
 from archwright.export.files import made_files
 from archwright.finish.baseline import random_baseline, random_draws
 from archwright.finish.finalists import Finalist, FinalTraining, test_once, train_finalists
-from archwright.finish.handover import export_and_measure, write_run_page
+from archwright.finish.handover import export_and_measure, place_of, write_run_page
 from archwright.finish.measuring import Choice, choose_measured, limit_values, satisfaction
 from archwright.finish.result import Result
 from archwright.runs.record import NONDETERMINISTIC
@@ -216,7 +216,7 @@ def _selected(
         "passed_over": contest.choice.passed_over,
         "code": space.code(trial.arch),
         "provenance": final.provenance,
-        "folder": f"best/{label.removeprefix('-')}".rstrip("/"),
+        "folder": place_of(label),
         "not_exported": missing,
         "random_baseline": {
             **_comparison(space, contest, tested, task),

@@ -50,7 +50,7 @@ def export_and_measure(
     """
     missing = {} if run.folder is None else _export(run, space, arch, network, task, label)
     onnx = EXPORT_FORMATS["onnx"]
-    exported = None if run.folder is None or onnx in missing else run.path(f"{_place(label)}/{onnx}")
+    exported = None if run.folder is None or onnx in missing else run.path(f"{place_of(label)}/{onnx}")
     counted = count(network, space.signature)
     figures = {
         "params": counted.params,
@@ -61,7 +61,7 @@ def export_and_measure(
     return figures, missing
 
 
-def _place(label: str) -> str:
+def place_of(label: str) -> str:
     """The folder of a winner's files."""
     return f"best/{label.removeprefix('-')}".rstrip("/")
 
@@ -76,7 +76,7 @@ def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task, 
         phase.reopen()
     with phase:
         if not phase.is_done:
-            place = _place(label)
+            place = place_of(label)
             run.path(place).mkdir(parents=True, exist_ok=True)
             metadata = input_metadata(task.class_names, task.preprocessing)
             run.write_json(f"{place}/arch.json", arch_document(space, arch))

@@ -16,7 +16,7 @@ from archwright.core.arch import Value
 from archwright.core.blueprint import Blueprint
 from archwright.core.errors import UsageError
 from archwright.nn.choice import selection_of
-from archwright.nn.choice.reading import decisions_read, selections_held
+from archwright.nn.choice.reading import decisions_read, is_apart
 from archwright.nn.choice.selection import Weights
 from archwright.runs.files import read_tensors, write_tensors
 from archwright.spaces.base import Space
@@ -119,11 +119,11 @@ class SupernetWeights(SharedWeights):
     def twin(self) -> SupernetWeights | None:
         """The same parameters in modules of their own, which may run another arch at a time; buffers are copied.
 
-        None where the copy would follow this one's Selection, as a module does that has it in a closure.
+        None where the copy would reach this one's modules or Selection, as by a function that has one in its closure.
         """
         kept: dict[int, Any] = {id(parameter): parameter for parameter in self.network.parameters()}
         twin = SupernetWeights(self.space, copy.deepcopy(self.network, kept))
-        return twin if selections_held(twin.network) == [twin.selection] else None
+        return twin if is_apart(twin.network, self.network) else None
 
     def activate(self, row: NDArray[Any]) -> None:
         self.selection.activate_row(row)

@@ -59,26 +59,19 @@ def decisions_read(network: nn.Module) -> frozenset[str] | None:
     return frozenset(names)
 
 
-def selections_held(network: nn.Module) -> list[Selection] | None:
-    """Every Selection that modules of a network hold, each once, wherever they hold it; None for too much to look at.
+def is_apart(network: nn.Module, original: nn.Module) -> bool:
+    """Whether a copy of a network reaches no module and no Selection of the original.
 
-    A copy of a network still follows the Selection of the original where a function has it in its closure.
+    It does where a function has one in its closure: copies share functions. Where there is too much to look at, the
+    answer is no.
+
+    Args:
+        network: The copy.
+        original: What was copied; parameters may be the same objects.
     """
-    found: dict[int, Selection] = {}
-    waiting: list[Any] = list(network.modules())
-    kept: dict[int, Any] = {}
-    while waiting:
-        value = waiting.pop()
-        if type(value) in _PLAIN or id(value) in kept or isinstance(value, type):
-            continue
-        kept[id(value)] = value
-        if isinstance(value, Selection):
-            found[id(value)] = value
-        elif len(kept) > MAX_HELD:
-            return None
-        else:
-            waiting += _parts(value)
-    return list(found.values())
+    theirs = {id(module) for module in original.modules()}
+    theirs |= {id(value) for value in _reached(list(original.modules())) if isinstance(value, Selection)}
+    return all(value is not None and id(value) not in theirs for value in _reached(list(network.modules())))
 
 
 def _names(module: nn.Module, declared: Any) -> frozenset[str]:
@@ -100,19 +93,30 @@ def _held_by(module: nn.Module) -> Iterator[Selection | Lazy | nn.Module | None]
         for name, value in vars(module).items()
         if name not in children and type(value) not in _PLAIN and not (isinstance(value, dict) and not value)
     ]
+    ends = (Selection, Lazy, nn.Module)
+    return (value for value in _reached(waiting, ends) if value is None or isinstance(value, ends))
+
+
+def _reached(waiting: list[Any], ends: tuple[type, ...] = ()) -> Iterator[Any]:
+    """Objects and all that they are made of, each once; None, and no more, for too much.
+
+    Args:
+        waiting: Where to begin.
+        ends: Types of objects whose parts are left out.
+    """
     kept: dict[int, Any] = {}  # what was met stays alive, so that no other object gets its id
     while waiting:
         value = waiting.pop()
         if type(value) in _PLAIN or id(value) in kept or isinstance(value, type):
             continue
         kept[id(value)] = value
-        if isinstance(value, Selection | Lazy | nn.Module):
-            yield value
-        elif len(kept) > MAX_HELD:
+        yield value
+        if isinstance(value, ends):
+            continue
+        if len(kept) > MAX_HELD:
             yield None
             return
-        else:
-            waiting += _parts(value)
+        waiting += _parts(value)
 
 
 def _parts(value: Any) -> list[Any]:

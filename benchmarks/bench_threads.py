@@ -107,7 +107,7 @@ def serve() -> None:
         torch.set_num_threads(int(line))
         run()
         pace = Pace()
-        pace.run(lambda i: run() or 0.0, seconds=WINDOW_S)
+        pace.run(lambda i: run(), seconds=WINDOW_S)
         print(STEPS * pace.rate, flush=True)
 
 
@@ -179,7 +179,7 @@ def choices(state: str) -> None:
             torch.set_num_threads(n)
             run()
             pace = Pace()
-            pace.run(lambda i: run() or 0.0, seconds=WINDOW_S)
+            pace.run(lambda i: run(), seconds=WINDOW_S)
             rate[n] = pace.rate
         taken[chosen.threads] += 1
         kept.append(rate[chosen.threads] / (max(rate.values()) if state == STATES[0] else rate[1]))

@@ -68,9 +68,10 @@ class Toy:
         lines = [f"{config.training.steps} steps on {task.name}"]
         return SimpleNamespace(
             glance=lambda: None,
-            seconds=lambda pace: self.seconds,
-            lines=lambda pace, threads=None: lines,
-            step=lambda i: 0.0,
+            seconds=lambda speed: self.seconds,
+            lines=lambda speed, threads=None: lines,
+            at_pace=lambda speed, pace: speed,
+            training=SimpleNamespace(step=lambda i: None),
             device=SimpleNamespace(type=config.device),
         )
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from archwright.cli.threads import choose_threads, is_given
-from archwright.recipes.workload import Load, Workload
+from archwright.recipes.workload import Load, Timed, Workload
 from archwright.training import threads as probing
 from archwright.training.threads import Pace
 
 Cli = Callable[..., Any]
-BUSY = {1: Pace(104, 10.0, 2.5), 2: Pace(57, 10.0, 2.5)}
-QUIET = {1: Pace(110, 10.0, 2.5), 2: Pace(190, 10.0, 2.5)}
+BUSY = {1: Pace(104, 10.0), 2: Pace(57, 10.0)}
+QUIET = {1: Pace(110, 10.0), 2: Pace(190, 10.0)}
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,11 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def recipe(seconds: float, *, device: str = "cpu") -> Any:
     """One whose run is estimated to take so many seconds."""
     work = SimpleNamespace(
-        glance=Pace,
-        seconds=lambda pace: seconds,
-        lines=lambda pace, threads=None: ["estimated time"],
-        step=lambda i: 0.0,
+        glance=lambda: None,
+        seconds=lambda speed: seconds,
+        lines=lambda speed, threads=None: ["estimated time"],
+        at_pace=lambda speed, pace: speed,
+        training=Timed(lambda i: None, 8),
         device=torch.device(device),
     )
     return SimpleNamespace(workload=lambda config, task: work)
@@ -64,13 +65,13 @@ def recipe(seconds: float, *, device: str = "cpu") -> Any:
 def test_the_faster_number_is_taken_and_estimated() -> None:
     """A step sleeps 2 ms with one thread and 16 ms with two; the estimate is that of one."""
 
-    def step(i: int) -> float:
+    def step(i: int) -> None:
         time.sleep(0.002 if torch.get_num_threads() == 1 else 0.016)
-        return 0.0
 
     def workload(config: Config, task: Any) -> Workload:
         torch.set_num_threads(config.threads)
-        return Workload(step, 8, 2, {"5,000 steps": Load(40_000)}, config.threads, torch.device("cpu"))
+        timed = Timed(step, 8)
+        return Workload(timed, timed, {"5,000 steps": Load(40_000)}, config.threads, torch.device("cpu"))
 
     config, lines = choose_threads(SimpleNamespace(workload=workload), Config(), None, given=False)
     assert config == Config(1)

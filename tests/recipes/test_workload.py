@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+import pytest
 import torch
 
-from archwright.recipes.workload import Load, Workload, training_step
+from archwright.recipes.workload import GLANCE_S, Load, Speed, Timed, Workload, scoring_pass, training_step
 from archwright.spaces.lenet import LeNet
+from archwright.tasks.base import Batch, Task
 from archwright.testing import toy_task
 from archwright.training.networks import build_seeded
 from archwright.training.threads import Pace
 
 CPU = torch.device("cpu")
 PARTS = {"supernet": Load(64_000), "search": Load(1600, 6400)}
-PACE = Pace(10, 1.0, 0.25)
-"""0.1 s a step of 64 images, a quarter of it forward: 100 s for the supernet, 2.5 s and 2.5 s for the search."""
+SPEED = Speed(0.1 / 64, 0.025 / 64)
+"""0.1 s a step of 64 images, a quarter of it a pass of them: 100 s for the supernet, 2.5 s and 2.5 s for the search."""
 
 
-def workload(**changes: object) -> Workload:
-    given = {"step": lambda i: 0.1, "batch_size": 64, "n_networks": 4, "parts": PARTS, "threads": 2, "device": CPU}
-    return Workload(**{**given, **changes})  # type: ignore[arg-type]
+def timed(step: Callable[[int], object] = lambda i: None, n: int = 64) -> Timed:
+    return Timed(step, n)
 
 
-def test_time_is_that_of_images() -> None:
-    """Trained ones take a step's time, others that of its forward pass."""
-    assert workload().seconds(PACE) == 105.0
+def workload(**changes: Any) -> Workload:
+    given = {"training": timed(), "scoring": timed(), "parts": PARTS, "threads": 2, "device": CPU}
+    return Workload(**{**given, **changes})
+
+
+def test_time_is_that_of_examples() -> None:
+    """Trained ones take a step's time, others that of a pass."""
+    assert workload().seconds(SPEED) == pytest.approx(105.0)
+
+
+def test_passes_keep_their_share_of_a_step() -> None:
+    """With another number of threads a step takes 0.2 s: twice as long, and so everything."""
+    assert workload().seconds(workload().at_pace(SPEED, Pace(5, 1.0))) == pytest.approx(210.0)
 
 
 def test_lines_name_each_part() -> None:
     """The whole first, with the threads; what is not known last."""
-    assert workload(notes=["a table"]).lines(PACE, 1) == [
+    assert workload(notes=["a table"]).lines(SPEED, 1) == [
         "estimated time 2 min on 1 thread of cpu",
         "      2 min  supernet",
         "        5 s  search",
@@ -41,23 +55,43 @@ def test_lines_name_each_part() -> None:
 
 def test_one_part_is_one_line() -> None:
     """As `archwright train` says it."""
-    assert workload(parts={"8 steps": Load(640)}).lines(PACE) == ["estimated time 1 s on 2 threads of cpu: 8 steps"]
+    assert workload(parts={"8 steps": Load(640)}).lines(SPEED) == ["estimated time 1 s on 2 threads of cpu: 8 steps"]
 
 
-def test_glance_warms_up_and_sees_each_network_once() -> None:
-    """Steps 0 to 3 twice, of which the second round counts; slow steps are fewer (a second each round)."""
+def test_glance_counts_the_second_round() -> None:
+    """The first is to warm up: its steps of 50 ms leave no trace in a speed of 5 ms for 10 examples."""
+    begun = time.perf_counter()
+
+    def step(i: int) -> None:
+        time.sleep(0.05 if time.perf_counter() - begun < GLANCE_S else 0.005)
+
+    assert workload(training=timed(step, 10), parts={"": Load(1)}).glance().trained_s == pytest.approx(0.0005, rel=0.5)
+
+
+def test_only_what_is_done_is_timed() -> None:
+    """Without candidates that are scored, no pass is."""
     seen: list[int] = []
-    pace = workload(step=lambda i: seen.append(i) or 0.1).glance()
-    assert (seen, pace.n_steps) == ([0, 1, 2, 3] * 2, 4)
+    assert workload(scoring=timed(seen.append), parts={"": Load(1)}).glance().passed_s == 0.0
+    assert not seen
 
 
 def test_training_step_goes_through_the_network_it_is_given() -> None:
     """Forward and backward of the i-th; the others stay as they are."""
     space, task = LeNet(), toy_task(LeNet())
     networks = [build_seeded(space, arch, 0) for arch in space.sample(2, np.random.default_rng(0))]
-    step = training_step(lambda i: networks[i % 2], task, CPU, 8)
-    started = time.perf_counter()
-    forward_s = step(3)
-    assert 0 < forward_s < time.perf_counter() - started
+    training = training_step(lambda i: networks[i % 2], task, CPU, 8)
+    training.step(3)
     has_gradients = [[parameter.grad is not None for parameter in network.parameters()] for network in networks]
-    assert (any(has_gradients[0]), all(has_gradients[1])) == (False, True)
+    assert (training.n_examples, any(has_gradients[0]), all(has_gradients[1])) == (8, False, True)
+
+
+def test_scoring_pass_takes_large_batches_of_small_inputs() -> None:
+    """At most 256 examples, at most 4 million numbers: 26 pictures of 224 pixels; no gradients."""
+    space = LeNet()
+    network = build_seeded(space, space.sample(1, np.random.default_rng(0))[0], 0)
+    small, large = toy_task(space), SimpleNamespace(example=lambda n: Batch(torch.empty(n, 3, 224, 224), None))
+    scoring = scoring_pass(lambda i: network, small, CPU)
+    scoring.step(0)
+    assert (scoring.n_examples, network.training) == (256, False)
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert scoring_pass(lambda i: network, cast(Task, large), CPU).n_examples == 26

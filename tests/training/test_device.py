@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError
 from archwright.runs.run import open_run
@@ -80,9 +80,9 @@ def test_layout_changes_strides_not_values(channels_last: bool) -> None:
     assert before[0].stride() == ((27, 1, 9, 3) if channels_last else (27, 9, 3, 1))
 
 
-def test_grey_images_get_contiguous_strides() -> None:
+@pytest.mark.parametrize("grey", [torch.zeros(2, 5, 4, 1).permute(0, 3, 1, 2), torch.zeros(2, 1, 5, 4)])
+def test_grey_images_get_the_strides_of_their_layout(grey: Tensor) -> None:
     """One channel counts as both layouts, yet kernels are chosen by strides."""
-    grey = torch.zeros(2, 5, 4, 1).permute(0, 3, 1, 2)
     assert place_inputs(grey, CPU, channels_last=False).stride() == (20, 20, 4, 1)
     assert place_inputs(grey, CPU, channels_last=True).stride() == (20, 1, 4, 1)
 

@@ -19,11 +19,10 @@ class Machine:
     def use(self, n: int) -> None:
         self.threads = n
 
-    def step(self, i: int) -> float:
+    def step(self, i: int) -> None:
         taken = self.cost(self.threads, self.now)
         self.now += taken
         self.steps.append((self.threads, i))
-        return taken / 4
 
     def probe(self, *candidates: int, seconds: float = 2.0, warm: tuple[int, ...] = ()) -> dict[int, Pace]:
         clock = lambda: self.now  # noqa: E731
@@ -31,10 +30,9 @@ class Machine:
 
 
 def test_quiet_machine_takes_all_threads() -> None:
-    """0.1 s a step with one, 0.0625 s with two; the forward pass is counted beside the step."""
+    """0.1 s a step with one, 0.0625 s with two."""
     paces = Machine(lambda n, now: {1: 0.1, 2: 0.0625}[n]).probe(1, 2)
     assert [pace.step_s for pace in paces.values()] == pytest.approx([0.1, 0.0625])
-    assert [pace.forward_s for pace in paces.values()] == pytest.approx([0.025, 0.015625])
     assert paces[2].rate == pytest.approx(16)
     assert fastest(paces) == 2
 
@@ -92,11 +90,11 @@ def test_pace_stops_at_time_or_number() -> None:
     """Whichever is first; a second call goes on counting."""
     machine, pace = Machine(lambda n, now: 0.25), Pace()
     pace.run(machine.step, seconds=1.0, clock=lambda: machine.now)
-    assert (pace.n_steps, pace.total_s, pace.total_forward_s) == (4, 1.0, 0.25)
+    assert (pace.n_steps, pace.total_s) == (4, 1.0)
     pace.run(machine.step, seconds=1.0, most=2, clock=lambda: machine.now)
     assert [i for _, i in machine.steps] == [0, 1, 2, 3, 4, 5]
 
 
 def test_pace_of_nothing() -> None:
     """No steps have no time and no rate."""
-    assert (Pace().step_s, Pace().forward_s, Pace().rate) == (0.0, 0.0, 0.0)
+    assert (Pace().step_s, Pace().rate) == (0.0, 0.0)

@@ -30,16 +30,16 @@ def choose_threads(recipe: Any, config: Any, task: Any, *, given: bool) -> tuple
         given: The number is settled: by an option, a setting, the environment or the run to resume.
     """
     work = recipe.workload(config, task)
-    pace = work.glance()
-    estimate_s = work.seconds(pace)
+    speed = work.glance()
+    estimate_s = work.seconds(speed)
     if given or config.threads == 1 or work.device.type != "cpu" or estimate_s < PROBED_FROM_S:
-        return config, work.lines(pace)
+        return config, work.lines(speed)
     from archwright.training.threads import fastest, probe_threads
 
     most = config.threads  # the step was just glanced at with all of them
-    paces = probe_threads(work.step, (1, most), seconds=min(MOST_S, SHARE * estimate_s), warm=(most,))
+    paces = probe_threads(work.training.step, (1, most), seconds=min(MOST_S, SHARE * estimate_s), warm=(most,))
     n = fastest(paces)
     other = paces[most if n == 1 else 1]
     rates = f"{paces[n].rate:.3g} steps a second against {other.rate:.3g}"
     said = f"threads    {n} of {most}: {rates} (--threads {n})"
-    return dataclasses.replace(config, threads=n), [*work.lines(paces[n], n), said]
+    return dataclasses.replace(config, threads=n), [*work.lines(work.at_pace(speed, paces[n]), n), said]

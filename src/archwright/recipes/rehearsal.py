@@ -15,7 +15,7 @@ from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
 from archwright.recipes.limited_costs import n_unmeasured
 from archwright.recipes.opened import OpenSearch, n_trials
-from archwright.recipes.workload import MAX_MEASURED, Load, Workload, training_step
+from archwright.recipes.workload import Load, Workload, scoring_pass, training_step
 from archwright.runs.run import open_run
 from archwright.search import SearchResult
 from archwright.strategies.base import Strategy
@@ -106,11 +106,12 @@ def workload(rehearsal: Rehearsal, found: Found) -> Workload:
         what = f"retraining, {n_networks} networks of {n_retrain:,} steps"
         items.append(Item(what, Work(n_retrain, retrain.batch_size), n_networks))
     parts = {item.what: Load(item.times * item.work.n_trained, item.times * item.work.n_scored) for item in items}
-    batch_size = min(max(item.work.batch_size for item in items) or 1, MAX_MEASURED)
-    step = training_step(_networks(rehearsal), task, opened.device, batch_size)
+    batch_size, networks = max(item.work.batch_size for item in items) or 1, _networks(rehearsal)
+    training = training_step(networks, task, opened.device, batch_size)
+    scoring = scoring_pass(networks, task, opened.device)
     unknown = ["measuring a latency table first, unless --set latency_table=FILE gives one"]
     notes = unknown if n_unmeasured(opened.costs) else []
-    return Workload(step, batch_size, N_MEASURED, parts, config.threads, opened.device, notes)
+    return Workload(training, scoring, parts, config.threads, opened.device, notes)
 
 
 def _networks(rehearsal: Rehearsal) -> Callable[[int], nn.Module]:

@@ -19,7 +19,7 @@ from archwright.recipes.presets import (
     spos_training,
     suited,
 )
-from archwright.recipes.workload import MAX_MEASURED, Load, Workload, training_step
+from archwright.recipes.workload import Load, Workload, scoring_pass, training_step
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, with_settings
@@ -28,7 +28,6 @@ from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
 from archwright.training.networks import build_seeded, train_network
 
-N_MEASURED = 3
 PHOTO_SIDE = 64
 
 
@@ -159,11 +158,11 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     n_steps = config.training.n_steps(task.split("train+validation").n)
     network = build_seeded(found.space, found.arch, 0).to(device)
     use_layout(network, True)
-    batch_size = min(config.training.batch_size, MAX_MEASURED)
-    step = training_step(lambda i: network, task, device, batch_size)
+    training = training_step(lambda i: network, task, device, config.training.batch_size)
+    scoring = scoring_pass(lambda i: network, task, device)
     how = f"{n_steps:,} steps of {config.training.batch_size}"
     parts = {how: Load(n_steps * config.training.batch_size)}
-    return Workload(step, batch_size, N_MEASURED, parts, config.threads, device)
+    return Workload(training, scoring, parts, config.threads, device)
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,18 +9,23 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from archwright.nn.inputs import call
+from archwright.nn.inputs import call, tensors_of
 from archwright.recipes.presets import duration
 from archwright.tasks.base import Task
 from archwright.training.device import place_batch
 from archwright.training.threads import Pace, Step
 
-GLANCE_S = 1.0
+GLANCE_S = 0.5
+"""Of either glance; new memory and the first passes through each network cost much more."""
+
 LONG_S = 5.0
 """Seconds of warm-up, after which the extra cost of a first step does not matter."""
 
 MAX_MEASURED = 64
 """Largest batch of a measured step."""
+
+MAX_SCORED, MAX_SCORED_VALUES = 256, 4_000_000
+"""Largest batch of a measured pass without gradients: examples, and numbers in its inputs."""
 
 
 class Load(NamedTuple):
@@ -31,81 +35,128 @@ class Load(NamedTuple):
     passed: float = 0.0
 
 
+class Speed(NamedTuple):
+    """Seconds an example: in a training step, and in a pass without gradients."""
+
+    trained_s: float
+    passed_s: float = 0.0
+
+    def scaled(self, factor: float) -> Speed:
+        """Both times as long."""
+        return Speed(self.trained_s * factor, self.passed_s * factor)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A piece of work to be timed, by number, and the examples in it."""
+
+    step: Step
+    n_examples: int
+
+
 @dataclass(frozen=True)
 class Workload:
     """What a run computes.
 
     Attributes:
-        step: A training step of its own, to be timed.
-        batch_size: Images of that step.
-        n_networks: Networks the step goes through in turn.
+        training: A training step of its own, to be timed.
+        scoring: A pass of a batch without gradients.
         parts: The work of each part of the run, by what it is.
         threads: Threads of one evaluation.
         device: Where it computes.
         notes: What cannot be estimated.
     """
 
-    step: Step
-    batch_size: int
-    n_networks: int
+    training: Timed
+    scoring: Timed
     parts: Mapping[str, Load]
     threads: int
     device: torch.device
     notes: Sequence[str] = ()
 
-    def glance(self) -> Pace:
-        """The pace of a step of each network, after as many that warm up; fewer where steps are slow."""
+    def glance(self) -> Speed:
+        """How fast this machine is now, by a step of each network, and a pass where candidates are scored."""
+        trained_s = self._glance(self.training)
+        return Speed(trained_s, self._glance(self.scoring) if any(load.passed for load in self.parts.values()) else 0.0)
+
+    def _glance(self, timed: Timed) -> float:
+        """Seconds an example, after as long a time that warms up, unless a single step is long."""
         pace = Pace()
-        pace.run(self.step, seconds=GLANCE_S, most=self.n_networks)
+        pace.run(timed.step, seconds=GLANCE_S)
         if pace.total_s < LONG_S:
             pace = Pace()
-            pace.run(self.step, seconds=GLANCE_S, most=self.n_networks)
-        return pace
+            pace.run(timed.step, seconds=GLANCE_S)
+        return pace.step_s / timed.n_examples
 
     def estimate(self) -> list[str]:
         """The lines of an estimate from a few steps measured now."""
         return self.lines(self.glance())
 
-    def seconds(self, pace: Pace) -> float:
-        """The time of all parts at a pace."""
-        return sum(self._part_seconds(load, pace) for load in self.parts.values())
+    def at_pace(self, speed: Speed, pace: Pace) -> Speed:
+        """The speed where the training step has another pace; passes become faster or slower with it.
 
-    def lines(self, pace: Pace, threads: int | None = None) -> list[str]:
+        Args:
+            speed: From a glance.
+            pace: Of the training step.
+        """
+        return speed.scaled(pace.step_s / self.training.n_examples / speed.trained_s)
+
+    def seconds(self, speed: Speed) -> float:
+        """The time of all parts at a speed."""
+        return sum(_seconds(load, speed) for load in self.parts.values())
+
+    def lines(self, speed: Speed, threads: int | None = None) -> list[str]:
         """The estimated time in all, then that of each part, by what it is.
 
         Args:
-            pace: Of a step.
+            speed: See `Speed`.
             threads: With so many threads; the run's by default.
         """
         n = threads or self.threads
         where = f"on {n} thread{'s' * (n != 1)} of {self.device.type}"
-        total = f"estimated time {duration(self.seconds(pace))} {where}"
+        total = f"estimated time {duration(self.seconds(speed))} {where}"
         if len(self.parts) == 1 and not self.notes:
             return [f"{total}: {next(iter(self.parts))}"]
-        each = [(duration(self._part_seconds(load, pace)), what) for what, load in self.parts.items()]
+        each = [(duration(_seconds(load, speed)), what) for what, load in self.parts.items()]
         return [total, *(f"  {time:>9}  {what}" for time, what in [*each, *(("unknown", note) for note in self.notes)])]
 
-    def _part_seconds(self, load: Load, pace: Pace) -> float:
-        return (load.trained * pace.step_s + load.passed * pace.forward_s) / self.batch_size
+
+def _seconds(load: Load, speed: Speed) -> float:
+    return load.trained * speed.trained_s + load.passed * speed.passed_s
 
 
-def training_step(network: Callable[[int], nn.Module], task: Task, device: torch.device, batch_size: int) -> Step:
+def training_step(network: Callable[[int], nn.Module], task: Task, device: torch.device, batch_size: int) -> Timed:
     """A step to be timed, without the optimizer: forward and backward of an example batch.
 
     Args:
         network: The one of the i-th step, on the device, in channels-last layout.
         task: Whose inputs and loss.
         device: Where.
-        batch_size: Images a step.
+        batch_size: Examples a step, of which so many are taken at most.
     """
-    batch = place_batch(task.example(batch_size), device, True)
+    n = min(batch_size, MAX_MEASURED)
+    batch = place_batch(task.example(n), device, True)
 
-    def step(i: int) -> float:
-        chosen = network(i)
-        started = time.perf_counter()
-        loss = task.loss(call(chosen, batch.inputs), batch)
-        forward_s = time.perf_counter() - started
-        torch.autograd.backward(loss)
-        return forward_s
+    def step(i: int) -> None:
+        torch.autograd.backward(task.loss(call(network(i).train(), batch.inputs), batch))
 
-    return step
+    return Timed(step, n)
+
+
+def scoring_pass(network: Callable[[int], nn.Module], task: Task, device: torch.device) -> Timed:
+    """A pass to be timed, without gradients: what scoring a candidate consists of.
+
+    Args:
+        network: The one of the i-th pass, on the device, in channels-last layout.
+        task: Whose inputs.
+        device: Where.
+    """
+    n_values = sum(tensor.numel() for tensor in tensors_of(task.example(1).inputs))
+    n = max(1, min(MAX_SCORED, MAX_SCORED_VALUES // n_values))
+    batch = place_batch(task.example(n), device, True)
+
+    def step(i: int) -> None:
+        with torch.inference_mode():
+            call(network(i).eval(), batch.inputs)
+
+    return Timed(step, n)

@@ -114,10 +114,11 @@ def place_inputs(inputs: Inputs, device: torch.device, channels_last: bool) -> I
     inputs = inputs.to(device, non_blocking=True)
     if inputs.dim() != 4:
         return inputs
-    if channels_last:
-        return inputs.contiguous(memory_format=torch.channels_last)
-    # With one channel both layouts count as contiguous and `contiguous` would keep the strides of the other.
-    return inputs.clone(memory_format=torch.contiguous_format)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    ordered = inputs.contiguous(memory_format=layout)
+    # With one channel both layouts count as contiguous: `contiguous` keeps the strides of the other, and a whole
+    # network follows them. In channels-last layout it took two thirds of the time.
+    return ordered.as_strided(ordered.shape, torch.empty(ordered.shape, device="meta", memory_format=layout).stride())
 
 
 def _moved(targets: Any, device: torch.device) -> Any:

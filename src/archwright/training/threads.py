@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from archwright.training.device import set_threads
 
-Step = Callable[[int], float]
-"""Computes training step i; returns the seconds of its forward pass."""
+Step = Callable[[int], object]
+"""Computes training step i, or another piece of work that is repeated."""
 
 Clock = Callable[[], float]
 
@@ -34,22 +34,15 @@ class Pace:
     Attributes:
         n_steps: How many there were.
         total_s: Seconds of all of them.
-        total_forward_s: Seconds of their forward passes.
     """
 
     n_steps: int = 0
     total_s: float = 0.0
-    total_forward_s: float = 0.0
 
     @property
     def step_s(self) -> float:
         """Mean seconds of a step."""
         return self.total_s / max(1, self.n_steps)
-
-    @property
-    def forward_s(self) -> float:
-        """Mean seconds of a forward pass."""
-        return self.total_forward_s / max(1, self.n_steps)
 
     @property
     def rate(self) -> float:
@@ -68,7 +61,7 @@ class Pace:
         begun, n_before = clock(), self.n_steps
         while True:
             started = clock()
-            self.total_forward_s += step(self.n_steps)
+            step(self.n_steps)
             self.total_s += clock() - started
             self.n_steps += 1
             if clock() - begun >= seconds or self.n_steps - n_before == most:

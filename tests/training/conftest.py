@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.trial import derive_seed
-from archwright.tasks.images.augmentation import Augmentation
 from archwright.tasks.images.in_memory import ImageTask
 
 
@@ -122,4 +121,4 @@ def toy() -> ImageTask:
         return images.astype(np.uint8), labels
 
     (x_train, y_train), (x_test, y_test) = draw(90), draw(30)
-    return ImageTask("toy", x_train, y_train, x_test, y_test, augmentation=Augmentation(1, True))
+    return ImageTask("toy", x_train, y_train, x_test, y_test)

@@ -148,6 +148,15 @@ Settings = Annotated[
 ]
 
 
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        "--augment",
+        metavar="A",
+        help="Random changes of training images: none, or crop, mirror, jitter, auto, comma-joined; crop by default.",
+    ),
+]
+
 SpaceSettings = Annotated[
     list[str] | None,
     typer.Option(

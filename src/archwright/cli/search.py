@@ -19,6 +19,7 @@ from archwright.cli.options import (
     DEFAULT_DATA,
     DEFAULT_PRESET,
     DEFAULT_SEED,
+    Augment,
     Data,
     Device,
     DryRun,
@@ -67,6 +68,7 @@ class Request:
         settings: Texts of `--set` by the setting's name.
         data_options: Options of the data, as `open_task` takes them.
         space_set: Texts of `--space-set` by the setting's name.
+        augment: `--augment`.
     """
 
     recipe: str
@@ -76,6 +78,7 @@ class Request:
     settings: Mapping[str, str]
     data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     space_set: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    augment: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +162,7 @@ def search(
     threads: Threads = None,
     device: Device = None,
     dry_run: DryRun = False,
+    augment: Augment = None,
     space_set: SpaceSettings = None,
     set_: Settings = None,
 ) -> None:
@@ -176,7 +180,7 @@ def search(
     given = {name: value for name, value in fields.items() if value is not None}
     settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
     data_options |= parse_data_options(val_images, input_)
-    request = Request(recipe, data, preset, given, settings, data_options, parse_space_set(space_set or ()))
+    request = Request(recipe, data, preset, given, settings, data_options, parse_space_set(space_set or ()), augment)
     check_options(request.settings, seed=seed, threads=threads, resume=resume, out=out)
     check_range("--workers", workers, 1, MAX_WORKERS)
     if trial_timeout is not None and not 0 < trial_timeout < math.inf:
@@ -236,6 +240,7 @@ def execute(
     """
     run_recipe = load()
     with run_errors(out, resume_command(request.recipe, out)):
+        from archwright.recipes.augmenting import augment_lines
         from archwright.runs.progress import make_progress
         from archwright.runs.run import check_folder
         from archwright.tasks.opening import open_task, smoke_options
@@ -254,7 +259,7 @@ def execute(
         if dry_run or not (resume and (out / "result.json").exists()):
             given = is_given(request.fields, request.settings, stored)
             config, lines = choose_threads(run_recipe, config, task, given=given)
-            print_lines(lines)
+            print_lines([*lines, *augment_lines(config, task)])
         if not dry_run:
             runner = {} if workers is None else {"runner": workers.runner(config.threads)}
             result = run_recipe(config, task, out=out, resume=resume, progress=make_progress(sys.stderr), **runner)
@@ -288,6 +293,12 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
     config = dataclasses.replace(config, **request.fields)
     if request.space_set:
         config = dataclasses.replace(config, space_args=_space_args(config, request))
+    if request.augment is not None:
+        from archwright.recipes.augmenting import with_augment
+        from archwright.tasks.augmenting import parse_augment
+
+        parse_augment(request.augment, "--augment")
+        config = with_augment(config, request.augment)
     return with_settings(config, request.settings)
 
 

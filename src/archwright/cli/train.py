@@ -8,6 +8,7 @@ import typer
 
 from archwright.cli import completion
 from archwright.cli.options import (
+    Augment,
     Data,
     Device,
     DryRun,
@@ -49,6 +50,7 @@ def train(
     threads: Threads = None,
     device: Device = None,
     dry_run: DryRun = False,
+    augment: Augment = None,
     space_set: SpaceSettings = None,
     set_: Settings = None,
 ) -> None:
@@ -60,7 +62,7 @@ def train(
     fields = {"arch": arch, "seed": seed, "threads": threads, "device": device}
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     data_options |= parse_data_options(val_images, input_)
-    request = Request("train", data, preset, given, settings, data_options, parse_space_set(space_set or ()))
+    request = Request("train", data, preset, given, settings, data_options, parse_space_set(space_set or ()), augment)
     execute(request, _load, out or new_folder("train"), resume, dry_run)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from archwright.core.arch import Arch
 from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
-from archwright.core.config import check_range, from_json, to_json
+from archwright.core.config import added_field, check_range, from_json, to_json
 from archwright.core.decisions import Rows
 from archwright.core.trial import Candidate, Metrics
 from archwright.evaluators.base import Evaluator, Work
@@ -23,6 +23,7 @@ from archwright.evaluators.fast_forms import keep_freed_memory
 from archwright.evaluators.side_by_side import side_by_side
 from archwright.evaluators.walking import Images, Walker, each_tensor
 from archwright.spaces.base import Space
+from archwright.tasks.augmenting import parse_augment
 from archwright.tasks.base import Part, Task
 from archwright.training.config import Precision
 from archwright.training.device import compute_dtype, mixed_precision
@@ -39,12 +40,15 @@ class CalibrationConfig:
     Attributes:
         batches: Forward passes.
         batch_size: Images each.
+        augment: How they are changed at random, as `TrainingConfig.augment`.
     """
 
     batches: int = 200
     batch_size: int = 128
+    augment: str = added_field("usual", absent="usual")
 
     def __post_init__(self) -> None:
+        parse_augment(self.augment)
         for name in ("batches", "batch_size"):
             check_range(f"calibration.{name}", getattr(self, name), 1, 1_000_000)
 
@@ -110,7 +114,8 @@ class SupernetEvaluator(Evaluator):
         self.precision = precision
         self._dtype = compute_dtype(precision, self.device)
         config = self.calibration
-        self._images = Images(task, config.batches, config.batch_size, part, batch_size, seed, self.device)
+        n, size = config.batches, config.batch_size
+        self._images = Images(task, n, size, part, batch_size, seed, config.augment, self.device)
         self._walkers = [Walker(self.shared, self._images)]
         self._is_split: bool | None = None  # whether archs are scored side by side; known once one was
         self._shares: bool | None = None

@@ -18,6 +18,7 @@ from archwright.evaluators.fast_forms import FastForm, find_forms, running
 from archwright.nn.carrying import Stream
 from archwright.nn.choice.modules import active_modules
 from archwright.nn.inputs import Inputs, call
+from archwright.tasks.augmenting import parse_augment
 from archwright.tasks.base import Batch, Part, Task
 from archwright.training.device import place_batch, use_layout
 from archwright.training.recalibrate import start_averaging, stop_averaging
@@ -38,6 +39,7 @@ class Images:
         part: What is scored on.
         scored_batch_size: Examples of a batch that is scored.
         seed: Draws the training batches, and augments them.
+        augment: How they are augmented, as `TrainingConfig.augment`.
         device: Where they are put.
         kept: All of them, once `keep` was called; else they are read anew each time.
         is_stream: Whether a scored batch goes on where the one before ended.
@@ -49,6 +51,7 @@ class Images:
     part: Part
     scored_batch_size: int
     seed: int
+    augment: str
     device: torch.device
     kept: tuple[list[Inputs], list[Batch]] | None = None
     is_stream: bool = False
@@ -66,8 +69,10 @@ class Images:
         """Batches for statistics."""
         if self.kept is not None:
             return self.kept[0]
-        batches = self.task.split("train").batches(
-            self.batch_size, seed=derive_seed(self.seed, "calibration"), n_steps=self.n_batches
+        batches = (
+            self.task.split("train")
+            .augmented(parse_augment(self.augment))
+            .batches(self.batch_size, seed=derive_seed(self.seed, "calibration"), n_steps=self.n_batches)
         )
         return (place_batch(batch, self.device, True).inputs for batch in batches)
 

@@ -16,6 +16,8 @@ from archwright.tasks.images.framing import Framing
 MAX_VALUE = 1e30
 _KEYS = ("layout", "scale", "mean", "std")
 _FRAMING_KEYS = ("resize", "crop", "interpolation")
+TRAINED_WITH = "trained_with"
+"""Key of what changed training images at random (`crop,mirror`); inputs are not changed by it."""
 
 
 def input_metadata(class_names: Sequence[str], preprocessing: Mapping[str, Any]) -> dict[str, str]:
@@ -86,6 +88,7 @@ def preprocess(
         preprocessing: {"layout": "CHW", "scale", "mean": [one a channel], "std": [one a channel]} as found in
             the file; mean and std apply after scaling. Networks for images of any size have in addition
             {"resize": [height, width], "crop": [height, width], "interpolation": "bilinear"} (see `Framing`).
+            "trained_with" tells what changed training images, which is not done here.
         images_layout: Order of the axes of the given images.
 
     Raises:
@@ -118,7 +121,7 @@ def _read(
 ) -> tuple[np.float32, NDArray[np.float32], NDArray[np.float32], Framing | None]:
     # a key that is not understood might change the values: better refused than skipped
     accepted = (set(_KEYS), {*_KEYS, *_FRAMING_KEYS})
-    if set(document) not in accepted or document["layout"] != "CHW":
+    if set(document) - {TRAINED_WITH} not in accepted or document["layout"] != "CHW":
         raise InvalidValueError(
             f"preprocessing is {dict(document)!r}; accepted are just the keys {', '.join(_KEYS)} with the layout CHW "
             f"and, where images are scaled, {', '.join(_FRAMING_KEYS)}"

@@ -29,6 +29,7 @@ from archwright.runs.run import Run
 from archwright.search import SearchResult
 from archwright.spaces.base import Space
 from archwright.tasks.base import Task
+from archwright.training.config import TrainingConfig
 
 RESULT_FORMAT = 1
 
@@ -119,7 +120,7 @@ def finish(
     ]
     first, *_ = found.searches
     record = {
-        **_heading(run, space, task, recipe),
+        **_heading(run, space, task, recipe, final.config),
         **selected[0],
         "n_evaluated": sum(len(search.trials) for search in found.searches if search.is_scored),
         "n_steps": found.n_steps + sum(contest.n_steps for contest in contests),
@@ -138,6 +139,7 @@ def finish_fixed(
     arch: Arch,
     network: nn.Module,
     task: Task,
+    training: TrainingConfig,
     *,
     recipe: str,
     device: torch.device,
@@ -151,15 +153,16 @@ def finish_fixed(
         arch: Its values.
         network: The trained network.
         task: Data and metrics.
+        training: How it was trained.
         recipe: Name of the recipe.
         device: Where.
         curves: Loss curves, for the page.
     """
     tested = test_once(run, {"winner": network}, task, device)
-    figures, missing = export_and_measure(run, space, arch, network, task, {})
+    figures, missing = export_and_measure(run, space, arch, network, task, {}, augment=training.augment)
     selected = {"arch": arch.to_json(), "test": tested["winner"], **figures, "constraints": []}
     record = {
-        **_heading(run, space, task, recipe),
+        **_heading(run, space, task, recipe, training),
         **selected,
         "code": space.code(arch),
         "selected": [dict(selected)],
@@ -205,7 +208,9 @@ def _selected(
 ) -> dict[str, Any]:
     """The record of one winner, exported and measured, with what it is compared with."""
     search, trial, label = contest.search, contest.choice.trial, contest.label
-    figures, missing = export_and_measure(run, space, trial.arch, network, task, contest.choice.latency_ms, label=label)
+    figures, missing = export_and_measure(
+        run, space, trial.arch, network, task, contest.choice.latency_ms, augment=final.config.augment, label=label
+    )
     values = limit_values(search.objective, search.costs, network, space.signature, figures["latency_ms"])
     return {
         "arch": trial.arch.to_json(),
@@ -285,7 +290,7 @@ def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module
     run.finish(record, products=products)
 
 
-def _heading(run: Run, space: Space, task: Task, recipe: str) -> dict[str, Any]:
+def _heading(run: Run, space: Space, task: Task, recipe: str, training: TrainingConfig) -> dict[str, Any]:
     """What every result.json begins with."""
     return {
         "format": RESULT_FORMAT,
@@ -296,6 +301,7 @@ def _heading(run: Run, space: Space, task: Task, recipe: str) -> dict[str, Any]:
         "metric": task.metric,
         "direction": task.direction,
         **_search_goal(task),
+        **({"augment": training.augment} if task.default_augment else {}),
     }
 
 

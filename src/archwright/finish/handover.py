@@ -13,7 +13,7 @@ from archwright.core.errors import UsageError
 from archwright.costs.counting.count import count
 from archwright.costs.describe import layer_rows
 from archwright.export.files import EXPORT_FORMATS, attempt_export, made_files
-from archwright.export.preprocessing import input_metadata
+from archwright.export.preprocessing import TRAINED_WITH, input_metadata
 from archwright.export.weights import save_weights
 from archwright.finish.measuring import Latencies, measure_winner
 from archwright.reports.drawing import draw_svg
@@ -34,6 +34,7 @@ def export_and_measure(
     task: Task,
     known: Latencies,
     *,
+    augment: str,
     label: str = "",
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Export and measure a finished network: its figures, and the reason for each file that is missing, by name.
@@ -45,10 +46,11 @@ def export_and_measure(
         network: The trained network.
         task: Its classes and preprocessing travel with the files.
         known: Latencies that were measured already, by backend.
+        augment: What changed training images, as `TrainingConfig.augment`; it is told in the files.
         label: Of the winner in a run that has several: `-COST-LIMIT`, or nothing for the first, whose files lie in
             best/ itself.
     """
-    missing = {} if run.folder is None else _export(run, space, arch, network, task, label)
+    missing = {} if run.folder is None else _export(run, space, arch, network, _metadata(task, augment), label)
     onnx = EXPORT_FORMATS["onnx"]
     exported = None if run.folder is None or onnx in missing else run.path(f"{place_of(label)}/{onnx}")
     counted = count(network, space.signature)
@@ -61,12 +63,20 @@ def export_and_measure(
     return figures, missing
 
 
+def _metadata(task: Task, augment: str) -> dict[str, str]:
+    """The texts that travel inside the files."""
+    trained_with = {TRAINED_WITH: augment} if task.default_augment else {}
+    return input_metadata(task.class_names, {**task.preprocessing, **trained_with})
+
+
 def place_of(label: str) -> str:
     """The folder of a winner's files."""
     return f"best/{label.removeprefix('-')}".rstrip("/")
 
 
-def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task, label: str) -> dict[str, str]:
+def _export(
+    run: Run, space: Space, arch: Arch, network: nn.Module, metadata: Mapping[str, str], label: str
+) -> dict[str, str]:
     """A winner's arch.json, model.safetensors, model.onnx and model.py; why one of the last two is missing, by name.
 
     All are made again where one that was made is gone; one that was changed is refused.
@@ -78,7 +88,6 @@ def _export(run: Run, space: Space, arch: Arch, network: nn.Module, task: Task, 
         if not phase.is_done:
             place = place_of(label)
             run.path(place).mkdir(parents=True, exist_ok=True)
-            metadata = input_metadata(task.class_names, task.preprocessing)
             run.write_json(f"{place}/arch.json", arch_document(space, arch))
             phase.advance(1)
             save_weights(network, run.path(f"{place}/model.safetensors"), metadata=metadata)

@@ -16,6 +16,7 @@ from archwright.costs.base import Cost
 from archwright.costs.profiling.profile import ProfileConfig
 from archwright.costs.watch import MAX_LISTED, Watch
 from archwright.finish import FinalTraining, Provenance, effective_config
+from archwright.recipes.augmenting import settled
 from archwright.recipes.limited_costs import limited_costs, n_unmeasured, table_digest
 from archwright.recipes.presets import default_threads, spos_training
 from archwright.runs.progress import Progress
@@ -115,7 +116,7 @@ class Opened:
     """What a run is made of, checked before it starts.
 
     Attributes:
-        config: Its settings.
+        config: Its settings, with the augmentation that the data usually get where they say "usual".
         task: Its data.
         space: The space of stand-alone networks, made for these data.
         objectives: What is sought, within which limits; one a winner.
@@ -176,10 +177,11 @@ def open_search(config: SearchConfig, task: Task) -> Opened:
     """Open what a configuration names, and set the threads.
 
     Raises:
-        UsageError: An unknown name, data the space does not take, an unreachable limit.
+        UsageError: An unknown name, data the space does not take, an unreachable limit, an augmentation that the data
+            do not take.
     """
     set_threads(config.threads)
-    device = pick_device(config.device)
+    device, config = pick_device(config.device), settled(config, task)
     space = open_space_for(task.name, task.space_args(), config.space, config.space_args)
     task.check_taken_by(space)
     objectives = tuple(config.objectives(task.search_metric, task.search_direction))

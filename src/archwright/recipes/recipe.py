@@ -66,6 +66,7 @@ class Recipe(Generic[C]):
             RunError: After the start.
         """
         opened = open_search(config, task)
+        config = opened.config  # type: ignore[assignment]  # of the same class
         self.body(Rehearsal(opened), config)  # numbers that do not fit are refused before the folder is made
         with opened.begin(self.name, out=out, resume=resume, progress=progress) as run:
             if run.result is not None:
@@ -86,7 +87,7 @@ class Recipe(Generic[C]):
     def workload(self, config: C, task: Task) -> Workload:
         """What a run computes, and the step by which its time is estimated."""
         rehearsal = Rehearsal(open_search(config, task))
-        return workload(rehearsal, self.body(rehearsal, config))
+        return workload(rehearsal, self.body(rehearsal, rehearsal.opened.config))  # type: ignore[arg-type]
 
     def estimate(self, config: C, task: Task) -> list[str]:
         """Lines that say how long a run will take on this machine, from a few steps measured now."""

@@ -79,10 +79,10 @@ def open_supernet(folder: Path | str, *, part: Part = "validation") -> TrainedSu
         raise RunFolderError(f"the data {task.name} are not those {folder} was trained on; restore them from a copy")
     opened = open_search(config, task)
     reopening = _Reopening(opened, folder, part)
-    recipe.body(reopening, config)
+    recipe.body(reopening, opened.config)
     if not isinstance(reopening.scored_by, SupernetEvaluator):
         raise RunFolderError(f"{folder} is a run of {name}; it leaves no supernet")
-    return TrainedSupernet(config, task, opened.space, reopening.scored_by, opened.device)
+    return TrainedSupernet(opened.config, task, opened.space, reopening.scored_by, opened.device)
 
 
 class _Reopening(OpenSearch):

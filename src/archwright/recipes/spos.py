@@ -15,6 +15,7 @@ from archwright.costs.watch import open_costs
 from archwright.evaluators.supernet import CalibrationConfig
 from archwright.finish import Found
 from archwright.policies.uniform import UniformInCostBins, check_edges, quantile_edges
+from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
 from archwright.recipes.opened import OpenSearch
 from archwright.recipes.presets import small_training, spos_training, suited
@@ -58,8 +59,8 @@ class SposConfig(SearchConfig):
         if name == "paper":
             # the paper's limit and bins belong to its input size
             if len(input_shape) != 3 or min(input_shape[1:]) != PAPER_SIDE:
-                return cls()
-            return cls(limits=(("macs", 330e6),), bin_edges=PAPER_EDGES)
+                return as_published(cls(), input_shape, jitter=True)
+            return as_published(cls(limits=(("macs", 330e6),), bin_edges=PAPER_EDGES), input_shape, jitter=True)
         if name == "quick":
             quick = cls(
                 supernet=replace(small_training(steps=900, batch_size=64), learning_rate=0.05),

@@ -12,6 +12,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.finish.finishing import effective_config, finish_fixed
 from archwright.finish.result import Result, reopen
+from archwright.recipes.augmenting import as_published, settled
 from archwright.recipes.presets import (
     darts_language_training,
     default_threads,
@@ -24,11 +25,11 @@ from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, with_settings
 from archwright.tasks.base import Task
+from archwright.tasks.images.framing import PHOTO_SIDE
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
 from archwright.training.networks import build_seeded, train_network
 
-PHOTO_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class TrainConfig:
         """
         if name == "paper":
             is_text = len(input_shape) == 1
-            return cls(training=darts_language_training() if is_text else _paper_training(min(input_shape[1:])))
+            training = darts_language_training() if is_text else _paper_training(min(input_shape[1:]))
+            return as_published(cls(training=training), input_shape, jitter=True)
         if name == "quick":
             return suited(cls(training=small_training(steps=400, batch_size=64)), input_shape)
         if name == "smoke":
@@ -118,7 +120,7 @@ def train(
         RunError: After the start.
     """
     set_threads(config.threads)
-    device = pick_device(config.device)
+    device, config = pick_device(config.device), settled(config, task)
     found = _open(config, task)
     # what the name stood for, so that a file or a space that has changed since is noticed
     architecture = arch_document(found.space, found.arch)
@@ -147,14 +149,16 @@ def train(
                 phase=phase,
             )
         curves = {"train": log.curve}
-        return finish_fixed(run, found.space, found.arch, network, task, recipe="train", device=device, curves=curves)
+        return finish_fixed(
+            run, found.space, found.arch, network, task, config.training, recipe="train", device=device, curves=curves
+        )
 
 
 def workload(config: TrainConfig, task: Task) -> Workload:
     """What a training computes."""
     set_threads(config.threads)
     device = pick_device(config.device)
-    found = _open(config, task)
+    found, config = _open(config, task), settled(config, task)
     n_steps = config.training.n_steps(task.split("train+validation").n)
     network = build_seeded(found.space, found.arch, 0).to(device)
     use_layout(network, True)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from archwright.core.errors import InvalidValueError
 from archwright.costs.profiling.profile import ProfileConfig
+from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
 from archwright.recipes.presets import amoeba_training, small_training, suited
 from archwright.training.config import TrainingConfig
@@ -36,7 +37,7 @@ class TrialsConfig(SearchConfig):
             return suited(short, input_shape)
         if name == "quick":
             return suited(cls(training=_small(200), retrain=_small(400), n_draws=3, **presets[name]), input_shape)
-        return cls(**presets[name])
+        return as_published(cls(**presets[name]), input_shape)
 
     @classmethod
     def lengths(cls) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from archwright.core.errors import InvalidValueError, UsageError, error_text
 from archwright.core.objective import Direction
 from archwright.nn.inputs import Inputs, Signature, TensorSpec, call, check_inputs, dtype_name, tensors_of
 from archwright.spaces.base import Space
+from archwright.tasks.augmenting import Augment, AugmentName
 from archwright.tasks.batching import steps_per_epoch
 
 Part = Literal["train", "validation", "train+validation", "test"]
@@ -66,9 +67,22 @@ class Split(ABC):
         """Batches that `batches` yields before it shuffles anew."""
         return steps_per_epoch(self.n, batch_size)
 
+    def augmented(self, names: Sequence[AugmentName] | None) -> Split:
+        """The same examples, changed in these ways where `batches` yields them.
+
+        Args:
+            names: See `AugmentName`; none for unchanged ones, None for the usual changes of data of this form.
+
+        Raises:
+            InvalidValueError: If data of this form take no such change.
+        """
+        if names:
+            raise InvalidValueError(f"augment is {','.join(names)}, which changes images; leave it out for these data")
+        return self
+
     @abstractmethod
     def batches(self, batch_size: int, *, seed: int, first_step: int = 0, n_steps: int) -> Iterator[Batch]:
-        """Batches to train on: shuffled without replacement in each epoch, and augmented.
+        """Batches to train on: shuffled without replacement in each epoch, and changed as `augmented` says.
 
         The last, incomplete batch of an epoch is dropped, except that a split smaller than a batch is
         one batch. Stateless: what step k yields depends on (seed, k, batch_size) alone, so a loop that
@@ -130,6 +144,7 @@ class Task(ABC):
         direction: Whether more ("max") or less ("min") of it is better.
         preprocessing: What was done to stored examples to make inputs, as a JSON object; it travels with
             exported networks.
+        default_augment: Names of the changes that training examples usually get.
         options: What it was opened with beyond its name, as a JSON object, e.g. {"val_images": 500}; a run keeps
             it, so that `open_task` gives the same task again.
         n_test_reads: How often the test part was asked for.
@@ -142,13 +157,14 @@ class Task(ABC):
     metric: str = "top1_accuracy"
     direction: Direction = "max"
     preprocessing: Mapping[str, Any] = MappingProxyType({})
+    default_augment: Augment = ()
     options: Mapping[str, Any] = MappingProxyType({})
     n_test_reads: int = 0
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the data, their split and their augmentation: a resumed run refuses others."""
+        """SHA-256 (hex) over the data and their split: a resumed run refuses others."""
 
     def blueprint(self, folder: Path) -> Blueprint:
         """A description from which a worker process makes an equal task.

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from archwright.core.config import added_field
 from archwright.core.errors import InvalidValueError
+from archwright.tasks.augmenting import parse_augment
 from archwright.tasks.base import Split
 from archwright.tasks.batching import steps_per_epoch
 
@@ -112,6 +113,8 @@ class TrainingConfig(OptimizerConfig):
         steps: Optimizer steps; give this or `epochs`.
         epochs: Passes over the training part (of complete batches), may be a fraction.
         batch_size: Examples a batch.
+        augment: Random changes of training examples: "none", or "crop", "mirror", "jitter", "auto", comma-joined;
+            "usual" takes those of the data, for images a crop.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         channels_last: Keep images and convolution weights in channels-last layout, the faster one.
         precision: Of the forward pass; "auto" is mixed precision where the device has it.
@@ -125,6 +128,7 @@ class TrainingConfig(OptimizerConfig):
     steps: int | None = None
     epochs: float | None = None
     batch_size: int = 128
+    augment: str = added_field("usual", absent="usual")
     label_smoothing: float = 0.0
     channels_last: bool = True
     precision: Precision = "auto"
@@ -134,6 +138,7 @@ class TrainingConfig(OptimizerConfig):
         super().__post_init__()
         too_long = self.steps is not None and self.warmup_steps >= self.steps
         _require("warmup_steps", self.warmup_steps, not too_long, "0 or more, below steps")
+        parse_augment(self.augment)
         _require("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "a number in [0, 1)")
         _choice("precision", self.precision, get_args(Precision))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from archwright.core.trial import derive_seed
 from archwright.runs.phase import Phase
+from archwright.tasks.augmenting import parse_augment
 from archwright.tasks.base import Part, Task
 from archwright.training.config import TrainingConfig
 from archwright.training.learners import Learner
@@ -58,7 +59,8 @@ def fit(
         RunFolderError: If the checkpoint belongs to other data, another network or another configuration.
         InvalidValueError: If warm-up leaves no step, or the network has no parameters.
     """
-    split, learner = task.split(part), Learner(network, config)
+    split = task.split(part).augmented(parse_augment(config.augment))
+    learner = Learner(network, config)
     loss = TaskLoss(network, task, label_smoothing=config.label_smoothing, loss_of=loss_of)
 
     def step(now: Now) -> Tensor:

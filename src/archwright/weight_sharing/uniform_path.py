@@ -18,6 +18,7 @@ from archwright.core.trial import derive_seed
 from archwright.nn.choice import selection_of
 from archwright.policies.base import Policy
 from archwright.runs.phase import Phase
+from archwright.tasks.augmenting import parse_augment
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.learners import Learner
@@ -87,7 +88,8 @@ class UniformPath(WeightSharing):
         phase: Phase | None = None,
     ) -> TrainingLog:
         network, activate, decisions = _opened(shared)
-        config, split = self.training, task.split("train")
+        config = self.training
+        split = task.split("train").augmented(parse_augment(config.augment))
         n_steps = config.n_steps(split)
         learner = Learner(network, config)
         distilled, loss = None, TaskLoss(network, task, label_smoothing=config.label_smoothing)

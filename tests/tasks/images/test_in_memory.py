@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from archwright.core.errors import DataError, InvalidValueError, UsageError
-from archwright.tasks.images.augmentation import Augmentation
+from archwright.tasks.augmenting import Augment
 from archwright.tasks.images.in_memory import ImageTask
 
 
@@ -23,12 +23,15 @@ def _arrays(n: int = 60, n_classes: int = 3, shape: tuple[int, int, int] = (3, 6
     }
 
 
-def _task(seed: int = 0, augmentation: Augmentation | None = None, **arrays: Any) -> ImageTask:
-    return ImageTask("toy", **(_arrays() | arrays), seed=seed, augmentation=augmentation)
+def _task(seed: int = 0, **arrays: Any) -> ImageTask:
+    return ImageTask("toy", **(_arrays() | arrays), seed=seed)
 
 
-def _stream(task: ImageTask, first_step: int, n_steps: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return list(task.split("train").batches(8, seed=5, first_step=first_step, n_steps=n_steps))
+def _stream(
+    task: ImageTask, first_step: int, n_steps: int, augment: Augment | None = None
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    split = task.split("train").augmented(augment)
+    return list(split.batches(8, seed=5, first_step=first_step, n_steps=n_steps))
 
 
 def test_normalization_against_numpy() -> None:
@@ -75,10 +78,11 @@ def test_batches_are_float32_images_in_channels_last_strides() -> None:
 
 
 @pytest.mark.parametrize("first_step", [1, 5, 6, 11])
-def test_stream_continues_bit_for_bit(first_step: int) -> None:
+@pytest.mark.parametrize("augment", [("crop", "mirror"), ("jitter", "auto")])
+def test_stream_continues_bit_for_bit(first_step: int, augment: Augment) -> None:
     """Batches from step k on are those of a stream that began at 0, augmentation included."""
-    task = _task(augmentation=Augmentation(2, True))
-    whole, rest = _stream(task, 0, 13), _stream(task, first_step, 13 - first_step)
+    task = _task()
+    whole, rest = _stream(task, 0, 13, augment), _stream(task, first_step, 13 - first_step, augment)
     for (x, y), (x_rest, y_rest) in zip(whole[first_step:], rest, strict=True):
         assert torch.equal(x, x_rest)
         assert torch.equal(y, y_rest)
@@ -88,9 +92,9 @@ def test_inputs_and_targets_belong_together() -> None:
     """Images whose every pixel is their class keep it through shuffling."""
     labels = _arrays()["y_train"]
     images = np.broadcast_to(labels[:, None, None, None] * 100, (60, 3, 6, 5)).astype(np.uint8)
-    task = _task(x_train=images, augmentation=Augmentation())
+    task = _task(x_train=images)
     mean, std = task.preprocessing["mean"][0], task.preprocessing["std"][0]
-    for inputs, targets in _stream(task, 0, 7):
+    for inputs, targets in _stream(task, 0, 7, ()):
         values = (inputs[:, 0, 0, 0] * std + mean) * 255
         assert torch.equal(torch.round(values / 100).long(), targets)
 
@@ -124,21 +128,33 @@ def test_fingerprint_is_stable() -> None:
     assert len(_task().fingerprint) == 64
 
 
-@pytest.mark.parametrize("change", ["pixel", "label", "test", "seed", "augmentation"])
+def test_augmentation_is_a_training_setting() -> None:
+    """Training batches of a part follow it; ordered ones, and the part itself, do not."""
+    large = _arrays(shape=(3, 8, 8))
+    task = ImageTask("toy", **large)
+    split = task.split("train")
+    plain, usual, mirrored = (_stream(task, 0, 3, names) for names in ((), None, ("mirror",)))
+    assert not any(torch.equal(a[0], b[0]) for a, b in zip(plain, usual, strict=True))
+    for (x, y), (u, v) in zip(plain, mirrored, strict=True):
+        assert all(torch.equal(one, other) or torch.equal(one, other.flip(2)) for one, other in zip(x, u, strict=True))
+        assert torch.equal(y, v)
+    seen = [torch.cat([x for x, _ in each.ordered(20)]) for each in (split, split.augmented(("auto",)))]
+    assert torch.equal(*seen)
+
+
+@pytest.mark.parametrize("change", ["pixel", "label", "test", "seed"])
 def test_fingerprint_sees_a_change(change: str) -> None:
-    """One pixel, one label, one test label, another split or other augmentation give another hash."""
-    arrays, seed, augmentation = _arrays(), 0, None
+    """One pixel, one label, one test label or another split give another hash."""
+    arrays, seed = _arrays(), 0
     if change == "pixel":
         arrays["x_train"][3, 0, 0, 0] ^= 1
     elif change == "label":
         arrays["y_train"][3] = 1
     elif change == "test":
         arrays["y_test"][3] = 1
-    elif change == "seed":
-        seed = 1
     else:
-        augmentation = Augmentation(2, True)
-    assert _task(seed, augmentation, **arrays).fingerprint != _task().fingerprint
+        seed = 1
+    assert _task(seed, **arrays).fingerprint != _task().fingerprint
 
 
 def test_class_names_default_to_numbers() -> None:
@@ -150,12 +166,6 @@ def test_wrong_number_of_class_names() -> None:
     """Two names for three classes."""
     with pytest.raises(DataError, match="2 names for 3 classes"):
         ImageTask("toy", **_arrays(), class_names=["a", "b"])
-
-
-def test_padding_as_large_as_the_image_is_refused() -> None:
-    """A crop of nothing but padding would train on noise."""
-    with pytest.raises(InvalidValueError, match="crop_padding is 5"):
-        _task(augmentation=Augmentation(5))
 
 
 def test_shares_of_the_training_part_divide_it() -> None:

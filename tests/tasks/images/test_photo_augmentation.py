@@ -9,6 +9,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from archwright.core.errors import InvalidValueError
+from archwright.tasks.images.framing import Framing
 from archwright.tasks.images.photo_augmentation import PhotoAugmentation
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8))
@@ -27,7 +28,7 @@ def test_each_step_is_torchvisions(rng: np.random.Generator) -> None:
             expected = functional.hflip(expected)
         for i in np.argsort(draws[26:29]):
             expected = adjust[i](expected, 0.6 + 0.8 * draws[23 + i])
-        assert np.array_equal(np.asarray(augmentation(PHOTO, draws, (32, 24))), np.asarray(expected))
+        assert np.array_equal(np.asarray(augmentation(PHOTO, draws, Framing.default((32, 24)))), np.asarray(expected))
 
 
 def test_parts_have_the_papers_area_and_shape(rng: np.random.Generator) -> None:
@@ -60,12 +61,12 @@ def test_image_of_extreme_shape_gives_its_middle(size: tuple[int, int], expected
 
 
 def test_half_of_the_images_is_mirrored(rng: np.random.Generator) -> None:
-    """Of 2,000 numbers 1,000, within four deviations of 22; never without `flip`."""
+    """Of 2,000 numbers 1,000, within four deviations of 22; never without `mirror`."""
     ramp = Image.fromarray(np.repeat(np.arange(64, dtype=np.uint8)[None], 64, axis=0))
     plain = {"scale": (1.0, 1.0), "ratio": (1.0, 1.0), "jitter": 0.0}
-    draws = PhotoAugmentation().draws(2000, rng)
-    mirrored = [PhotoAugmentation(**plain)(ramp, row, (64, 64)).getpixel((0, 0)) == 63 for row in draws]
-    kept = [PhotoAugmentation(flip=False, **plain)(ramp, row, (64, 64)).getpixel((0, 0)) == 0 for row in draws[:50]]
+    draws, framing = PhotoAugmentation().draws(2000, rng), Framing((64, 64), (64, 64))
+    mirrored = [PhotoAugmentation(**plain)(ramp, row, framing).getpixel((0, 0)) == 63 for row in draws]
+    kept = [PhotoAugmentation(mirror=False, **plain)(ramp, row, framing).getpixel((0, 0)) == 0 for row in draws[:50]]
     assert abs(sum(mirrored) - 1000) < 90
     assert all(kept)
 
@@ -77,3 +78,12 @@ def test_impossible_numbers_are_refused(field: str, value: object) -> None:
     """The message names the field."""
     with pytest.raises(InvalidValueError, match=f"{field} is"):
         PhotoAugmentation(**{field: value})
+
+
+def test_each_name_is_one_change() -> None:
+    """Without a crop the image is framed as for scoring."""
+    assert PhotoAugmentation.of(("crop", "mirror", "jitter")) == PhotoAugmentation()
+    assert PhotoAugmentation.of(("crop",)) == PhotoAugmentation(mirror=False, jitter=0.0)
+    framed, framing = PhotoAugmentation.of(()), Framing.default((64, 64))
+    draws = framed.draws(1, np.random.default_rng(0))[0]
+    assert np.array_equal(np.asarray(framed(PHOTO, draws, framing)), np.asarray(framing(PHOTO)))

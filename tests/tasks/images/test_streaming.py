@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from archwright.core.errors import DataError, RunError
-from archwright.tasks.images.augmentation import Augmentation
+from archwright.core.trial import derive_seed
+from archwright.tasks.augmenting import AUGMENTS, Augment
+from archwright.tasks.images.decoding import read_image
 from archwright.tasks.images.file_lists import FileList
 from archwright.tasks.images.framing import Framing
 from archwright.tasks.images.photo_augmentation import PhotoAugmentation
@@ -27,18 +29,17 @@ def files(make_tree: Callable[..., Path]) -> FileList:
     return FileList(root, [f"train/a/{i:02d}.png" for i in range(N)])
 
 
-def _reader(files: FileList, augmentation: Augmentation | PhotoAugmentation) -> ImageReader:
-    return ImageReader(files, (3, 16, 16), Framing.default((16, 16)), augmentation)
+def _reader(files: FileList, side: int = 16) -> ImageReader:
+    return ImageReader(files, (3, side, side), Framing.default((side, side)))
 
 
-def _split(
-    files: FileList, augmentation: Augmentation | PhotoAugmentation | None = None, n_workers: int = 2
-) -> StreamedSplit:
+def _split(files: FileList, side: int = 64, n_workers: int = 2, augment: Augment | None = None) -> StreamedSplit:
+    """Photos from a side of 64 on, small images below."""
+
     def normalize(images: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(images).float().permute(0, 3, 1, 2)
 
-    reader = _reader(files, augmentation or PhotoAugmentation())
-    return StreamedSplit(reader, np.arange(N), np.arange(0, N, 2), normalize, n_workers)
+    return StreamedSplit(_reader(files, side), np.arange(N), np.arange(0, N, 2), normalize, n_workers, augment)
 
 
 def _same(one: Iterator[tuple[torch.Tensor, ...]], other: Iterator[tuple[torch.Tensor, ...]]) -> bool:
@@ -46,25 +47,21 @@ def _same(one: Iterator[tuple[torch.Tensor, ...]], other: Iterator[tuple[torch.T
     return bool(pairs) and all(torch.equal(x, u) and torch.equal(y, v) for (x, y), (u, v) in pairs)
 
 
-@pytest.mark.parametrize("augmentation", [Augmentation(2, True), PhotoAugmentation()])
-def test_batches_do_not_depend_on_the_number_of_threads(
-    files: FileList, augmentation: Augmentation | PhotoAugmentation
-) -> None:
+@pytest.mark.parametrize("side", [16, 64])
+def test_batches_do_not_depend_on_the_number_of_threads(files: FileList, side: int) -> None:
     """One, two and seven threads yield the same bits, order and augmentation included."""
-    one = _split(files, augmentation, 1)
+    one = _split(files, side, 1, AUGMENTS)
     for n_workers in (2, 7):
-        more = _split(files, augmentation, n_workers)
+        more = _split(files, side, n_workers, AUGMENTS)
         assert _same(one.batches(6, seed=3, n_steps=8), more.batches(6, seed=3, n_steps=8))
         assert _same(one.ordered(6), more.ordered(6))
 
 
-@pytest.mark.parametrize("augmentation", [Augmentation(2, True), PhotoAugmentation()])
+@pytest.mark.parametrize("side", [16, 64])
 @pytest.mark.parametrize("first_step", [1, 3, 5])
-def test_stream_continues_bit_for_bit(
-    files: FileList, augmentation: Augmentation | PhotoAugmentation, first_step: int
-) -> None:
+def test_stream_continues_bit_for_bit(files: FileList, side: int, first_step: int) -> None:
     """Batches from step k on are those of a stream that began at 0."""
-    split = _split(files, augmentation)
+    split = _split(files, side).augmented(AUGMENTS)
     whole = list(split.batches(6, seed=3, n_steps=7))
     assert _same(iter(whole[first_step:]), split.batches(6, seed=3, first_step=first_step, n_steps=7 - first_step))
 
@@ -77,9 +74,27 @@ def test_seeds_and_steps_draw_their_own_changes(files: FileList) -> None:
     assert not any(torch.equal(images[i], images[j]) for i in range(4) for j in range(i))
 
 
+def test_photos_are_changed_where_they_are_decoded(files: FileList) -> None:
+    """Each by its own row of numbers: what `PhotoAugmentation` of the same names makes of the same file."""
+    names: Augment = ("crop", "mirror", "jitter")
+    photo, framing = PhotoAugmentation.of(names), Framing.default((64, 64))
+    inputs, targets = next(_split(files, augment=names).batches(6, seed=3, n_steps=1))
+    draws = photo.draws(6, np.random.default_rng(derive_seed(3, "augmentation", 0)))
+    for i, position in enumerate(targets.tolist()):
+        expected = np.asarray(photo(read_image(files[position], 3), draws[i], framing))
+        assert np.array_equal(inputs[i].permute(1, 2, 0).numpy(), expected)
+
+
+def test_nothing_changes_framed_photos(files: FileList) -> None:
+    """Without augmentation a training batch holds the images as they are scored, in another order."""
+    inputs, targets = next(_split(files, augment=()).batches(20, seed=3, n_steps=1))
+    framed, positions = next(_split(files).ordered(20))
+    assert torch.equal(inputs[targets.argsort()], framed[positions.argsort()])
+
+
 def test_ordered_shows_every_image_once_framed(files: FileList) -> None:
     """In stored order and without augmentation; the last batch is smaller."""
-    split, reader = _split(files), _reader(files, PhotoAugmentation())
+    split, reader = _split(files, 16), _reader(files)
     batches = list(split.ordered(8))
     assert [len(targets) for _, targets in batches] == [8, 8, 4]
     assert torch.cat([targets for _, targets in batches]).tolist() == list(range(0, N, 2))
@@ -96,7 +111,7 @@ def test_jobs_are_begun_only_a_little_ahead(files: FileList) -> None:
             begun.append(i)
             yield Job(np.array([i]))
 
-    stream = read_batches(_reader(files, PhotoAugmentation()), jobs(), 2)
+    stream = read_batches(_reader(files), jobs(), 2)
     next(stream)
     assert begun == [0, 1, 2]
     stream.close()
@@ -124,7 +139,7 @@ def test_damaged_image_in_the_bare_stream_is_an_error_of_the_data(files: FileLis
     """Before anything has started it is for the user to mend."""
     Path(files[0]).unlink()
     with pytest.raises(DataError, match=r"00\.png"):
-        list(read_batches(_reader(files, PhotoAugmentation()), [Job(np.arange(4))], 2))
+        list(read_batches(_reader(files), [Job(np.arange(4))], 2))
 
 
 def test_workers_are_at_least_one_and_at_most_eight() -> None:

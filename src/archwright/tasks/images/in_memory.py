@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from archwright.core.blueprint import Blueprint
-from archwright.core.config import from_json, to_json
-from archwright.core.errors import DataError, InvalidValueError
+from archwright.core.errors import DataError
 from archwright.core.trial import derive_seed
+from archwright.tasks.augmenting import Augment, AugmentName
 from archwright.tasks.base import Batch, Part, Split, given_options
 from archwright.tasks.batching import Indices, stored_order, training_order
 from archwright.tasks.classification import ClassificationTask
@@ -58,8 +57,8 @@ class ImageSplit(Split):
         images: All images (N, H, W, C), uint8.
         labels: Their classes (N,).
         positions: Which of the N belong to the split.
-        augmentation: Of training batches.
         normalizer: Turns images into inputs.
+        augmentation: Of training batches; the usual one by default.
     """
 
     def __init__(
@@ -67,15 +66,22 @@ class ImageSplit(Split):
         images: Images,
         labels: NDArray[np.int64],
         positions: Indices,
-        augmentation: Augmentation,
         normalizer: Normalizer,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self._images, self._labels, self._positions = images, labels, positions
-        self._augmentation, self._normalizer = augmentation, normalizer
+        self._normalizer = normalizer
+        height, width, channels = images.shape[1:]
+        self._input_shape = (channels, height, width)
+        self._augmentation = augmentation or Augmentation.of(None, self._input_shape)
 
     @property
     def n(self) -> int:
         return len(self._positions)
+
+    def augmented(self, names: Sequence[AugmentName] | None) -> ImageSplit:
+        chosen = Augmentation.of(names, self._input_shape)
+        return ImageSplit(self._images, self._labels, self._positions, self._normalizer, chosen)
 
     def batches(self, batch_size: int, *, seed: int, first_step: int = 0, n_steps: int) -> Iterator[Batch]:
         for step, order in training_order(self.n, batch_size, seed=seed, first_step=first_step, n_steps=n_steps):
@@ -102,7 +108,6 @@ class ImageTask(ClassificationTask):
         x_test: Images like those of `x_train`.
         y_test: Their classes.
         class_names: One a class; their numbers if not given.
-        augmentation: Of training batches; `Augmentation.default` of the image size if not given.
         seed: Draws the validation part, 10 % of each class of the training images.
         val_images: Images in the validation part, instead of 10 %.
 
@@ -111,10 +116,11 @@ class ImageTask(ClassificationTask):
 
     Raises:
         DataError: If the arrays cannot be used; names the array.
-        InvalidValueError: If crops could miss the image, or so many images cannot be spared for validation.
+        InvalidValueError: If so many images cannot be spared for validation.
     """
 
     input_shape: tuple[int, int, int]
+    default_augment: Augment = ("crop",)
 
     def __init__(
         self,
@@ -125,7 +131,6 @@ class ImageTask(ClassificationTask):
         y_test: NDArray[Any],
         *,
         class_names: Sequence[str] | None = None,
-        augmentation: Augmentation | None = None,
         seed: int = 0,
         val_images: int | None = None,
     ) -> None:
@@ -134,7 +139,6 @@ class ImageTask(ClassificationTask):
         self.class_names = named_classes(name, class_names, self.n_classes)
         channels, height, width = x_train.shape[1:]
         self.input_shape = (channels, height, width)
-        self.augmentation = _augmentation(augmentation, self.input_shape)
         self._train, self._test = (_stored(x_train), _labels(y_train)), (_stored(x_test), _labels(y_test))
         train, validation = draw_validation(self._train[1], seed, n_images=val_images)
         self._positions: dict[Part, Indices] = {
@@ -156,7 +160,6 @@ class ImageTask(ClassificationTask):
             "name": self.name,
             "folder": str(folder),
             "class_names": list(self.class_names),
-            "augmentation": to_json(self.augmentation),
             "seed": self.seed,
             "val_images": self.options.get("val_images"),
         }
@@ -167,7 +170,7 @@ class ImageTask(ClassificationTask):
 
     def _split_of(self, part: Part, positions: Indices) -> ImageSplit:
         images, labels = self._test if part == "test" else self._train
-        return ImageSplit(images, labels, positions, self.augmentation, self._normalizer)
+        return ImageSplit(images, labels, positions, self._normalizer)
 
     def _shares(self, part: Part, fractions: Sequence[float], seed: int) -> list[Split]:
         every = self._positions[part]
@@ -177,30 +180,28 @@ class ImageTask(ClassificationTask):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over images, labels, class names, split and augmentation; the name does not enter."""
+        """SHA-256 (hex) over images, labels, class names and split; the name does not enter."""
         sha = hashlib.sha256()
         for array in (*self._train, *self._test, self._positions["train"], self._positions["validation"]):
             sha.update(f"{array.dtype.str}{array.shape}".encode())
             sha.update(array.data)
-        sha.update(json.dumps([self.class_names, asdict(self.augmentation)]).encode())
+        sha.update(json.dumps(self.class_names).encode())
         return sha.hexdigest()
 
 
-def rebuild(name: str, folder: str, augmentation: dict[str, Any], **options: Any) -> ImageTask:
+def rebuild(name: str, folder: str, **options: Any) -> ImageTask:
     """The task that an `ImageTask.blueprint` describes.
 
     Args:
         name: Name of the data in results and errors.
         folder: Folder of the arrays' files.
-        augmentation: JSON form of the `Augmentation`.
         options: Further arguments of `ImageTask`.
     """
     x_train, y_train, x_test, y_test = (
         np.asarray(np.load(Path(folder) / f"{array}.npy", mmap_mode="r", allow_pickle=False)) for array in ARRAYS
     )
     x_train, x_test = x_train.transpose(0, 3, 1, 2), x_test.transpose(0, 3, 1, 2)
-    chosen = from_json(Augmentation, augmentation)
-    return ImageTask(name, x_train, y_train, x_test, y_test, augmentation=chosen, **options)
+    return ImageTask(name, x_train, y_train, x_test, y_test, **options)
 
 
 def channel_statistics(images: Images, positions: Indices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -262,13 +263,3 @@ def named_classes(source: str, names: Sequence[str] | None, n_classes: int) -> t
         except UnicodeEncodeError:  # names travel in JSON, safetensors and ONNX files
             raise DataError(f"{source}: the class name {name!a} is no Unicode text; give another") from None
     return tuple(str(name) for name in names)
-
-
-def _augmentation(augmentation: Augmentation | None, input_shape: tuple[int, int, int]) -> Augmentation:
-    chosen = Augmentation.default(input_shape) if augmentation is None else augmentation
-    if chosen.crop_padding >= min(input_shape[1:]):
-        raise InvalidValueError(
-            f"crop_padding is {chosen.crop_padding} for images of {input_shape[1]}x{input_shape[2]} pixels; "
-            "give less than the shorter side, or a crop may miss the image"
-        )
-    return chosen

@@ -3,69 +3,71 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from archwright.core.errors import InvalidValueError
+from archwright.tasks.augmenting import AugmentName
+from archwright.tasks.images.framing import Framing
+from archwright.tasks.images.jitter import ColorJitter, Draws
 
 N_TRIES = 10
 """Crops drawn before the largest central crop of an accepted shape is taken, as torchvision does."""
 
-Draws = NDArray[np.float64]
-
 # Where in the numbers of an image what is found.
 _PLACE = 2 * N_TRIES
-_FLIP = _PLACE + 2
-_FACTORS = _FLIP + 1
-_ORDER = _FACTORS + 3
-_N_DRAWS = _ORDER + 3
-_ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+_MIRROR = _PLACE + 2
+_JITTER = _MIRROR + 1
+_N_DRAWS = _JITTER + ColorJitter.N_DRAWS
 
 
 @dataclass(frozen=True)
 class PhotoAugmentation:
-    """RandomResizedCrop, a mirror image half of the time, and ColorJitter; defaults are the released SPOS code's.
+    """RandomResizedCrop, a mirror image half of the time, and ColorJitter; numbers are the released SPOS code's.
 
     All that is random about an image is a row of numbers drawn beforehand, so threads may work in any order.
 
     Attributes:
-        scale: Least and greatest share of the area that is kept.
+        scale: Least and greatest share of the area that is kept; None to frame the image as for scoring.
         ratio: Least and greatest width by height of the part that is kept.
-        flip: Mirror left and right with probability 1/2.
-        jitter: Brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter, in random order;
-            a grey image has no saturation.
+        mirror: Change left and right with probability 1/2.
+        jitter: Strength of `ColorJitter`; 0 leaves colours as they are.
     """
 
-    scale: tuple[float, float] = (0.08, 1.0)
+    scale: tuple[float, float] | None = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: bool = True
+    mirror: bool = True
     jitter: float = 0.4
 
     def __post_init__(self) -> None:
-        for name, (low, high), most in (("scale", self.scale, 1.0), ("ratio", self.ratio, math.inf)):
-            if not 0 < low <= high <= most:
-                raise InvalidValueError(f"{name} is {(low, high)}; give two rising numbers above 0, at most {most:g}")
-        if not 0 <= self.jitter <= 1:
-            raise InvalidValueError(f"jitter is {self.jitter}; give a number from 0 to 1")
+        for name, pair, most in (("scale", self.scale, 1.0), ("ratio", self.ratio, math.inf)):
+            if pair is not None and not 0 < pair[0] <= pair[1] <= most:
+                raise InvalidValueError(f"{name} is {pair}; give two rising numbers above 0, at most {most:g}")
+        ColorJitter(self.jitter)
+
+    @classmethod
+    def of(cls, names: Sequence[AugmentName]) -> PhotoAugmentation:
+        """That of names; `auto` is no part of it."""
+        scale = cls().scale if "crop" in names else None
+        return cls(scale, mirror="mirror" in names, jitter=cls().jitter if "jitter" in names else 0.0)
 
     def draws(self, n: int, rng: np.random.Generator) -> Draws:
         """The random numbers of n images, one row each, uniform in [0, 1)."""
         return rng.random((n, _N_DRAWS))
 
-    def __call__(self, image: Image.Image, draws: Draws, size: tuple[int, int]) -> Image.Image:
-        """The augmented image, scaled to `size` (height, width); a row of random numbers decides how."""
-        image = image.crop(self._box(image.height, image.width, draws))
-        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-        if self.flip and draws[_FLIP] < 0.5:
+    def __call__(self, image: Image.Image, draws: Draws, framing: Framing) -> Image.Image:
+        """The changed image in the size of the framing; a row of random numbers decides how."""
+        if self.scale is None:
+            image = framing(image)
+        else:
+            image = image.crop(self._box(image.height, image.width, draws))
+            image = image.resize(framing.crop[::-1], Image.Resampling.BILINEAR)
+        if self.mirror and draws[_MIRROR] < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        if self.jitter:
-            for i in np.argsort(draws[_ORDER:]):
-                factor = 1 + self.jitter * (2 * float(draws[_FACTORS + i]) - 1)
-                image = _ENHANCERS[i](image).enhance(factor)
-        return image
+        return ColorJitter(self.jitter)(image, draws[_JITTER:]) if self.jitter else image
 
     def _box(self, height: int, width: int, draws: Draws) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of the crop."""
@@ -80,6 +82,7 @@ class PhotoAugmentation:
 
     def _part(self, height: int, width: int, draws: Draws) -> tuple[int, int]:
         """Width and height of the first drawn crop that fits into the image; zeros if none does."""
+        assert self.scale is not None
         (low, high), (narrow, broad) = self.scale, (math.log(self.ratio[0]), math.log(self.ratio[1]))
         for u, v in draws[:_PLACE].reshape(N_TRIES, 2).tolist():
             area, ratio = height * width * (low + u * (high - low)), math.exp(narrow + v * (broad - narrow))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -15,16 +14,15 @@ from numpy.typing import NDArray
 from archwright.core.blueprint import Blueprint
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
+from archwright.tasks.augmenting import Augment
 from archwright.tasks.base import Part, Split, given_options
 from archwright.tasks.batching import Indices, stored_order
 from archwright.tasks.classification import ClassificationTask
-from archwright.tasks.images.augmentation import Augmentation
 from archwright.tasks.images.checks import check_classes, check_labels
 from archwright.tasks.images.decoding import Header, read_header
 from archwright.tasks.images.file_lists import FileList
 from archwright.tasks.images.framing import PHOTO_SIDE, Framing
 from archwright.tasks.images.in_memory import Normalizer, named_classes, statistics_of_counts, value_counts
-from archwright.tasks.images.photo_augmentation import PhotoAugmentation
 from archwright.tasks.images.streaming import ImageReader, Job, StreamedSplit, default_workers, read_batches
 from archwright.tasks.splitting import draw_shares, draw_validation
 
@@ -44,8 +42,8 @@ class StreamedTask(ClassificationTask):
 
     Images become grey where all of the sample are, else RGB. The input is as large as they are where all have one
     size of at most 64 pixels a side, else 224x224. From 64 pixels on, training images are changed as in ImageNet
-    papers (`PhotoAugmentation`), smaller ones as in CIFAR papers (`Augmentation`); only colour is mirrored. To score
-    and to test, an image is scaled and its middle taken (`Framing`).
+    papers (`PhotoAugmentation`), smaller ones as in CIFAR papers (`Augmentation`). To score and to test, an image is
+    scaled and its middle taken (`Framing`).
 
     Args:
         name: How the data are called in results and errors.
@@ -55,7 +53,6 @@ class StreamedTask(ClassificationTask):
         y_test: Their classes.
         class_names: One a class; their numbers if not given.
         input_shape: (C, H, W) of the network's input, C 1 or 3; by the images if not given.
-        augmentation: Of training images; by the input's size if not given.
         val_images: Images in the validation part, instead of 10 % of each class.
         seed: Draws the validation part and the sample.
         n_workers: Threads that decode; nothing but speed depends on it.
@@ -66,6 +63,7 @@ class StreamedTask(ClassificationTask):
     """
 
     input_shape: tuple[int, int, int]
+    default_augment: Augment = ("crop",)
 
     def __init__(
         self,
@@ -77,7 +75,6 @@ class StreamedTask(ClassificationTask):
         *,
         class_names: Sequence[str] | None = None,
         input_shape: tuple[int, int, int] | None = None,
-        augmentation: Augmentation | PhotoAugmentation | None = None,
         val_images: int | None = None,
         seed: int = 0,
         n_workers: int | None = None,
@@ -102,7 +99,6 @@ class StreamedTask(ClassificationTask):
         sample = {part: _sample(self._positions[part], n, seed) for part, n in N_SAMPLED.items()}
         self.input_shape = input_shape or _input_shape([read_header(train[i]) for i in sample["train"]])
         self.framing = Framing.default(self.input_shape[1:])
-        self.augmentation = augmentation or default_augmentation(self.input_shape)
         counts = {part: self._count(part, positions) for part, positions in sample.items()}
         mean, std = statistics_of_counts(counts["train"])
         self._normalizer = Normalizer(mean, std, self.input_shape[2])
@@ -131,7 +127,7 @@ class StreamedTask(ClassificationTask):
 
     def _reader(self, part: Part) -> ImageReader:
         files = self._files["test" if part == "test" else "train"]
-        return ImageReader(files, self.input_shape, self.framing, self.augmentation)
+        return ImageReader(files, self.input_shape, self.framing)
 
     def _count(self, part: Part, positions: Indices) -> NDArray[np.int64]:
         """Histogram of each channel over these images, which are read from their files."""
@@ -143,7 +139,7 @@ class StreamedTask(ClassificationTask):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the files' names, labels, split, augmentation, input, and the sample's mean and deviation.
+        """SHA-256 (hex) over the files' names, labels, split, input, and the sample's mean and deviation.
 
         To hash all contents would read all of them, each time. Sizes and dates do not enter: a run that was ended by
         a damaged file goes on when the file is put right.
@@ -156,17 +152,8 @@ class StreamedTask(ClassificationTask):
             sha.update(self._files[role].text)
         for part in ("train", "validation"):
             sha.update(self._positions[part].data)
-        kind = type(self.augmentation).__name__
-        said = [self.class_names, kind, asdict(self.augmentation), self.input_shape, self.preprocessing]
-        sha.update(json.dumps(said).encode())
+        sha.update(json.dumps([self.class_names, self.input_shape, self.preprocessing]).encode())
         return sha.hexdigest()
-
-
-def default_augmentation(input_shape: tuple[int, int, int]) -> Augmentation | PhotoAugmentation:
-    """The usual augmentation for inputs (C, H, W): that of photos from 64 pixels a side, else that of small images."""
-    if min(input_shape[1:]) >= PHOTO_SIDE:
-        return PhotoAugmentation(flip=input_shape[0] >= 3)
-    return Augmentation.default(input_shape)
 
 
 def _sample(positions: Indices, n: int, seed: int) -> Indices:

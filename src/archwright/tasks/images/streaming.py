@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,12 +20,14 @@ from torch import Tensor
 
 from archwright.core.errors import DataError, RunError
 from archwright.core.trial import derive_seed
+from archwright.tasks.augmenting import AugmentName
 from archwright.tasks.base import Batch, Split
 from archwright.tasks.batching import Indices, stored_order, training_order
-from archwright.tasks.images.augmentation import Augmentation, Images
+from archwright.tasks.images.augmentation import CROP, Augmentation, Images
 from archwright.tasks.images.decoding import read_image
-from archwright.tasks.images.framing import Framing
-from archwright.tasks.images.photo_augmentation import Draws, PhotoAugmentation
+from archwright.tasks.images.framing import PHOTO_SIDE, Framing
+from archwright.tasks.images.jitter import Draws
+from archwright.tasks.images.photo_augmentation import PhotoAugmentation
 
 N_AHEAD = 2
 """Batches that are being decoded while another is in use."""
@@ -63,7 +64,7 @@ class ImageReader:
         files: Paths.
         input_shape: (C, H, W), C 1 or 3.
         framing: What brings an image to that size.
-        augmentation: Of single images, in place of framing where a job draws numbers for it.
+        augmentation: Of single images, in place of framing where a job draws numbers for it; None for none.
     """
 
     def __init__(
@@ -71,11 +72,15 @@ class ImageReader:
         files: Sequence[str],
         input_shape: tuple[int, int, int],
         framing: Framing,
-        augmentation: Augmentation | PhotoAugmentation,
+        augmentation: PhotoAugmentation | None = None,
     ) -> None:
         self.files, self.framing, self.augmentation = files, framing, augmentation
         self.n_channels, *size = input_shape
         self.size = (size[0], size[1])
+
+    def augmented(self, augmentation: PhotoAugmentation | None) -> ImageReader:
+        """A reader of the same files with another augmentation."""
+        return ImageReader(self.files, (self.n_channels, *self.size), self.framing, augmentation)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,8 +89,8 @@ class ImageReader:
 
     def __call__(self, position: int, draws: Draws | None = None) -> NDArray[np.uint8]:
         image = read_image(self.files[position], self.n_channels)
-        if draws is not None and isinstance(self.augmentation, PhotoAugmentation):
-            image = self.augmentation(image, draws, self.size)
+        if draws is not None and self.augmentation is not None:
+            image = self.augmentation(image, draws, self.framing)
         else:
             image = self.framing(image)
         return np.asarray(image).reshape(self.shape)
@@ -142,6 +147,7 @@ class StreamedSplit(Split):
         positions: Which files belong to the split.
         normalizer: Turns arrays into inputs.
         n_workers: Threads that decode; the batches do not depend on it.
+        augment: Names of the changes of training batches; see `Split.augmented`.
     """
 
     def __init__(
@@ -151,32 +157,38 @@ class StreamedSplit(Split):
         positions: Indices,
         normalizer: Callable[[Images], Tensor],
         n_workers: int,
+        augment: Sequence[AugmentName] | None = None,
     ) -> None:
-        self._reader, self._labels, self._positions = reader, labels, positions
-        self._normalizer, self._n_workers = normalizer, n_workers
+        self._labels, self._positions, self._normalizer, self._n_workers = labels, positions, normalizer, n_workers
+        shape = (reader.n_channels, *reader.size)
+        names = (CROP,) if augment is None else augment
+        self._augmentation = Augmentation.of(names, shape)
+        photo = None
+        if min(reader.size) >= PHOTO_SIDE:  # all but `auto` happens where a file is decoded
+            photo, self._augmentation = PhotoAugmentation.of(names), Augmentation(auto=self._augmentation.auto)
+        self._reader = reader.augmented(photo)
 
     @property
     def n(self) -> int:
         return len(self._positions)
 
+    def augmented(self, names: Sequence[AugmentName] | None) -> StreamedSplit:
+        return StreamedSplit(self._reader, self._labels, self._positions, self._normalizer, self._n_workers, names)
+
     def batches(self, batch_size: int, *, seed: int, first_step: int = 0, n_steps: int) -> Iterator[Batch]:
         steps = training_order(self.n, batch_size, seed=seed, first_step=first_step, n_steps=n_steps)
-        augmentation, random = self._reader.augmentation, partial(_random, seed)
-        for job, images in self._read(self._job(step, order, random) for step, order in steps):
-            if isinstance(augmentation, Augmentation):
-                images = augmentation(images, random(job.step))
-            yield self._batch(job, images)
+        for job, images in self._read(self._job(step, order, seed) for step, order in steps):
+            yield self._batch(job, self._augmentation(images, _random(seed, job.step)))
 
     def ordered(self, batch_size: int) -> Iterator[Batch]:
         jobs = (Job(self._positions[part]) for part in stored_order(self.n, batch_size))
         for job, images in self._read(jobs):
             yield self._batch(job, images)
 
-    def _job(self, step: int, order: Indices, random: Callable[[int], np.random.Generator]) -> Job:
-        augmentation = self._reader.augmentation
-        if isinstance(augmentation, Augmentation):
-            return Job(self._positions[order], step)
-        return Job(self._positions[order], step, augmentation.draws(len(order), random(step)))
+    def _job(self, step: int, order: Indices, seed: int) -> Job:
+        photo = self._reader.augmentation
+        draws = None if photo is None else photo.draws(len(order), _random(seed, step))
+        return Job(self._positions[order], step, draws)
 
     def _read(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Images]]:
         try:

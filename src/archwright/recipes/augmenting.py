@@ -1,0 +1,82 @@
+"""The augmentation of a recipe's trainings: set in all of them at once, and settled by the data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from archwright.core.config import C
+from archwright.tasks.augmenting import USUAL, augment_text, parse_augment
+from archwright.tasks.base import Task
+from archwright.tasks.images.framing import PHOTO_SIDE
+
+Config = TypeVar("Config")
+
+
+def with_augment(config: C, text: str) -> C:
+    """The config with this augmentation in each of its trainings.
+
+    Args:
+        config: Any config; its own field `augment` and those of configs inside are replaced.
+        text: As `TrainingConfig.augment`.
+    """
+    changed: C = _each(config, lambda _: text)
+    return changed
+
+
+def settled(config: C, task: Task) -> C:
+    """The config with the task's own augmentation where the "usual" one is asked for, so that a run says what it is.
+
+    Raises:
+        InvalidValueError: If the data take no such change.
+    """
+
+    def settle(text: str) -> str:
+        task.split("train").augmented(parse_augment(text))
+        return augment_text(task.default_augment) if text == USUAL else text
+
+    changed: C = _each(config, settle)
+    return changed
+
+
+def as_published(config: C, input_shape: Sequence[int], *, jitter: bool = False) -> C:
+    """The config with the augmentation of papers: crops and mirror images of photos and of small colour images.
+
+    Args:
+        config: A config with trainings.
+        input_shape: (C, H, W) of images, (T,) of texts.
+        jitter: Whether colours of photos change too.
+    """
+    if len(input_shape) != 3:
+        return config
+    is_colour, is_photo = input_shape[0] == 3, min(input_shape[1:]) >= PHOTO_SIDE
+    names = ("crop", *(("mirror",) if is_colour else ()), *(("jitter",) if jitter and is_photo and is_colour else ()))
+    return with_augment(config, augment_text(names))
+
+
+def augment_lines(config: Any, task: Task) -> list[str]:
+    """What is told before a run on images: how training images are changed, and about mirror images."""
+    found: list[str] = []
+    _each(settled(config, task), lambda text: found.append(text) or text)  # type: ignore[func-returns-value]
+    if not task.default_augment or not found:
+        return []
+    texts = ", ".join(dict.fromkeys(found))
+    if any("mirror" in text or "auto" in text for text in found):
+        why = "left and right are changed in training images; if that makes another class, add --augment crop"
+    else:
+        why = "nothing is mirrored; where left and right mean the same, --augment crop,mirror is better"
+    return [f"augment    {texts}: {why}"]
+
+
+def _each(config: Any, change: Callable[[str], str]) -> Any:
+    """The config with the texts of all fields `augment` changed, in configs inside too."""
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        return config
+    changed = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        new = change(value) if field.name == "augment" else _each(value, change)
+        if new is not value:
+            changed[field.name] = new
+    return dataclasses.replace(config, **changed) if changed else config

@@ -2,7 +2,8 @@
 
     ArchwrightError                      exit code 1: something failed after the start
     ├── RunError        (RuntimeError)   a run that started could not go on
-    │   └── ExportError                      a network that a file format cannot express
+    │   ├── ExportError                      a network that a file format cannot express
+    │   └── DivergedError                    a training whose loss became infinite or not a number
     └── UsageError                       exit code 2: the user can correct it before starting
         ├── UnknownNameError (LookupError)   a name that does not exist
         ├── InvalidValueError (ValueError)   an argument or config value out of its range
@@ -46,6 +47,10 @@ class RunError(ArchwrightError, RuntimeError):
 
 class ExportError(RunError):
     """A network that a file format cannot express; the run goes on without that file."""
+
+
+class DivergedError(RunError):
+    """A training whose loss became infinite or not a number."""
 
 
 class UsageError(ArchwrightError):

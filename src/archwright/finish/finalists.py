@@ -14,6 +14,7 @@ from archwright.core.arch import Arch
 from archwright.core.errors import RunError
 from archwright.core.trial import derive_seed
 from archwright.evaluators.base import Evaluator
+from archwright.finish.attempts import Attempt, attempted
 from archwright.runs.run import Run
 from archwright.spaces.base import Space
 from archwright.tasks.base import Part, Task
@@ -59,6 +60,21 @@ class FinalTraining:
     provenance: Provenance = "scratch"
 
 
+@dataclass(frozen=True)
+class Trained:
+    """The networks of all finalists, by role.
+
+    Attributes:
+        networks: With their last weights.
+        curves: Loss curve of each training; of a network in two roles it stands with the first.
+        attempts: How often each was begun: 2 where the first training diverged, 0 where there was none.
+    """
+
+    networks: dict[str, nn.Module]
+    curves: dict[str, Any]
+    attempts: dict[str, int]
+
+
 def train_finalists(
     run: Run,
     space: Space,
@@ -66,8 +82,8 @@ def train_finalists(
     task: Task,
     final: FinalTraining,
     device: torch.device,
-) -> tuple[dict[str, nn.Module], dict[str, Any]]:
-    """Each finalist's network by role, and each training's loss curve; one that would be trained twice is trained once.
+) -> Trained:
+    """The networks of all finalists; one that would be trained twice is trained once.
 
     From scratch these are all of one arch; of inherited weights only those that one trial scored.
 
@@ -81,37 +97,41 @@ def train_finalists(
         final: How they are trained.
         device: Where.
     """
-    networks: dict[str, nn.Module] = {}
-    made: dict[Any, nn.Module] = {}
-    curves: dict[str, Any] = {}
+    trained = Trained({}, {}, {})
+    made: dict[Any, tuple[nn.Module, int]] = {}
     for finalist in finalists:
         inherited = () if final.provenance == "scratch" else (id(finalist.evaluator), finalist.seed)
-        key = (finalist.arch, *inherited)
+        key, role = (finalist.arch, *inherited), finalist.role
         if key not in made:
-            made[key], curves[finalist.role] = _finished(run, space, finalist, task, final, device)
-        networks[finalist.role] = made[key]
-    return networks, curves
+            network, trained.curves[role], attempts = _finished(run, space, finalist, task, final, device)
+            made[key] = network, attempts
+        trained.networks[role], trained.attempts[role] = made[key]
+    return trained
 
 
 def _finished(
     run: Run, space: Space, finalist: Finalist, task: Task, final: FinalTraining, device: torch.device
-) -> tuple[nn.Module, Any]:
-    """The network of a finalist with its last weights, and its loss curve."""
+) -> tuple[nn.Module, Any, int]:
+    """The network of a finalist with its last weights, its loss curve, and the attempts it took."""
     seed = derive_seed(run.seed, "retrain")
     part: Part = "train+validation"
     name = f"retrain-{finalist.role}"
     if final.provenance == "inherited":
-        return _inherited(run, space, finalist, name, device), ()
-    with run.phase(name, total=final.config.n_steps(task.split(part).n)) as phase:
+        return _inherited(run, space, finalist, name, device), (), 0
+
+    def train(attempt: Attempt) -> tuple[nn.Module, Any]:
+        how: dict[str, Any] = {"part": part, "seed": seed, "device": device, "phase": attempt.phase}
         if final.provenance == "scratch":
-            network, log = train_network(
-                space, finalist.arch, task, final.config, part=part, seed=seed, device=device, phase=phase
-            )
+            network, log = train_network(space, finalist.arch, task, attempt.config, **how)
             return network, log.curve
         network = build_seeded(space, finalist.arch, seed, for_training=True)
-        if not phase.is_done:
+        if not attempt.phase.is_done:
             inherit(network, finalist.evaluator.model(finalist.arch, finalist.seed))
-        return network, fit(network, task, final.config, part=part, seed=seed, device=device, phase=phase).curve
+        return network, fit(network, task, attempt.config, **how).curve
+
+    total = final.config.n_steps(task.split(part).n)
+    (network, curve), attempts = attempted(run, name, final.config, train, total=total)
+    return network, curve, attempts
 
 
 def _inherited(run: Run, space: Space, finalist: Finalist, name: str, device: torch.device) -> nn.Module:

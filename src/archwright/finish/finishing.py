@@ -20,7 +20,7 @@ from archwright.core.trial import Trial
 from archwright.costs.watch import open_costs
 from archwright.export.files import made_files
 from archwright.finish.baseline import random_baseline, random_draws
-from archwright.finish.finalists import Finalist, FinalTraining, test_once, train_finalists
+from archwright.finish.finalists import Finalist, FinalTraining, Trained, test_once, train_finalists
 from archwright.finish.handover import export_and_measure, place_of, write_run_page
 from archwright.finish.measuring import Choice, choose_measured, limit_values, satisfaction
 from archwright.finish.result import Result
@@ -112,12 +112,9 @@ def finish(
         for label, search in zip(found.labels, found.searches, strict=True)
     ]
     finalists = [finalist for contest in contests for finalist in contest.finalists()]
-    networks, losses = train_finalists(run, space, finalists, task, final, device)
-    tested = test_once(run, networks, task, device)
-    selected = [
-        _selected(run, space, found, contest, task, final, networks[f"winner{contest.label}"], tested)
-        for contest in contests
-    ]
+    trained = train_finalists(run, space, finalists, task, final, device)
+    tested = test_once(run, trained.networks, task, device)
+    selected = [_selected(run, space, found, contest, task, final, trained, tested) for contest in contests]
     first, *_ = found.searches
     record = {
         **_heading(run, space, task, recipe, final.config),
@@ -127,8 +124,8 @@ def finish(
         "pareto": _pareto(space, first),
         "selected": selected,
     }
-    winner = networks["winner"]
-    _conclude(run, record, space, winner, {**found.curves, "retrain-winner": losses["winner"]})
+    winner = trained.networks["winner"]
+    _conclude(run, record, space, winner, {**found.curves, "retrain-winner": trained.curves["winner"]})
     trials = tuple(trial for search in found.searches for trial in search.trials)
     return Result(record, space, winner, trials, run.folder)
 
@@ -143,6 +140,7 @@ def finish_fixed(
     *,
     recipe: str,
     device: torch.device,
+    attempts: int,
     curves: Mapping[str, Any],
 ) -> Result:
     """Test once, export, report: what follows a training that no search came before.
@@ -156,11 +154,12 @@ def finish_fixed(
         training: How it was trained.
         recipe: Name of the recipe.
         device: Where.
+        attempts: How often the training was begun.
         curves: Loss curves, for the page.
     """
     tested = test_once(run, {"winner": network}, task, device)
     figures, missing = export_and_measure(run, space, arch, network, task, {}, augment=training.augment)
-    selected = {"arch": arch.to_json(), "test": tested["winner"], **figures, "constraints": []}
+    selected = {"arch": arch.to_json(), "test": tested["winner"], "attempts": attempts, **figures, "constraints": []}
     record = {
         **_heading(run, space, task, recipe, training),
         **selected,
@@ -203,11 +202,12 @@ def _selected(
     contest: _Contest,
     task: Task,
     final: FinalTraining,
-    network: nn.Module,
+    trained: Trained,
     tested: Mapping[str, float],
 ) -> dict[str, Any]:
     """The record of one winner, exported and measured, with what it is compared with."""
     search, trial, label = contest.search, contest.choice.trial, contest.label
+    network = trained.networks[f"winner{label}"]
     figures, missing = export_and_measure(
         run, space, trial.arch, network, task, contest.choice.latency_ms, augment=final.config.augment, label=label
     )
@@ -221,10 +221,11 @@ def _selected(
         "passed_over": contest.choice.passed_over,
         "code": space.code(trial.arch),
         "provenance": final.provenance,
+        "attempts": trained.attempts[f"winner{label}"],
         "folder": place_of(label),
         "not_exported": missing,
         "random_baseline": {
-            **_comparison(space, contest, tested, task),
+            **_comparison(space, contest, trained, tested, task),
             "n_evaluated": len(contest.baseline.trials),
             "n_steps": contest.n_baseline_steps,
             "is_search": found.is_random,
@@ -242,20 +243,23 @@ def _score(search: SearchResult, trial: Trial, task: Task) -> dict[str, Any]:
     return {"validation": float(value), **own}
 
 
-def _comparison(space: Space, contest: _Contest, tested: Mapping[str, float], task: Task) -> dict[str, Any]:
+def _comparison(
+    space: Space, contest: _Contest, trained: Trained, tested: Mapping[str, float], task: Task
+) -> dict[str, Any]:
     """Test scores of the best of the random baseline and of the random draws."""
-    draws = [
-        {"arch": arch.to_json(), "test": tested[f"draw{i}{contest.label}"], "macs": _macs(space, arch)}
-        for i, arch in enumerate(contest.draws)
-    ]
+
+    def figures(role: str, arch: Arch) -> dict[str, Any]:
+        role += contest.label
+        return {
+            "arch": arch.to_json(),
+            "test": tested[role],
+            "macs": _macs(space, arch),
+            "attempts": trained.attempts[role],
+        }
+
     best = contest.rival
-    return {
-        "arch": best.arch.to_json(),
-        "test": tested[f"baseline{contest.label}"],
-        **_score(contest.baseline, best, task),
-        "macs": _macs(space, best.arch),
-        "draws": draws,
-    }
+    draws = [figures(f"draw{i}", arch) for i, arch in enumerate(contest.draws)]
+    return {**figures("baseline", best.arch), **_score(contest.baseline, best, task), "draws": draws}
 
 
 def _pareto(space: Space, search: SearchResult) -> list[dict[str, Any]]:

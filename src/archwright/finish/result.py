@@ -17,6 +17,7 @@ from archwright.core.trial import Trial
 from archwright.export.files import EXPORT_FORMATS, check_format, made_files, write_export
 from archwright.export.preprocessing import read_metadata
 from archwright.export.weights import load_weights
+from archwright.finish.attempts import last_attempt
 from archwright.finish.measuring import latency_lines, limit_line
 from archwright.reports.folder import PAGE, run_document
 from archwright.reports.page import holds_page, write_page
@@ -75,7 +76,7 @@ def reopen(run: Run, space: Space, *, phase: str = "retrain-winner") -> Result:
         RunFolderError: If result.json was not written by a run, or the weights are gone.
     """
     record = checked_record(run.result, run.folder)
-    network = _load_winner(run, phase, space, Arch.from_json(record["arch"]))
+    network = _load_winner(run, last_attempt(run, phase), space, Arch.from_json(record["arch"]))
     studies = [f"search{label}" for label in _labels(record)] if "n_evaluated" in record else []
     trials = [trial for study in studies for trial in run.store(study).trials()]
     if run.folder is not None and not holds_page(run.folder / PAGE):

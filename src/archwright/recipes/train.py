@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from torch import nn
+
 from archwright.core.config import MAX_THREADS, absent_settings, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
+from archwright.finish.attempts import Attempt, attempted
 from archwright.finish.finishing import effective_config, finish_fixed
 from archwright.finish.result import Result, reopen
 from archwright.recipes.augmenting import as_published, settled
@@ -28,8 +31,8 @@ from archwright.tasks.base import Task
 from archwright.tasks.images.framing import PHOTO_SIDE
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
+from archwright.training.log import TrainingLog
 from archwright.training.networks import build_seeded, train_network
-
 
 
 @dataclass(frozen=True)
@@ -137,20 +140,32 @@ def train(
     ) as run:
         if run.result is not None:
             return reopen(run, found.space, phase="train")
-        with run.phase("train", total=config.training.n_steps(task.split("train+validation").n)) as phase:
-            network, log = train_network(
+
+        def train_once(attempt: Attempt) -> tuple[nn.Module, TrainingLog]:
+            return train_network(
                 found.space,
                 found.arch,
                 task,
-                config.training,
+                attempt.config,
                 part="train+validation",
                 seed=derive_seed(run.seed, "retrain"),
                 device=device,
-                phase=phase,
+                phase=attempt.phase,
             )
-        curves = {"train": log.curve}
+
+        total = config.training.n_steps(task.split("train+validation").n)
+        (network, log), attempts = attempted(run, "train", config.training, train_once, total=total)
         return finish_fixed(
-            run, found.space, found.arch, network, task, config.training, recipe="train", device=device, curves=curves
+            run,
+            found.space,
+            found.arch,
+            network,
+            task,
+            config.training,
+            recipe="train",
+            device=device,
+            attempts=attempts,
+            curves={"train": log.curve},
         )
 
 

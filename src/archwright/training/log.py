@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from archwright.core.errors import RunError
+from archwright.core.errors import DivergedError
 
 N_POINTS = 100
 """Points of a loss curve, at most."""
@@ -73,7 +73,7 @@ def _curve(points: Iterable[Any]) -> Curve:
     return tuple((int(step), float(loss)) for step, loss in points)
 
 
-def broken_loss(loss: float, step: int, n_steps: int) -> RunError:
+def broken_loss(loss: float, step: int, n_steps: int) -> DivergedError:
     """The error for a loss that is infinite or not a number.
 
     Args:
@@ -81,7 +81,7 @@ def broken_loss(loss: float, step: int, n_steps: int) -> RunError:
         step: Where, from 0.
         n_steps: Of the training.
     """
-    return RunError(
+    return DivergedError(
         f"the training loss is {loss} at step {step} of {n_steps}; "
         "lower learning_rate, add warmup_steps or set clip_norm"
     )
@@ -107,7 +107,7 @@ class LossRecorder:
         """Add the loss of a step (counted from 0); a step may have none.
 
         Raises:
-            RunError: If it, or one that was not looked at yet, is infinite or not a number; names the step.
+            DivergedError: If it, or one that was not looked at yet, is infinite or not a number; names the step.
         """
         self._pending.append((step, loss.detach()))
         if len(self._pending) >= self._read_every:

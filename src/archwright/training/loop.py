@@ -55,7 +55,7 @@ def fit(
         The record of the training, of all processes that took part in it.
 
     Raises:
-        RunError: If the loss becomes infinite or not a number; names the step.
+        DivergedError: If the loss becomes infinite or not a number; names the step.
         RunFolderError: If the checkpoint belongs to other data, another network or another configuration.
         InvalidValueError: If warm-up leaves no step, or the network has no parameters.
     """

@@ -58,7 +58,7 @@ def train_network(
         phase: Keeps checkpoints; a phase that has begun is continued from the last one.
 
     Raises:
-        RunError: If the loss is infinite or not a number.
+        DivergedError: If the loss is infinite or not a number.
     """
     network = build_seeded(space, arch, seed, for_training=True)
     log = fit(network, task, training, part=part, seed=seed, device=device, phase=phase)

@@ -111,7 +111,7 @@ def run_steps(
         The record of the training, of all processes that took part in it.
 
     Raises:
-        RunError: If a loss becomes infinite or not a number; names the step.
+        DivergedError: If a loss becomes infinite or not a number; names the step.
         RunFolderError: If the checkpoint belongs to another training.
         InvalidValueError: If two learners share a parameter without saying so, or a warm-up leaves no step.
     """

@@ -157,6 +157,26 @@ Augment = Annotated[
     ),
 ]
 
+Time = Annotated[
+    str | None,
+    typer.Option(
+        "--time",
+        metavar="T",
+        help="How long the whole run may take, like 15m: shared among search, final trainings and baselines.",
+        show_default=False,
+    ),
+]
+
+Plan = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        metavar="DIR",
+        help="Repeat the lengths that the run in DIR chose for its --time.",
+        show_default=False,
+    ),
+]
+
 SpaceSettings = Annotated[
     list[str] | None,
     typer.Option(
@@ -199,6 +219,28 @@ def parse_shape(text: str) -> tuple[int, ...]:
     if not sides or min(sides) < 1:
         raise InvalidValueError(f"--input is {text!r}; give channels x height x width, like 3x224x224")
     return sides
+
+
+def parse_time_options(time: str | None, plan: Path | None) -> dict[str, Any]:
+    """The settings of `--time` and `--plan`; none that is not given.
+
+    Args:
+        time: A text like 15m.
+        plan: The folder of a run with a plan.
+
+    Raises:
+        UsageError: If it is no time, or no such folder.
+    """
+    found: dict[str, Any] = {}
+    if time is not None:
+        from archwright.recipes.planning import parse_time
+
+        found["time_s"] = parse_time(time)
+    if plan is not None:
+        from archwright.runs.lengths import FILE_NAME, read_plan
+
+        found["plan"] = read_plan(plan / FILE_NAME)
+    return found
 
 
 def parse_count(option: str, text: str) -> int:

@@ -25,18 +25,21 @@ from archwright.cli.options import (
     DryRun,
     Input,
     Out,
+    Plan,
     Preset,
     Resume,
     Seed,
     Settings,
     SpaceSettings,
     Threads,
+    Time,
     ValImages,
     parse_assignments,
     parse_data_options,
     parse_goals,
     parse_limits,
     parse_space_set,
+    parse_time_options,
     split_settings,
 )
 from archwright.cli.text import print_lines
@@ -50,7 +53,7 @@ RUNS = Path("runs")
 
 MAX_WORKERS = 1024
 
-OPTIONS = ("limits", "goals", "arch", "seed", "space", "threads", "device")
+OPTIONS = ("limits", "goals", "arch", "seed", "space", "threads", "device", "time_s", "plan")
 """Settings with an option of their own."""
 
 Limits = tuple[tuple[str, float], ...]
@@ -163,6 +166,8 @@ def search(
     device: Device = None,
     dry_run: DryRun = False,
     augment: Augment = None,
+    time: Time = None,
+    plan: Plan = None,
     space_set: SpaceSettings = None,
     set_: Settings = None,
 ) -> None:
@@ -177,7 +182,7 @@ def search(
         "threads": threads,
         "device": device,
     }
-    given = {name: value for name, value in fields.items() if value is not None}
+    given = {name: value for name, value in fields.items() if value is not None} | parse_time_options(time, plan)
     settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
     data_options |= parse_data_options(val_images, input_)
     request = Request(recipe, data, preset, given, settings, data_options, parse_space_set(space_set or ()), augment)
@@ -241,6 +246,7 @@ def execute(
     run_recipe = load()
     with run_errors(out, resume_command(request.recipe, out)):
         from archwright.recipes.augmenting import augment_lines
+        from archwright.runs.ledger import process_age_s
         from archwright.runs.progress import make_progress
         from archwright.runs.run import check_folder
         from archwright.tasks.opening import open_task, smoke_options
@@ -258,11 +264,12 @@ def execute(
         make_deterministic(pick_device(config.device))
         if dry_run or not (resume and (out / "result.json").exists()):
             given = is_given(request.fields, request.settings, stored)
-            config, lines = choose_threads(run_recipe, config, task, given=given)
+            config, lines = choose_threads(run_recipe, config, task, given=given, spent=process_age_s)
             print_lines([*lines, *augment_lines(config, task)])
         if not dry_run:
             runner = {} if workers is None else {"runner": workers.runner(config.threads)}
-            result = run_recipe(config, task, out=out, resume=resume, progress=make_progress(sys.stderr), **runner)
+            shown = make_progress(sys.stderr)
+            result = run_recipe(config, task, out=out, resume=resume, progress=shown, spent_s=process_age_s(), **runner)
             print_lines(result.summary())
 
 
@@ -291,6 +298,11 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
         if name not in names:
             raise InvalidValueError(f"recipe {request.recipe!r} has no {name}; leave that option out")
     config = dataclasses.replace(config, **request.fields)
+    if {
+        "time_s",
+        "plan",
+    } & request.fields.keys() and "n_draws" in names:  # a run of a given time is no study of random networks
+        config = dataclasses.replace(config, n_draws=0)
     if request.space_set:
         config = dataclasses.replace(config, space_args=_space_args(config, request))
     if request.augment is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 PROBED_FROM_S = 20.0
@@ -20,7 +20,9 @@ def is_given(*sources: Container[str]) -> bool:
     return any("threads" in source for source in sources) or told_threads() is not None
 
 
-def choose_threads(recipe: Any, config: Any, task: Any, *, given: bool) -> tuple[Any, list[str]]:
+def choose_threads(
+    recipe: Any, config: Any, task: Any, *, given: bool, spent: Callable[[], float] = lambda: 0.0
+) -> tuple[Any, list[str]]:
     """The config with the number of threads to run with, and the lines that say so and how long it will take.
 
     Args:
@@ -28,12 +30,25 @@ def choose_threads(recipe: Any, config: Any, task: Any, *, given: bool) -> tuple
         config: With the number that was given, or that of all cores.
         task: What to train for.
         given: The number is settled: by an option, a setting, the environment or the run to resume.
+        spent: Seconds that this process took so far.
+
+    Raises:
+        InvalidValueError: If the time that the run was given is too short.
     """
     work = recipe.workload(config, task)
-    speed = work.glance()
-    estimate_s = work.seconds(speed)
+    speed, time_s = work.glance(), getattr(config, "time_s", None)
+
+    def lines(speed: Any, threads: int) -> list[str]:
+        if time_s is None:
+            said: list[str] = work.lines(speed, threads)
+            return said
+        from archwright.recipes.planning import plan_lines
+
+        return plan_lines(work, speed, time_s, spent(), config.plan)
+
+    estimate_s = time_s or work.seconds(speed)
     if given or config.threads == 1 or work.device.type != "cpu" or estimate_s < PROBED_FROM_S:
-        return config, work.lines(speed)
+        return config, lines(speed, config.threads)
     from archwright.training.threads import fastest, probe_threads
 
     most = config.threads  # the step was just glanced at with all of them
@@ -42,4 +57,4 @@ def choose_threads(recipe: Any, config: Any, task: Any, *, given: bool) -> tuple
     other = paces[most if n == 1 else 1]
     rates = f"{paces[n].rate:.3g} steps a second against {other.rate:.3g}"
     said = f"threads    {n} of {most}: {rates} (--threads {n})"
-    return dataclasses.replace(config, threads=n), [*work.lines(work.at_pace(speed, paces[n]), n), said]
+    return dataclasses.replace(config, threads=n), [*lines(work.at_pace(speed, paces[n]), n), said]

@@ -14,16 +14,19 @@ from archwright.cli.options import (
     DryRun,
     Input,
     Out,
+    Plan,
     Preset,
     Resume,
     Seed,
     Settings,
     SpaceSettings,
     Threads,
+    Time,
     ValImages,
     parse_assignments,
     parse_data_options,
     parse_space_set,
+    parse_time_options,
     split_settings,
 )
 from archwright.cli.search import Request, check_options, execute, new_folder
@@ -51,6 +54,8 @@ def train(
     device: Device = None,
     dry_run: DryRun = False,
     augment: Augment = None,
+    time: Time = None,
+    plan: Plan = None,
     space_set: SpaceSettings = None,
     set_: Settings = None,
 ) -> None:
@@ -61,6 +66,7 @@ def train(
         raise UsageError("ARCH is missing; give a published name, the path of an arch.json, or SPACE:CODE")
     fields = {"arch": arch, "seed": seed, "threads": threads, "device": device}
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    given |= parse_time_options(time, plan)
     data_options |= parse_data_options(val_images, input_)
     request = Request("train", data, preset, given, settings, data_options, parse_space_set(space_set or ()), augment)
     execute(request, _load, out or new_folder("train"), resume, dry_run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,12 +24,15 @@ from archwright.finish.finalists import Finalist, FinalTraining, Trained, test_o
 from archwright.finish.handover import export_and_measure, place_of, write_run_page
 from archwright.finish.measuring import Choice, choose_measured, limit_values, satisfaction
 from archwright.finish.result import Result
+from archwright.runs.lengths import FINAL, Lengths
 from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.search import SearchResult
 from archwright.spaces.base import Space
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
+from archwright.training.networks import build_seeded
+from archwright.training.timing import fit_step_s
 
 RESULT_FORMAT = 1
 
@@ -91,6 +94,7 @@ def finish(
     recipe: str,
     n_draws: int = 3,
     device: torch.device,
+    lengths: Lengths | None = None,
 ) -> Result:
     """Measure, train, compare, test once, export, report.
 
@@ -106,12 +110,14 @@ def finish(
         recipe: Name of the recipe.
         n_draws: Random feasible architectures beside each winner.
         device: Where.
+        lengths: How long the final trainings last; by default as `final` says.
     """
     contests = [
         _contest(run, space, found, search, task, final, label, n_draws, device)
         for label, search in zip(found.labels, found.searches, strict=True)
     ]
     finalists = [finalist for contest in contests for finalist in contest.finalists()]
+    final = _of_length(run, lengths or Lengths(), final, space, finalists, task, device)
     trained = train_finalists(run, space, finalists, task, final, device)
     tested = test_once(run, trained.networks, task, device)
     selected = [_selected(run, space, found, contest, task, final, trained, tested) for contest in contests]
@@ -128,6 +134,29 @@ def finish(
     _conclude(run, record, space, winner, {**found.curves, "retrain-winner": trained.curves["winner"]})
     trials = tuple(trial for search in found.searches for trial in search.trials)
     return Result(record, space, winner, trials, run.folder)
+
+
+def _of_length(
+    run: Run,
+    lengths: Lengths,
+    final: FinalTraining,
+    space: Space,
+    finalists: Sequence[Finalist],
+    task: Task,
+    device: torch.device,
+) -> FinalTraining:
+    """The final training with its length, which is the same for all finalists."""
+    if final.provenance == "inherited":
+        return final
+    usual = final.config.n_steps(task.split("train+validation").n)
+
+    def unit_s() -> float:
+        archs = dict.fromkeys(finalist.arch for finalist in finalists)
+        networks = (build_seeded(space, arch, run.seed, for_training=True) for arch in archs)
+        return sum(fit_step_s(network, task, final.config, device) for network in networks)
+
+    n_steps = lengths.length(FINAL, usual, unit_s)
+    return final if n_steps == usual else replace(final, config=final.config.lasting(n_steps, usual))
 
 
 def finish_fixed(

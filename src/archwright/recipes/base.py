@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import torch
@@ -18,7 +19,7 @@ from archwright.costs.watch import MAX_LISTED, Watch
 from archwright.finish import FinalTraining, Provenance, effective_config
 from archwright.recipes.augmenting import settled
 from archwright.recipes.limited_costs import limited_costs, n_unmeasured, table_digest
-from archwright.recipes.presets import default_threads, spos_training
+from archwright.recipes.presets import MAX_SECONDS, default_threads, spos_training
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.spaces.base import Space
@@ -46,6 +47,9 @@ class SearchConfig:
         seed: Of everything random.
         threads: Threads of one evaluation; by default OMP_NUM_THREADS or all cores, from which a command may depart.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        time_s: Seconds of the whole run, as `--time`; the lengths above then only say how it is shared. None takes them
+            as they are.
+        plan: Lengths of another run's plan by part, as `--plan`, to repeat that run.
     """
 
     space: str = "spos"
@@ -60,9 +64,13 @@ class SearchConfig:
     seed: int = 0
     threads: int = field(default_factory=default_threads)
     device: str = "auto"
+    time_s: float | None = added_field(None, absent=None)
+    plan: Mapping[str, int] = added_field(MappingProxyType({}), absent={})
 
     def __post_init__(self) -> None:
         check_range("n_draws", self.n_draws, 0, 10_000)
+        if self.time_s is not None:
+            check_range("time_s", self.time_s, 1, MAX_SECONDS)
         check_range("threads", self.threads, 1, MAX_THREADS)
         self.objectives("top1_accuracy", "max")
 

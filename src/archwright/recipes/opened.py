@@ -24,6 +24,7 @@ from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
 from archwright.runners.base import Runner
 from archwright.runners.serial import Serial
+from archwright.runs.lengths import Lengths
 from archwright.runs.run import Run
 from archwright.search import SearchResult, search
 from archwright.strategies.base import Strategy
@@ -41,6 +42,7 @@ class OpenSearch:
         run: Where it happens.
         opened: What is searched, for what, on which data.
         runner: Where candidates are evaluated; None is this process.
+        lengths: How long its parts last; by default as the settings say.
 
     Attributes:
         space: The space of stand-alone networks.
@@ -48,8 +50,9 @@ class OpenSearch:
         seed: Of the run.
     """
 
-    def __init__(self, run: Run, opened: Opened, runner: Runner | None = None) -> None:
+    def __init__(self, run: Run, opened: Opened, runner: Runner | None = None, lengths: Lengths | None = None) -> None:
         self.run, self.opened, self.runner = run, opened, runner
+        self.lengths = lengths or Lengths()
         self.space, self.task, self.device = opened.space, opened.task, opened.device
         self.seed = opened.config.seed
         self.n_steps = 0
@@ -94,7 +97,11 @@ class OpenSearch:
             shared: The weights, changed in place.
             policy: Makes the distribution that archs are drawn from; called where they are really trained.
         """
-        with self.run.phase(phase, total=sharing.n_steps(self.task)) as entered:
+        usual = sharing.n_steps(self.task)
+        n_steps = self.lengths.length(phase, usual)
+        if n_steps != usual:
+            sharing = sharing.lasting(n_steps, self.task)
+        with self.run.phase(phase, total=n_steps) as entered:
             log = sharing.fit(shared, policy(), self.task, seed=self.seed_of(phase), device=self.device, phase=entered)
         self.n_steps += log.steps
         self.curves[phase] = log.curve
@@ -154,6 +161,10 @@ class OpenSearch:
 
     def _search(self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator) -> SearchResult:
         """One search, as a phase of the run."""
+        usual = n_trials(self.opened, objective, strategy)
+        n = self.lengths.length(name, usual)
+        if n != usual:
+            strategy.resize(n)
         with self.run.phase(name, total=n_trials(self.opened, objective, strategy)) as phase:
             found = search(
                 self.space,

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+MAX_SECONDS = 10_000_000.0
+"""The longest time a run accepts, a third of a year."""
+
+
 def told_threads() -> int | None:
     """OMP_NUM_THREADS where it is set to a number of threads."""
     told = os.environ.get("OMP_NUM_THREADS", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,6 +12,7 @@ from archwright.finish import Found, Result, finish, reopen
 from archwright.recipes.base import SearchConfig, open_search
 from archwright.recipes.limited_costs import with_tables
 from archwright.recipes.opened import OpenSearch
+from archwright.recipes.planning import lengths_of
 from archwright.recipes.rehearsal import Rehearsal, workload
 from archwright.recipes.workload import Workload
 from archwright.runners.base import Runner
@@ -50,6 +52,7 @@ class Recipe(Generic[C]):
         runner: Runner | None = None,
         resume: bool = False,
         progress: Progress | None = None,
+        spent_s: float = 0.0,
     ) -> Result:
         """Search, train the winner to its end, compare it, test it once, export it.
 
@@ -60,19 +63,25 @@ class Recipe(Generic[C]):
             runner: Where candidates are evaluated; in this process by default.
             resume: Go on with the run in `out`; a finished one is only opened.
             progress: Where to show how far it is.
+            spent_s: Seconds that went by for this run before this call; they count in the ledger as its start.
 
         Raises:
             UsageError: Before anything starts: an unknown name, an unreachable limit, an unusable folder.
             RunError: After the start.
         """
+        begun = time.monotonic() - spent_s
         opened = open_search(config, task)
         config = opened.config  # type: ignore[assignment]  # of the same class
-        self.body(Rehearsal(opened), config)  # numbers that do not fit are refused before the folder is made
+        rehearsal = Rehearsal(opened)
+        rehearsed = self.body(rehearsal, config)  # numbers that do not fit are refused before the folder is made
         with opened.begin(self.name, out=out, resume=resume, progress=progress) as run:
             if run.result is not None:
                 return reopen(run, opened.space)
+            run.note_start(time.monotonic() - begun)
             costs = with_tables(run, opened.space, opened.objectives, opened.costs, config.profile)
-            search = OpenSearch(run, opened.with_costs(costs), runner)
+            work = workload(rehearsal, rehearsed) if config.time_s is not None else None
+            lengths = lengths_of(run, config, work)
+            search = OpenSearch(run, opened.with_costs(costs), runner, lengths)
             return finish(
                 run,
                 opened.space,
@@ -82,6 +91,7 @@ class Recipe(Generic[C]):
                 recipe=self.name,
                 n_draws=config.n_draws,
                 device=opened.device,
+                lengths=lengths,
             )
 
     def workload(self, config: C, task: Task) -> Workload:

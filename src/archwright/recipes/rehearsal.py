@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
@@ -15,32 +14,19 @@ from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
 from archwright.recipes.limited_costs import n_unmeasured
 from archwright.recipes.opened import OpenSearch, n_trials
-from archwright.recipes.workload import Load, Workload, scoring_pass, training_step
+from archwright.recipes.workload import Item, Load, Workload
+from archwright.runs.lengths import FINAL
 from archwright.runs.run import open_run
 from archwright.search import SearchResult
 from archwright.strategies.base import Strategy
 from archwright.strategies.random import Random
 from archwright.training.device import use_layout
 from archwright.training.networks import build_seeded
+from archwright.training.timing import scoring_pass, training_step
 from archwright.weight_sharing.base import WeightSharing
 from archwright.weight_sharing.shared import SharedWeights
 
 N_MEASURED = 4
-
-
-@dataclass(frozen=True)
-class Item:
-    """One line of an estimate.
-
-    Attributes:
-        what: In words.
-        work: What it takes each time.
-        times: How often.
-    """
-
-    what: str
-    work: Work
-    times: int = 1
 
 
 class Rehearsal(OpenSearch):
@@ -51,6 +37,7 @@ class Rehearsal(OpenSearch):
 
     Attributes:
         items: What was asked for, in order.
+        batch_sizes: Of what was to be trained.
         shared: The shared weights that the body works with, if it made some.
     """
 
@@ -58,6 +45,7 @@ class Rehearsal(OpenSearch):
         config = opened.config
         super().__init__(open_run(None, {}, seed=config.seed, threads=config.threads), opened)
         self.items: list[Item] = []
+        self.batch_sizes: list[int] = []
         self.shared: SharedWeights | None = None
 
     def supernet(self) -> SharedWeights:
@@ -67,9 +55,9 @@ class Rehearsal(OpenSearch):
     def train(self, phase: str, sharing: WeightSharing, shared: SharedWeights, policy: Callable[[], Policy]) -> None:
         n_steps = sharing.n_steps(self.task)
         self.n_steps += n_steps
-        self.items.append(
-            Item(f"{phase}, {n_steps:,} steps of {sharing.batch_size}", Work(n_steps, sharing.batch_size))
-        )
+        self.batch_sizes.append(sharing.batch_size)
+        what = f"{phase}, {n_steps:,} steps of {sharing.batch_size}"
+        self.items.append(Item(what, Load(n_steps * sharing.batch_size), phase, n_steps, (phase,)))
 
     def _search(self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator) -> SearchResult:
         n, work = n_trials(self.opened, objective, strategy), evaluator.work()
@@ -77,7 +65,9 @@ class Rehearsal(OpenSearch):
         what = f"{name}, {n:,} evaluations" if is_random else f"{name} and baseline, {n:,} evaluations each"
         if work.n_steps:
             what += f", {work.n_steps:,} steps of {work.batch_size}"
-        self.items.append(Item(what, work, n if is_random else 2 * n))
+        self.batch_sizes.append(work.batch_size)
+        phases = (name, name.replace("search", "baseline", 1))
+        self.items.append(Item(what, _load(work, n if is_random else 2 * n), name, n, phases, is_search=True))
         return self.unscored(objective, evaluator)
 
 
@@ -90,28 +80,32 @@ def workload(rehearsal: Rehearsal, found: Found) -> Workload:
     """
     opened, task = rehearsal.opened, rehearsal.task
     config, retrain = opened.config, opened.config.retrain
-    items = list(rehearsal.items)
+    items, batch_sizes = list(rehearsal.items), [*rehearsal.batch_sizes, retrain.batch_size]
     if unscored := sum(not search.is_scored for search in found.searches):
         n_steps = retrain.n_steps(task.split("train"))
         n = max(1, found.n_steps // n_steps)
         work = Work(n_steps, retrain.batch_size, task.split("validation").n)
-        items.append(Item(f"baseline, {n:,} networks of {n_steps:,} steps", work, unscored * n))
+        items.append(Item(f"baseline, {n:,} networks of {n_steps:,} steps", _load(work, unscored * n)))
     n_networks = len(found.searches) * (config.n_draws + (1 if found.is_random else 2))
     trial = found.searches[0].evaluator.work()
     if config.final != "scratch" and trial.n_steps:  # weights that were not kept are trained once more
         what = f"training once more, {n_networks} networks of {trial.n_steps:,} steps"
-        items.append(Item(what, Work(trial.n_steps, trial.batch_size), n_networks))
+        items.append(Item(what, Load(n_networks * trial.n_trained)))
     if config.final != "inherited":
-        n_retrain = retrain.n_steps(task.split("train+validation"))
-        what = f"retraining, {n_networks} networks of {n_retrain:,} steps"
-        items.append(Item(what, Work(n_retrain, retrain.batch_size), n_networks))
-    parts = {item.what: Load(item.times * item.work.n_trained, item.times * item.work.n_scored) for item in items}
-    batch_size, networks = max(item.work.batch_size for item in items) or 1, _networks(rehearsal)
-    training = training_step(networks, task, opened.device, batch_size)
+        n = retrain.n_steps(task.split("train+validation"))
+        what = f"retraining, {n_networks} networks of {n:,} steps"
+        items.append(Item(what, Load(n_networks * n * retrain.batch_size), FINAL, n, ("retrain",)))
+    networks = _networks(rehearsal)
+    training = training_step(networks, task, opened.device, max(batch_sizes))
     scoring = scoring_pass(networks, task, opened.device)
     unknown = ["measuring a latency table first, unless --set latency_table=FILE gives one"]
     notes = unknown if n_unmeasured(opened.costs) else []
-    return Workload(training, scoring, parts, config.threads, opened.device, notes)
+    n_winners, n_tested = len(found.searches), n_networks * task.n_examples("test")
+    return Workload(training, scoring, items, config.threads, opened.device, n_winners, n_tested, notes)
+
+
+def _load(work: Work, times: int) -> Load:
+    return Load(times * work.n_trained, times * work.n_scored)
 
 
 def _networks(rehearsal: Rehearsal) -> Callable[[int], nn.Module]:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from torch import nn
 
-from archwright.core.config import MAX_THREADS, absent_settings, check_range, to_json
+from archwright.core.config import MAX_THREADS, absent_settings, added_field, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.finish.attempts import Attempt, attempted
 from archwright.finish.finishing import effective_config, finish_fixed
 from archwright.finish.result import Result, reopen
 from archwright.recipes.augmenting import as_published, settled
+from archwright.recipes.planning import lengths_of
 from archwright.recipes.presets import (
+    MAX_SECONDS,
     darts_language_training,
     default_threads,
     small_training,
     spos_training,
     suited,
 )
-from archwright.recipes.workload import Load, Workload, scoring_pass, training_step
+from archwright.recipes.workload import Item, Load, Workload
+from archwright.runs.lengths import FINAL
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, with_settings
@@ -33,6 +38,7 @@ from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
 from archwright.training.log import TrainingLog
 from archwright.training.networks import build_seeded, train_network
+from archwright.training.timing import fit_step_s, scoring_pass, training_step
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class TrainConfig:
         threads: Threads of the training.
         device: "auto", "cpu", "cuda" or "cuda:N".
         space_args: Settings of its space, as `--space-set`; they replace stored ones.
+        time_s: Seconds of the whole run, as `--time`, in place of the training's length.
+        plan: Lengths of another run's plan by part, as `--plan`.
     """
 
     arch: str = ""
@@ -54,8 +62,12 @@ class TrainConfig:
     threads: int = field(default_factory=default_threads)
     device: str = "auto"
     space_args: Mapping[str, Any] = field(default_factory=dict)
+    time_s: float | None = added_field(None, absent=None)
+    plan: Mapping[str, int] = added_field(MappingProxyType({}), absent={})
 
     def __post_init__(self) -> None:
+        if self.time_s is not None:
+            check_range("time_s", self.time_s, 1, MAX_SECONDS)
         check_range("threads", self.threads, 1, MAX_THREADS)
 
     @classmethod
@@ -105,6 +117,7 @@ def train(
     out: Path | str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    spent_s: float = 0.0,
 ) -> Result:
     """Train one architecture on training and validation part together, test it once, export it.
 
@@ -117,11 +130,13 @@ def train(
         out: The run's folder; None keeps everything in memory and exports nothing.
         resume: Go on with the run in `out`; a finished one is only opened.
         progress: Where to show how far it is.
+        spent_s: Seconds that went by for this run before this call; they count in the ledger as its start.
 
     Raises:
         UsageError: Before anything starts: an unknown architecture, one that the data do not fit, an unusable folder.
         RunError: After the start.
     """
+    begun = time.monotonic() - spent_s
     set_threads(config.threads)
     device, config = pick_device(config.device), settled(config, task)
     found = _open(config, task)
@@ -140,6 +155,16 @@ def train(
     ) as run:
         if run.result is not None:
             return reopen(run, found.space, phase="train")
+        run.note_start(time.monotonic() - begun)
+        usual = config.training.n_steps(task.split("train+validation").n)
+        lengths = lengths_of(run, config, workload(config, task) if config.time_s is not None else None)
+
+        def unit_s() -> float:
+            network = build_seeded(found.space, found.arch, run.seed, for_training=True)
+            return fit_step_s(network, task, config.training, device)
+
+        n_steps = lengths.length(FINAL, usual, unit_s)
+        training = config.training if n_steps == usual else config.training.lasting(n_steps, usual)
 
         def train_once(attempt: Attempt) -> tuple[nn.Module, TrainingLog]:
             return train_network(
@@ -153,15 +178,14 @@ def train(
                 phase=attempt.phase,
             )
 
-        total = config.training.n_steps(task.split("train+validation").n)
-        (network, log), attempts = attempted(run, "train", config.training, train_once, total=total)
+        (network, log), attempts = attempted(run, "train", training, train_once, total=n_steps)
         return finish_fixed(
             run,
             found.space,
             found.arch,
             network,
             task,
-            config.training,
+            training,
             recipe="train",
             device=device,
             attempts=attempts,
@@ -180,8 +204,8 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     training = training_step(lambda i: network, task, device, config.training.batch_size)
     scoring = scoring_pass(lambda i: network, task, device)
     how = f"{n_steps:,} steps of {config.training.batch_size}"
-    parts = {how: Load(n_steps * config.training.batch_size)}
-    return Workload(training, scoring, parts, config.threads, device)
+    parts = [Item(how, Load(n_steps * config.training.batch_size), FINAL, n_steps, ("train",))]
+    return Workload(training, scoring, parts, config.threads, device, n_tested=task.n_examples("test"))
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:

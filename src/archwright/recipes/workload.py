@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
-from archwright.nn.inputs import call, tensors_of
 from archwright.recipes.presets import duration
-from archwright.tasks.base import Task
-from archwright.training.device import place_batch
-from archwright.training.threads import Pace, Step
-
-GLANCE_S = 0.5
-"""Of either glance; new memory and the first passes through each network cost much more."""
-
-LONG_S = 5.0
-"""Seconds of warm-up, after which the extra cost of a first step does not matter."""
-
-MAX_MEASURED = 64
-"""Largest batch of a measured step."""
-
-MAX_SCORED, MAX_SCORED_VALUES = 256, 4_000_000
-"""Largest batch of a measured pass without gradients: examples, and numbers in its inputs."""
+from archwright.training.threads import Pace
+from archwright.training.timing import Timed
 
 
 class Load(NamedTuple):
@@ -33,6 +18,10 @@ class Load(NamedTuple):
 
     trained: float
     passed: float = 0.0
+
+    def seconds(self, speed: Speed) -> float:
+        """Its time at a speed."""
+        return self.trained * speed.trained_s + self.passed * speed.passed_s
 
 
 class Speed(NamedTuple):
@@ -47,11 +36,24 @@ class Speed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Timed:
-    """A piece of work to be timed, by number, and the examples in it."""
+class Item:
+    """A part of a run, one line of its estimate.
 
-    step: Step
-    n_examples: int
+    Attributes:
+        what: In words, with its length.
+        load: Its work.
+        name: Of the part, by which its length can be planned; empty where it follows from others.
+        length: Steps or evaluations.
+        phases: Beginnings of the names of the phases it consists of.
+        is_search: Whether it is a search, whose length is evaluations.
+    """
+
+    what: str
+    load: Load
+    name: str = ""
+    length: int = 1
+    phases: tuple[str, ...] = ()
+    is_search: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,32 +63,27 @@ class Workload:
     Attributes:
         training: A training step of its own, to be timed.
         scoring: A pass of a batch without gradients.
-        parts: The work of each part of the run, by what it is.
+        parts: The parts of the run, in their order.
         threads: Threads of one evaluation.
         device: Where it computes.
+        n_winners: Networks that are exported.
+        n_tested: Examples of all passes over the test part.
         notes: What cannot be estimated.
     """
 
     training: Timed
     scoring: Timed
-    parts: Mapping[str, Load]
+    parts: Sequence[Item]
     threads: int
     device: torch.device
+    n_winners: int = 1
+    n_tested: int = 0
     notes: Sequence[str] = ()
 
     def glance(self) -> Speed:
         """How fast this machine is now, by a step of each network, and a pass where candidates are scored."""
-        trained_s = self._glance(self.training)
-        return Speed(trained_s, self._glance(self.scoring) if any(load.passed for load in self.parts.values()) else 0.0)
-
-    def _glance(self, timed: Timed) -> float:
-        """Seconds an example, after as long a time that warms up, unless a single step is long."""
-        pace = Pace()
-        pace.run(timed.step, seconds=GLANCE_S)
-        if pace.total_s < LONG_S:
-            pace = Pace()
-            pace.run(timed.step, seconds=GLANCE_S)
-        return pace.step_s / timed.n_examples
+        trained_s = self.training.glance()
+        return Speed(trained_s, self.scoring.glance() if any(item.load.passed for item in self.parts) else 0.0)
 
     def estimate(self) -> list[str]:
         """The lines of an estimate from a few steps measured now."""
@@ -103,7 +100,7 @@ class Workload:
 
     def seconds(self, speed: Speed) -> float:
         """The time of all parts at a speed."""
-        return sum(_seconds(load, speed) for load in self.parts.values())
+        return sum(item.load.seconds(speed) for item in self.parts)
 
     def lines(self, speed: Speed, threads: int | None = None) -> list[str]:
         """The estimated time in all, then that of each part, by what it is.
@@ -116,47 +113,6 @@ class Workload:
         where = f"on {n} thread{'s' * (n != 1)} of {self.device.type}"
         total = f"estimated time {duration(self.seconds(speed))} {where}"
         if len(self.parts) == 1 and not self.notes:
-            return [f"{total}: {next(iter(self.parts))}"]
-        each = [(duration(_seconds(load, speed)), what) for what, load in self.parts.items()]
+            return [f"{total}: {self.parts[0].what}"]
+        each = [(duration(item.load.seconds(speed)), item.what) for item in self.parts]
         return [total, *(f"  {time:>9}  {what}" for time, what in [*each, *(("unknown", note) for note in self.notes)])]
-
-
-def _seconds(load: Load, speed: Speed) -> float:
-    return load.trained * speed.trained_s + load.passed * speed.passed_s
-
-
-def training_step(network: Callable[[int], nn.Module], task: Task, device: torch.device, batch_size: int) -> Timed:
-    """A step to be timed, without the optimizer: forward and backward of an example batch.
-
-    Args:
-        network: The one of the i-th step, on the device, in channels-last layout.
-        task: Whose inputs and loss.
-        device: Where.
-        batch_size: Examples a step, of which so many are taken at most.
-    """
-    n = min(batch_size, MAX_MEASURED)
-    batch = place_batch(task.example(n), device, True)
-
-    def step(i: int) -> None:
-        torch.autograd.backward(task.loss(call(network(i).train(), batch.inputs), batch))
-
-    return Timed(step, n)
-
-
-def scoring_pass(network: Callable[[int], nn.Module], task: Task, device: torch.device) -> Timed:
-    """A pass to be timed, without gradients: what scoring a candidate consists of.
-
-    Args:
-        network: The one of the i-th pass, on the device, in channels-last layout.
-        task: Whose inputs.
-        device: Where.
-    """
-    n_values = sum(tensor.numel() for tensor in tensors_of(task.example(1).inputs))
-    n = max(1, min(MAX_SCORED, MAX_SCORED_VALUES // n_values))
-    batch = place_batch(task.example(n), device, True)
-
-    def step(i: int) -> None:
-        with torch.inference_mode():
-            call(network(i).eval(), batch.inputs)
-
-    return Timed(step, n)

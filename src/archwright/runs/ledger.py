@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -14,6 +15,10 @@ from archwright.runs import files
 FILE_NAME = "ledger.json"
 MAX_FIGURE = 1e15
 """Seconds or megabytes above this value can only come from a damaged file."""
+
+
+START = "start"
+"""Name of the entry for what happens before the first phase."""
 
 
 class Entry(TypedDict):
@@ -64,6 +69,20 @@ class Ledger:
         self._bring_up_to_date(phase)
         del self._begun[phase]
 
+    def add(self, name: str, wall_s: float) -> None:
+        """Add time that has just gone by to an entry; of a process that has just begun, with all CPU time it used.
+
+        Args:
+            name: Of the entry.
+            wall_s: Seconds.
+        """
+        entry, now = self._entries.setdefault(name, _nothing()), usage()
+        self._entries[name] = {
+            "wall_s": round(entry["wall_s"] + wall_s, 3),
+            "cpu_s": round(entry["cpu_s"] + min(now["cpu_s"], wall_s * (os.cpu_count() or 1)), 3),
+            "peak_rss_mb": round(max(entry["peak_rss_mb"], now["peak_rss_mb"]), 1),
+        }
+
     def recall(self, phase: str, known: Mapping[str, Any] | None) -> None:
         """Take over a phase's entry from its checkpoint, if the ledger's own file is lost or older."""
         entry = _entry(known)
@@ -106,6 +125,15 @@ def usage() -> Entry:
     cpu_s = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere, in one megabyte
     return {"wall_s": time.monotonic(), "cpu_s": cpu_s, "peak_rss_mb": max(own.ru_maxrss, children.ru_maxrss) / unit}
+
+
+def process_age_s() -> float:
+    """Seconds since this process began, where the system tells; else those of its CPU time."""
+    try:
+        began = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+    except (OSError, AttributeError, ValueError, IndexError):
+        return time.process_time()
 
 
 def _nothing() -> Entry:

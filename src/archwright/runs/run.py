@@ -17,7 +17,7 @@ from archwright.core.errors import InvalidValueError, RunError, RunFolderError
 from archwright.core.text import printable
 from archwright.runs import files, ledger, lock, nondeterminism, record, status
 from archwright.runs.files import Json
-from archwright.runs.ledger import Entry, Ledger
+from archwright.runs.ledger import START, Entry, Ledger
 from archwright.runs.lock import FolderLock, holder, in_use
 from archwright.runs.phase import CHECKPOINTS, Phase, Surroundings
 from archwright.runs.progress import Progress
@@ -29,6 +29,7 @@ from archwright.stores.opening import open_store
 
 LOG = "log.txt"
 FILES = (
+    "plan.json",
     *(record.FILE_NAME, RESULT, LOG, lock.FILE_NAME, status.FILE_NAME, ledger.FILE_NAME, "report.html", "report.json"),
     *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"),
 )
@@ -124,6 +125,10 @@ class Run:
             files.json_text(document, name)
         else:
             files.write_json(self.path(name), document)
+
+    def note_start(self, seconds: float) -> None:
+        """Count what a process did for the run before it was opened: loading programs and data, measuring."""
+        self._ledger.add(START, seconds)
 
     @property
     def ledger(self) -> dict[str, Entry]:

@@ -56,6 +56,10 @@ class Strategy(ABC):
         self.objective = objective
         self.feasible = feasible
 
+    def resize(self, n_trials: int) -> None:
+        """Make it as long as a search of so many trials, in place of the number it was made with; before `ask`."""
+        self.n_trials = n_trials
+
     @abstractmethod
     def ask(self, n: int) -> list[Candidate]:
         """At most n candidates; fewer, or none, if it needs to be told trials first or is at its end."""

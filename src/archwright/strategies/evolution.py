@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,10 @@ class Evolution(Strategy):
         self._best: list[Trial] = []
         self._n_told = 0
         self._generation = -1
+
+    def resize(self, n_trials: int) -> None:
+        super().resize(n_trials)
+        self.config = replace(self.config, generations=-(-n_trials // self.config.population) - 1)
 
     def ask(self, n: int) -> list[Candidate]:
         if not self._queue and self._n_told == self.n_asked and self._generation < self.config.generations:

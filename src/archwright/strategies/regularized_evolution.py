@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,10 @@ class RegularizedEvolution(Strategy):
         self._children: deque[Proposal] = deque()
         self._n_bred = 0
         self._drawn: dict[int, list[int]] = {}  # by a child's number, those its parent won against
+
+    def resize(self, n_trials: int) -> None:
+        super().resize(n_trials)
+        self.config = replace(self.config, cycles=n_trials, population=min(self.config.population, n_trials))
 
     def ask(self, n: int) -> list[Candidate]:
         asked: list[Candidate] = []

@@ -186,6 +186,10 @@ class Task(ABC):
         self._ask_for(part)
         return self._split(part)
 
+    def n_examples(self, part: Part) -> int:
+        """How many examples a part has; of the test part too, whose examples stay unread."""
+        return self._split(part).n
+
     def shares(self, part: Part, fractions: Sequence[float], *, seed: int) -> list[Split]:
         """Disjoint shares of a part, e.g. halves of the training part for weights and for arch parameters.
 

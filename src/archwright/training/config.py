@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from archwright.core.config import added_field
@@ -141,6 +141,16 @@ class TrainingConfig(OptimizerConfig):
         parse_augment(self.augment)
         _require("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "a number in [0, 1)")
         _choice("precision", self.precision, get_args(Precision))
+
+    def lasting(self, n_steps: int, of: int) -> TrainingConfig:
+        """The same training in another number of steps; its warm-up is as large a share of them.
+
+        Args:
+            n_steps: How many.
+            of: How many it has now.
+        """
+        warmup = min(round(self.warmup_steps * n_steps / of), n_steps - 1)
+        return replace(self, steps=n_steps, epochs=None, warmup_steps=warmup)
 
     def n_steps(self, examples: int | Split) -> int:
         """Optimizer steps of a training on that split, or on that many examples; at least 1.

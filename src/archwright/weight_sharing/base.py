@@ -21,6 +21,15 @@ class WeightSharing(ABC):
     def n_steps(self, task: Task) -> int:
         """Optimizer steps of a training on that task."""
 
+    @abstractmethod
+    def lasting(self, n_steps: int, task: Task) -> WeightSharing:
+        """The same training in another number of steps.
+
+        Args:
+            n_steps: How many.
+            task: What it trains for.
+        """
+
     @property
     @abstractmethod
     def batch_size(self) -> int:

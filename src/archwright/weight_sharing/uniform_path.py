@@ -73,6 +73,10 @@ class UniformPath(WeightSharing):
     def n_steps(self, task: Task) -> int:
         return self.training.n_steps(task.split("train").n)
 
+    def lasting(self, n_steps: int, task: Task) -> UniformPath:
+        training = self.training.lasting(n_steps, self.n_steps(task))
+        return UniformPath(training, self.n_archs, self.teacher, distillation=self.distillation)
+
     @property
     def batch_size(self) -> int:
         return self.training.batch_size

@@ -1,0 +1,101 @@
+"""Runs of a given length: the plan that is told before the start, and the lengths that are chosen on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from archwright.core.errors import InvalidValueError
+from archwright.recipes.presets import MAX_SECONDS, duration
+from archwright.recipes.workload import Item, Speed, Workload
+from archwright.runs.lengths import Lengths, Part, Planned
+from archwright.runs.run import Run
+
+AFTER_S = 10.0
+"""Seconds a winner takes after its training: exports, checks, latency, pages."""
+
+LEAST_STEPS, LEAST_TRIALS = 20, 4
+"""Of a training and of a search: shorter ones find nothing."""
+
+_TIME = re.compile(r"(?:([0-9]+(?:\.[0-9]+)?)h)?(?:([0-9]+(?:\.[0-9]+)?)m)?(?:([0-9]+(?:\.[0-9]+)?)s?)?")
+
+
+def parse_time(text: str, field: str = "--time") -> float:
+    """Seconds of a text like `15m`, `1h30m`, `90s` or `90`.
+
+    >>> parse_time("15m"), parse_time("1h30m"), parse_time("90")
+    (900.0, 5400.0, 90.0)
+
+    Raises:
+        InvalidValueError: If it is no such text, or no time above 0.
+    """
+    found = _TIME.fullmatch(text.strip().lower())
+    seconds = sum(float(n) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True) if n) if found else 0.0
+    if not 0 < seconds <= MAX_SECONDS:
+        raise InvalidValueError(f"{field} is {text!r}; give a time like 15m, 90s or 1h30m")
+    return seconds
+
+
+def reserve_s(work: Workload, speed: Speed) -> float:
+    """Seconds to keep for what follows the trainings: the test, and the files of each winner."""
+    return AFTER_S * work.n_winners + work.n_tested * speed.passed_s
+
+
+def lengths_of(run: Run, config: Any, work: Workload | None) -> Lengths:
+    """The lengths of a run: those of its settings, of another run's plan, or chosen to fill a time.
+
+    Args:
+        run: Begun.
+        config: Its settings, with `time_s` and `plan`.
+        work: What it computes, with a speed; None where no time is given.
+    """
+    if config.time_s is None and not config.plan:
+        return Lengths()
+    if work is None:
+        return Planned(run, config.time_s or 0.0, [], reserve_s=0.0, chosen=config.plan)
+    speed = work.glance()
+    parts = [
+        Part(item.name, item.length, item.load.seconds(speed) / item.length, least_of(item), item.phases)
+        for item in work.parts
+        if item.name
+    ]
+    return Planned(run, config.time_s, parts, reserve_s=reserve_s(work, speed), chosen=config.plan)
+
+
+def least_of(item: Item) -> int:
+    """The shortest length of a part."""
+    return LEAST_TRIALS if item.is_search else LEAST_STEPS
+
+
+def plan_lines(work: Workload, speed: Speed, time_s: float, spent_s: float, plan: Mapping[str, int]) -> list[str]:
+    """How a time will be shared, to be told before the start.
+
+    Args:
+        work: What the run computes at its usual lengths.
+        speed: Of this machine.
+        time_s: In all.
+        spent_s: Already.
+        plan: Lengths that are settled, by part.
+
+    Raises:
+        InvalidValueError: If the time is too short for the shortest parts; says what is needed.
+    """
+    after_s = reserve_s(work, speed)
+    least_s = spent_s + after_s + sum(item.load.seconds(speed) * least_of(item) / item.length for item in work.parts)
+    if time_s < least_s:
+        raise InvalidValueError(
+            f"--time is {duration(time_s)}; a few evaluations, short trainings and the files take about "
+            f"{duration(1.2 * least_s)} here; give at least that"
+        )
+    usual_s = sum(item.load.seconds(speed) for item in work.parts)
+    factor = (time_s - spent_s - after_s) / usual_s
+    lines = [
+        f"plan       {duration(time_s)} in all, shared as measured now; each length is chosen when its part begins"
+    ]
+    for item in work.parts:
+        n = plan.get(item.name, max(least_of(item), int(item.length * factor)))
+        seconds = item.load.seconds(speed) * n / item.length
+        unit = "evaluations" if item.is_search else "steps"
+        lines.append(f"  {duration(seconds):>9}  {item.name or item.what}, about {n:,} {unit}")
+    return [*lines, f"  {duration(spent_s + after_s):>9}  start, test, measuring, files"]

@@ -1,0 +1,130 @@
+"""How long the parts of a run last: as its settings say, or as a plan of time chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from archwright.core.errors import RunFolderError
+from archwright.runs import files
+from archwright.runs.run import Run
+
+FILE_NAME = "plan.json"
+FORMAT = 1
+MAX_LENGTH = 10**12
+
+FINAL = "final training"
+"""The part in which all finalists are trained, each for as many steps."""
+
+
+class Lengths:
+    """The lengths of a run's parts: steps of a training, or evaluations of a search; here those of its settings."""
+
+    def length(self, part: str, usual: int, unit_s: Callable[[], float] | None = None) -> int:
+        """How many steps or evaluations a part takes; asked when it begins.
+
+        Args:
+            part: Its name.
+            usual: As the settings say.
+            unit_s: Measures the seconds of one of them, where that can be known better than at the run's start.
+        """
+        return usual
+
+
+@dataclass
+class Part:
+    """A part that is planned.
+
+    Attributes:
+        name: Of the part.
+        usual: Its length in the settings; how long parts are beside each other.
+        unit_s: Seconds of one step or evaluation, as estimated at the run's start.
+        least: The shortest it may be.
+        phases: Beginnings of the names of the phases it consists of.
+    """
+
+    name: str
+    usual: int
+    unit_s: float
+    least: int
+    phases: tuple[str, ...]
+
+
+class Planned(Lengths):
+    """Lengths that make a run last a given time: each is chosen when its part begins, from the time that is left.
+
+    What is left is divided so that all parts ahead keep the proportions of the settings. How long a part takes is
+    estimated at the start and corrected by how long the parts before really took. Lengths are stored before they are
+    used, so that a run that goes on after a kill has the same ones; time spent is the ledger's, over all processes.
+
+    Args:
+        run: Whose parts; its folder keeps the lengths in plan.json.
+        time_s: Seconds of the whole run.
+        parts: In their order.
+        reserve_s: Seconds for what follows the last part: the test, measuring, files.
+        chosen: Lengths that are settled, by part: those of another run, to repeat it.
+    """
+
+    def __init__(
+        self, run: Run, time_s: float, parts: list[Part], *, reserve_s: float, chosen: Mapping[str, int] | None = None
+    ) -> None:
+        self._run, self._time_s, self._reserve_s = run, time_s, reserve_s
+        self._parts = parts
+        self.chosen = {**(chosen or {}), **_stored(run)}
+
+    def length(self, part: str, usual: int, unit_s: Callable[[], float] | None = None) -> int:
+        if part not in self.chosen:
+            self.chosen[part] = self._choose(part, usual, unit_s)
+            self._run.write_json(FILE_NAME, {"format": FORMAT, "time_s": self._time_s, "lengths": self.chosen})
+            self._run.log(f"plan: {part}, length {self.chosen[part]:,}, usually {usual:,}")
+        return self.chosen[part]
+
+    def _choose(self, part: str, usual: int, unit_s: Callable[[], float] | None) -> int:
+        known = {each.name: each for each in self._parts}
+        if part not in known:
+            return usual
+        factor = self._correction()
+        own_s = usual * (unit_s() if unit_s is not None else factor * known[part].unit_s)
+        ahead = [each for each in self._parts if each.name not in self.chosen and each.name != part]
+        ahead_s = sum(each.usual * each.unit_s for each in ahead) * factor
+        left_s = self._time_s - self.spent_s - self._reserve_s
+        return max(known[part].least, int(usual * left_s / (own_s + ahead_s)))
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds of the run so far, in all of its processes."""
+        return sum(entry["wall_s"] for entry in self._run.ledger.values())
+
+    def _correction(self) -> float:
+        """How many times as long as estimated the last part took; 1 before any is over."""
+        for part in reversed(self._parts):
+            if part.name in self.chosen:
+                ledger = self._run.ledger
+                took_s = sum(entry["wall_s"] for name, entry in ledger.items() if name.startswith(part.phases))
+                estimated_s = self.chosen[part.name] * part.unit_s
+                if took_s > 0 and estimated_s > 0:
+                    return min(max(took_s / estimated_s, 0.25), 4.0)
+        return 1.0
+
+
+def _stored(run: Run) -> dict[str, int]:
+    """The lengths in a run's folder; none where it has no plan yet."""
+    if run.folder is None or not files.is_there(run.folder / FILE_NAME):
+        return {}
+    return read_plan(run.folder / FILE_NAME)
+
+
+def read_plan(path: Path) -> dict[str, int]:
+    """The lengths in a plan.json, by part.
+
+    Raises:
+        RunFolderError: If it is missing or damaged.
+    """
+    document = files.read_json(path)
+    lengths = document.get("lengths") if isinstance(document, dict) and document.get("format") == FORMAT else None
+    if not isinstance(lengths, dict) or not all(
+        isinstance(name, str) and type(n) is int and 1 <= n <= MAX_LENGTH for name, n in lengths.items()
+    ):
+        raise RunFolderError(f"{path} is no plan of a run; restore it from a copy, or give a run that had --time")
+    return dict(lengths)

@@ -44,7 +44,7 @@ def choose_threads(
             return said
         from archwright.recipes.planning import plan_lines
 
-        return plan_lines(work, speed, time_s, spent(), config.plan)
+        return plan_lines(work, speed, time_s, spent(), config.plan or {})
 
     estimate_s = time_s or work.seconds(speed)
     if given or config.threads == 1 or work.device.type != "cpu" or estimate_s < PROBED_FROM_S:

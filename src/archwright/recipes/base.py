@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self
 
 import torch
@@ -65,7 +64,7 @@ class SearchConfig:
     threads: int = field(default_factory=default_threads)
     device: str = "auto"
     time_s: float | None = added_field(None, absent=None)
-    plan: Mapping[str, int] = added_field(MappingProxyType({}), absent={})
+    plan: Mapping[str, int] | None = added_field(None, absent=None)
 
     def __post_init__(self) -> None:
         check_range("n_draws", self.n_draws, 0, 10_000)

@@ -90,9 +90,7 @@ def plan_lines(work: Workload, speed: Speed, time_s: float, spent_s: float, plan
         )
     usual_s = sum(item.load.seconds(speed) for item in work.parts)
     factor = (time_s - spent_s - after_s) / usual_s
-    lines = [
-        f"plan       {duration(time_s)} in all, shared as measured now; each length is chosen when its part begins"
-    ]
+    lines = [f"plan       {duration(time_s)} in all; the length of each part is chosen when it begins"]
     for item in work.parts:
         n = plan.get(item.name, max(least_of(item), int(item.length * factor)))
         seconds = item.load.seconds(speed) * n / item.length

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self
 
 from torch import nn
@@ -63,7 +62,7 @@ class TrainConfig:
     device: str = "auto"
     space_args: Mapping[str, Any] = field(default_factory=dict)
     time_s: float | None = added_field(None, absent=None)
-    plan: Mapping[str, int] = added_field(MappingProxyType({}), absent={})
+    plan: Mapping[str, int] | None = added_field(None, absent=None)
 
     def __post_init__(self) -> None:
         if self.time_s is not None:

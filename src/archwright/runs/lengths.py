@@ -71,14 +71,20 @@ class Planned(Lengths):
     ) -> None:
         self._run, self._time_s, self._reserve_s = run, time_s, reserve_s
         self._parts = parts
-        self.chosen = {**(chosen or {}), **_stored(run)}
+        stored = _stored(run)
+        self.chosen = {**(chosen or {}), **stored}
+        if self.chosen != stored:
+            self._store()
 
     def length(self, part: str, usual: int, unit_s: Callable[[], float] | None = None) -> int:
         if part not in self.chosen:
             self.chosen[part] = self._choose(part, usual, unit_s)
-            self._run.write_json(FILE_NAME, {"format": FORMAT, "time_s": self._time_s, "lengths": self.chosen})
+            self._store()
             self._run.log(f"plan: {part}, length {self.chosen[part]:,}, usually {usual:,}")
         return self.chosen[part]
+
+    def _store(self) -> None:
+        self._run.write_json(FILE_NAME, {"format": FORMAT, "time_s": self._time_s, "lengths": self.chosen})
 
     def _choose(self, part: str, usual: int, unit_s: Callable[[], float] | None) -> int:
         known = {each.name: each for each in self._parts}

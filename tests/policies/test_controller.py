@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archwright.core.errors import UsageError
+from archwright.core.errors import InvalidValueError, UsageError
 from archwright.policies import Controller
 from archwright.spaces import Space
 from archwright.testing import BranchSpace, LearnedPolicyContract, MBConvSpace
@@ -90,3 +90,9 @@ def test_it_has_no_independent_probabilities() -> None:
         policy.probabilities()
     with pytest.raises(UsageError, match="Controller has no mixture of archs"):
         policy.mixture(np.random.default_rng(0))
+
+
+def test_negative_spread_is_refused() -> None:
+    """In one line, not by torch."""
+    with pytest.raises(InvalidValueError, match="spread is -1; give 0 or more"):
+        Controller(BranchSpace(), spread=-1)

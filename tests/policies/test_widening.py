@@ -56,3 +56,5 @@ def test_bad_values_are_refused() -> None:
         Widening(StrideSpace(), ["midle"])
     with pytest.raises(InvalidValueError, match=r"until is 2\.0; give at most 1"):
         Widening(StrideSpace(), until=2.0)
+    with pytest.raises(InvalidValueError, match=r"progress of 3 draws has shape \(2,\); give one number for each"):
+        Widening(StrideSpace()).draw(3, np.random.default_rng(0), np.zeros(2))

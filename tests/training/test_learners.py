@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archwright.core.errors import InvalidValueError, RunError, UsageError
+from archwright.core.errors import DivergedError, InvalidValueError, UsageError
 from archwright.training.config import OptimizerConfig
 from archwright.training.learners import Learner
 from archwright.training.sources import Now
@@ -229,9 +229,9 @@ def test_a_shared_parameter_is_stored_once(memory_phase: Any) -> None:
 
 
 def test_a_broken_loss_does_not_reach_the_parameters() -> None:
-    """The error names the step."""
+    """The error names the learner and the step."""
     learner = Learner(module := _scalar(), SGD)
-    with pytest.raises(RunError, match="training loss is inf at step 0 of 1"):
+    with pytest.raises(DivergedError, match="training loss of a is inf at step 0 of 1"):
         _run(lambda now: learner.descend(module.weight.sum() * float("inf")), a=learner)
     assert module.weight.item() == 1.0
 
@@ -241,6 +241,12 @@ def test_a_learner_without_parameters_is_refused(parts: Any) -> None:
     """Nothing to train."""
     with pytest.raises(InvalidValueError, match="no parameters"):
         Learner(parts, SGD)
+
+
+def test_a_frozen_learner_is_refused() -> None:
+    """It would train nothing and say nothing."""
+    with pytest.raises(InvalidValueError, match="all 1 parameters of Linear are frozen"):
+        Learner(_scalar().requires_grad_(False), SGD)
 
 
 def test_unknown_shares_are_refused() -> None:

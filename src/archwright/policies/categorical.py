@@ -13,7 +13,7 @@ from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.nn.choice.selection import Weights
 from archwright.policies.base import Progress
-from archwright.policies.learned import LearnedPolicy, values_of
+from archwright.policies.learned import LearnedPolicy
 from archwright.spaces.base import Space
 
 
@@ -47,17 +47,18 @@ class Categorical(LearnedPolicy):
         self.alpha = nn.Parameter(spread * drawn)
 
     def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
+        self.check_finite()
         with torch.no_grad():
             chances = [each.double().softmax(0).cpu().numpy() for each in self._alphas()]
         return self.decisions.sample_from(n, rng, chances)
 
     def log_prob(self, rows: Rows) -> Tensor:
-        values, active = values_of(rows, self.alpha.device)
+        values, active = self.values_of(rows, self.alpha.device)
         logs = [each.log_softmax(0)[value] for each, value in zip(self._alphas(), values, strict=True)]
         return torch.where(active, torch.stack(logs), 0.0).sum(0)
 
     def entropy(self, rows: Rows) -> Tensor:
-        _, active = values_of(rows, self.alpha.device)
+        _, active = self.values_of(rows, self.alpha.device)
         return torch.where(active, self._entropies()[:, None], 0.0).sum(0)
 
     def total_entropy(self) -> Tensor:

@@ -55,6 +55,7 @@ class Controller(LearnedPolicy):
         check_range("hidden", hidden, 1, 100_000)
         check_range("layers", layers, 1, 100)
         check_range("temperature", temperature, 1e-6, 1e6)
+        check_range("spread", spread, 0, 1e6)
         self.temperature, self.tanh_constant = temperature, tanh_constant
         self._first = np.concatenate([[0], np.cumsum(self.decisions.n_values)]).tolist()  # of each decision's values
         n_values = self._first[-1]
@@ -69,6 +70,8 @@ class Controller(LearnedPolicy):
 
     @torch.no_grad()
     def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
+        self.check_finite()
+
         def sampled(_: int, log_chances: Tensor) -> Tensor:
             odds = log_chances.double().exp().cumsum(1)
             drawn = torch.from_numpy(rng.random(n)).to(odds.device) * odds[:, -1]
@@ -99,9 +102,9 @@ class Controller(LearnedPolicy):
 
     def _scores(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Log-probability and entropy (n,) of rows."""
-        given = torch.from_numpy(rows.astype(np.int64)).to(self.heads.weight.device)
+        given, _ = self.values_of(rows, self.heads.weight.device)
         log_prob = entropy = self.heads.weight.new_zeros(len(rows))
-        for active, value, log_chances in self._walk(len(rows), lambda i, _: given[:, i].clamp(min=0)):
+        for active, value, log_chances in self._walk(len(rows), lambda i, _: given[i]):
             log_prob = log_prob + torch.where(active, log_chances.gather(1, value[:, None])[:, 0], 0.0)
             entropy = entropy + torch.where(active, -(log_chances.exp() * log_chances).sum(1), 0.0)
         return log_prob, entropy

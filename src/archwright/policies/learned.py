@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.decisions import Rows
-from archwright.core.errors import RunFolderError, UsageError
+from archwright.core.errors import InvalidValueError, RunError, RunFolderError, UsageError
 from archwright.nn.choice.selection import Weights
 from archwright.policies.base import Policy
 from archwright.runs.files import read_tensors, write_tensors
@@ -81,6 +81,39 @@ class LearnedPolicy(Policy, nn.Module):
         """
         raise UsageError(f"policy {type(self).__name__} has no mixture of archs; draw single ones from it")
 
+    def values_of(self, rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Value indices (n_decisions, n), with 0 at inactive decisions, and whether each decision is active.
+
+        Args:
+            rows: Archs of the policy's space (n, n_decisions).
+            device: Where both go.
+
+        Raises:
+            InvalidValueError: If they are rows of another space.
+        """
+        n_values = self.decisions.n_values
+        is_own = rows.ndim == 2 and rows.shape[1] == len(n_values) and bool(((rows >= -1) & (rows < n_values)).all())
+        if not is_own:
+            raise InvalidValueError(
+                f"rows of shape {rows.shape} are no archs of space {self.space.name!r}, which has {len(n_values)} "
+                f"decisions of {', '.join(map(str, n_values[:5]))}{', …' if len(n_values) > 5 else ''} values; "
+                "give its own rows"
+            )
+        columns = torch.from_numpy(np.ascontiguousarray(rows.T).astype(np.int64)).to(device)
+        return columns.clamp(min=0), columns >= 0
+
+    def check_finite(self) -> None:
+        """Refuse to draw by parameters that a training has ruined.
+
+        Raises:
+            RunError: Names the parameter.
+        """
+        for name, parameter in self.named_parameters():
+            if not bool(parameter.isfinite().all()):
+                raise RunError(
+                    f"{name} of policy {type(self).__name__} is not finite; lower its learning_rate or set clip_norm"
+                )
+
     # ── state ─────────────────────────────────────────────────────────────────────────────────────
 
     def tensors(self) -> dict[str, Tensor]:
@@ -144,9 +177,3 @@ class LearnedPolicy(Policy, nn.Module):
     def _described(self) -> str:
         own = self.state()
         return f"{own['policy']} over space {own['space']!r} (decisions {own['decisions'][:N_HASH]})"
-
-
-def values_of(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Value indices (n_decisions, n), with 0 at inactive decisions, and whether each decision is active."""
-    columns = torch.from_numpy(np.ascontiguousarray(rows.T).astype(np.int64)).to(device)
-    return columns.clamp(min=0), columns >= 0

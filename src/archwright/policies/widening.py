@@ -9,6 +9,7 @@ import numpy as np
 from archwright.core.catalog import listed
 from archwright.core.config import check_range
 from archwright.core.decisions import Rows
+from archwright.core.errors import InvalidValueError
 from archwright.policies.base import Policy, Progress
 from archwright.spaces.base import Space
 
@@ -47,6 +48,8 @@ class Widening(Policy):
 
     def draw(self, n: int, rng: np.random.Generator, progress: Progress | None = None) -> Rows:
         n_values = self.decisions.n_values
+        if progress is not None and np.shape(progress) != (n,):
+            raise InvalidValueError(f"progress of {n} draws has shape {np.shape(progress)}; give one number for each")
         share = np.ones(n) if progress is None else np.asarray(progress) / self.until
         n_open = np.minimum(1 + np.floor(share[:, None] * n_values), n_values)
         places = np.floor(rng.random((n, len(n_values))) * np.where(self.widens, n_open, n_values)).astype(np.int16)

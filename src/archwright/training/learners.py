@@ -48,7 +48,7 @@ class Learner:
         n_updates: How many updates it makes in the training, if its schedule is to run over them.
 
     Raises:
-        InvalidValueError: If there are no parameters, or `shares` names none of them.
+        InvalidValueError: If there are no parameters, all are frozen, or `shares` names none of them.
     """
 
     def __init__(
@@ -65,6 +65,11 @@ class Learner:
         if not self._parameters:
             what = "the network" if isinstance(parts, nn.Module) else f"what is named {', '.join(parts) or 'nothing'}"
             raise InvalidValueError(f"{what} has no parameters; there is nothing to train, leave the learner out")
+        if not self._trainable():
+            raise InvalidValueError(
+                f"all {len(self._parameters)} parameters of {type(self.module).__name__} are frozen (requires_grad is "
+                "False); there is nothing to train, leave the learner out or set it"
+            )
         if n_updates is not None and n_updates < 1:
             raise InvalidValueError(f"n_updates is {n_updates}; give at least 1, or None to count the steps")
         if isinstance(shares, str):
@@ -75,15 +80,24 @@ class Learner:
                 known = ", ".join(itertools.islice(self._parameters, 3))
                 raise InvalidValueError(f"shares names {name!r}, which is no parameter here; those are {known}, …")
         self._clock: Clock | None = None
+        self._name = ""
         self._updates = self._pending = 0  # so far; losses since the last update
 
     def begin(
-        self, clock: Clock, *, device: torch.device, dtype: torch.dtype, channels_last: bool, is_alone: bool
+        self,
+        clock: Clock,
+        *,
+        name: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        channels_last: bool,
+        is_alone: bool,
     ) -> None:
         """Move the modules to the device and make the optimizer; `run_steps` calls it.
 
         Args:
             clock: Tells the present step.
+            name: The learner's, for errors; empty for the only one.
             device: Where the modules go.
             dtype: Of the forward passes.
             channels_last: Layout of convolution weights.
@@ -98,7 +112,7 @@ class Learner:
         self._updater = Updater(self._parameters, self.config, dtype)
         self._average = average_of(self.module, self.config, total)
         self._is_alone, self._looks = is_alone, device.type == "cpu"
-        self._clock = clock
+        self._clock, self._name = clock, name
 
     # ── moving ────────────────────────────────────────────────────────────────────────────────────
 
@@ -117,7 +131,7 @@ class Learner:
         """
         clock = self._running()
         if self._looks and not math.isfinite(value := loss.item()):
-            raise broken_loss(value, clock.number, clock.n_steps)
+            raise broken_loss(value, clock.number, clock.n_steps, of=self._name)
         if self.config.accumulate > 1:
             loss = loss / self.config.accumulate
         every = (self, *also)

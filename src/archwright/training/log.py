@@ -73,16 +73,17 @@ def _curve(points: Iterable[Any]) -> Curve:
     return tuple((int(step), float(loss)) for step, loss in points)
 
 
-def broken_loss(loss: float, step: int, n_steps: int) -> DivergedError:
+def broken_loss(loss: float, step: int, n_steps: int, of: str = "") -> DivergedError:
     """The error for a loss that is infinite or not a number.
 
     Args:
         loss: What it is.
         step: Where, from 0.
         n_steps: Of the training.
+        of: Name of the learner, or of the loss; empty for the only one.
     """
     return DivergedError(
-        f"the training loss is {loss} at step {step} of {n_steps}; "
+        f"the training loss{f' of {of}' if of else ''} is {loss} at step {step} of {n_steps}; "
         "lower learning_rate, add warmup_steps or set clip_norm"
     )
 
@@ -93,10 +94,11 @@ class LossRecorder:
     Args:
         n_steps: Steps of the training.
         read_every: Steps between looks at the losses. 1 where looking is free (CPU); on a GPU a look waits for it.
+        name: Of the loss; empty for the only one.
     """
 
-    def __init__(self, n_steps: int, read_every: int = 1) -> None:
-        self._n_steps, self._read_every = n_steps, read_every
+    def __init__(self, n_steps: int, read_every: int = 1, name: str = "") -> None:
+        self._n_steps, self._read_every, self._name = n_steps, read_every, name
         self._interval = max(1, math.ceil(n_steps / N_POINTS))
         self._pending: list[tuple[int, Tensor]] = []
         self._done, self._sum, self._count = 0, 0.0, 0
@@ -124,7 +126,7 @@ class LossRecorder:
 
     def _take(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise broken_loss(loss, step, self._n_steps)
+            raise broken_loss(loss, step, self._n_steps, self._name)
         if self._count and step >= (end := self._end_of(self._done - 1)):  # the interval's last steps gave no loss
             self._close(end)
         self._done, self._sum, self._count, self.last = step + 1, self._sum + loss, self._count + 1, loss

@@ -154,9 +154,10 @@ class _Training:
         self._whole = whole
         self._readers = {name: Reader(source, whole, n_steps, surroundings) for name, source in sources.items()}
         self._now = Now(self._readers, n_steps, seed, lambda: mixed_precision(device, dtype))
-        for learner in learners.values():
+        for name, learner in learners.items():
             learner.begin(
                 self._now,
+                name=name,
                 device=device,
                 dtype=dtype,
                 channels_last=surroundings.channels_last,
@@ -202,7 +203,7 @@ class _Training:
         found = self._losses.get(name)
         if found is None:
             read_every = 1 if self._around.device.type == "cpu" else _GPU_READ_EVERY
-            found = self._losses[name] = LossRecorder(self._now.n_steps, read_every)
+            found = self._losses[name] = LossRecorder(self._now.n_steps, read_every, name)
         return found
 
     def _score(self, scoring: Scoring) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from archwright.core.decisions import Rows
-from archwright.core.errors import RunFolderError, UsageError
+from archwright.core.errors import RunError, RunFolderError, UsageError
 from archwright.nn.choice import selection_of
 from archwright.policies.base import Policy
 from archwright.policies.learned import LearnedPolicy
@@ -182,6 +182,24 @@ class LearnedPolicyContract(PolicyContract):
         assert other.space.name in message
         error_of(RunFolderError, lambda: other.load(policy.tensors()))
         assert all(torch.equal(tensor, before[name]) for name, tensor in other.tensors().items())
+
+    def test_rows_of_another_space_are_refused(self) -> None:
+        """By their number of decisions or their values; in one line that names the policy's space."""
+        policy = self.trained()
+        rows = policy.draw(2, np.random.default_rng(0))
+        beyond = rows.copy()
+        beyond[0, 0] = policy.decisions.n_values[0]
+        for foreign in (rows[:, :-1], np.concatenate([rows, rows], axis=1), beyond):
+            for score in (policy.log_prob, policy.entropy):
+                assert repr(policy.space.name) in error_of(UsageError, lambda s=score, r=foreign: s(r))  # type: ignore[misc]
+
+    def test_ruined_parameters_draw_nothing(self) -> None:
+        """An α or a weight that is not a number ends the run, with the parameter's name."""
+        policy = self.trained()
+        name, parameter = next(iter(policy.named_parameters()))
+        with torch.no_grad():
+            parameter.flatten()[0] = float("nan")
+        assert name in error_of(RunError, lambda: policy.draw(3, np.random.default_rng(0)))
 
     def _enumerated(self) -> tuple[LearnedPolicy, Rows]:
         space = self.make_space()

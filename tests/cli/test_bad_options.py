@@ -53,10 +53,13 @@ SPACE_SETTINGS = (
     *("affine=", "affine=x", f"affine={CONTROL}", "dropout=x", "dropout=nan", "dropout=2", f"dropout={LONG}", "form=x"),
     *("input_shape=x", "n_classes=0", f"n_classes={HUGE}"),
 )
+AUGMENTS = ("", "x", "crop,", "crop,crop", "none,crop", LONG, CONTROL)
+TIMES = ("", "x", "0", "-1m", "nan", "inf", "1e999", f"{HUGE}h", LONG, NUL, CONTROL)
 TRAININGS = {
     "steps": ("", "x", "0", "-1", "1.5", "1e300", "inf", "none", CONTROL),
     "epochs": ("0", "1", "x", "1e300"),
     "batch_size": ("0", "-5", "1e300", "x", LONG),
+    "augment": AUGMENTS,
     "optimizer": ("", "x", "none"),
     "learning_rate": ("0", "-1", "inf", "nan", "x"),
     "momentum": ("1", "-1", "x"),
@@ -91,6 +94,8 @@ SHARED = {
     "space": NAMES,
     "space_args": ("", "x", "[]", "1", '{"nothing": 1}', '{"n_classes": 3}', '{"affine": 2}', '{"dropout": "x"}'),
     "goals": ("x", "nothing,macs"),
+    "time_s": ("0", "-1", "inf", "nan", "x", "1e300"),
+    "plan": ("", "x", "[]", "1", '{"supernet": 0}', '{"supernet": "x"}', '{"supernet": 1e300}'),
     "final": ("", "x", "none"),
     "n_draws": ("-1", "x", "1e300"),
     "latency_table": ("", "missing.json", "empty", "file", DEVICE, LONG, NUL, CONTROL),
@@ -105,6 +110,7 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "spos": {
         "bin_edges": ("x", "1", "2,1", "1,inf"),
         "n_bins": ("0", "-1", "x", "1e300"),
+        "calibration.augment": AUGMENTS,
         "calibration.batches": ("0", "x", "1e300"),
         "calibration.batch_size": ("0", "x", "1e300"),
         "evolution.population": ("0", "x", "1e300"),
@@ -190,6 +196,9 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
         *_after(SEARCH, "--out", _paths(FOLDERS)),
     ],
     ("search", "resume"): [(*SEARCH, "--resume"), (*SEARCH[:-1], "--resume", "--out", "other")],
+    ("search", "augment"): _after(SEARCH, "--augment", AUGMENTS),
+    ("search", "time"): _after(SEARCH, "--time", (*TIMES, "1s")),
+    ("search", "plan"): _after(SEARCH, "--plan", _paths(NO_RUN)),
     ("search", "workers"): _after(SEARCH, "--workers", (*COUNTS, "100000")),
     ("search", "trial_timeout"): _after(SEARCH, "--trial-timeout", ("", "x", "-1", "0", "nan", "inf", NUL, CONTROL)),
     ("search", "threads"): _after(SEARCH, "--threads", (*COUNTS, "100000")),
@@ -265,6 +274,9 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("train", "seed"): _after(TRAIN, "--seed", ("", "x", "-1", "1.5", HUGE, NUL, CONTROL)),
     ("train", "out"): _after(TRAIN[:-1], "--out", (*_paths(FOLDERS), "file", "file/x", "other", DEVICE)),
     ("train", "resume"): [(*TRAIN, "--resume"), ("train", "--resume"), ("train", "--resume", "--out", "missing")],
+    ("train", "augment"): _after(TRAIN, "--augment", AUGMENTS),
+    ("train", "time"): _after(TRAIN, "--time", (*TIMES, "1s")),
+    ("train", "plan"): _after(TRAIN, "--plan", _paths(NO_RUN)),
     ("train", "threads"): _after(TRAIN, "--threads", (*COUNTS, "100000")),
     ("train", "device"): _after(TRAIN, "--device", DEVICES),
     ("train", "dry_run"): [(*TRAIN, "--no-dry-run"), (*TRAIN[:-1], "--dry-run=yes")],

@@ -18,7 +18,7 @@ from archwright.costs.watch import MAX_LISTED, Watch
 from archwright.finish import FinalTraining, Provenance, effective_config
 from archwright.recipes.augmenting import settled
 from archwright.recipes.limited_costs import limited_costs, n_unmeasured, table_digest
-from archwright.recipes.presets import MAX_SECONDS, default_threads, spos_training
+from archwright.recipes.presets import check_time, default_threads, spos_training
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.spaces.base import Space
@@ -68,8 +68,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         check_range("n_draws", self.n_draws, 0, 10_000)
-        if self.time_s is not None:
-            check_range("time_s", self.time_s, 1, MAX_SECONDS)
+        check_time(self.time_s, self.plan)
         check_range("threads", self.threads, 1, MAX_THREADS)
         self.objectives("top1_accuracy", "max")
 

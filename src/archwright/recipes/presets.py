@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from archwright.core.config import check_range
+from archwright.runs.lengths import check_lengths
 from archwright.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 10_000_000.0
 """The longest time a run accepts, a third of a year."""
+
+
+def check_time(time_s: float | None, plan: Mapping[str, int] | None) -> None:
+    """Refuse a time that no run can take, and lengths that no part can have.
+
+    Raises:
+        InvalidValueError: Names the setting.
+    """
+    if time_s is not None:
+        check_range("time_s", time_s, 1, MAX_SECONDS)
+    check_lengths(plan or {})
 
 
 def told_threads() -> int | None:

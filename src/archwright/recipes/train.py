@@ -19,7 +19,7 @@ from archwright.finish.result import Result, reopen
 from archwright.recipes.augmenting import as_published, settled
 from archwright.recipes.planning import lengths_of
 from archwright.recipes.presets import (
-    MAX_SECONDS,
+    check_time,
     darts_language_training,
     default_threads,
     small_training,
@@ -65,8 +65,7 @@ class TrainConfig:
     plan: Mapping[str, int] | None = added_field(None, absent=None)
 
     def __post_init__(self) -> None:
-        if self.time_s is not None:
-            check_range("time_s", self.time_s, 1, MAX_SECONDS)
+        check_time(self.time_s, self.plan)
         check_range("threads", self.threads, 1, MAX_THREADS)
 
     @classmethod

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from archwright.core.errors import RunFolderError
+from archwright.core.errors import InvalidValueError, RunFolderError
 from archwright.runs import files
 from archwright.runs.run import Run
 
@@ -114,6 +114,17 @@ class Planned(Lengths):
         return 1.0
 
 
+def check_lengths(lengths: Mapping[str, int]) -> None:
+    """Refuse lengths that no part can have.
+
+    Raises:
+        InvalidValueError: Names the part.
+    """
+    for name, n in lengths.items():
+        if not 1 <= n <= MAX_LENGTH:
+            raise InvalidValueError(f"plan has length {n} for {name!r}; give 1 to {MAX_LENGTH:,}")
+
+
 def _stored(run: Run) -> dict[str, int]:
     """The lengths in a run's folder; none where it has no plan yet."""
     if run.folder is None or not files.is_there(run.folder / FILE_NAME):
@@ -127,6 +138,12 @@ def read_plan(path: Path) -> dict[str, int]:
     Raises:
         RunFolderError: If it is missing or damaged.
     """
+    try:
+        is_there = files.is_there(path)
+    except ValueError:  # a zero byte
+        is_there = False
+    if not is_there:
+        raise RunFolderError(f"{str(path.parent)!r} holds no {FILE_NAME}; give the folder of a run that had --time")
     document = files.read_json(path)
     lengths = document.get("lengths") if isinstance(document, dict) and document.get("format") == FORMAT else None
     if not isinstance(lengths, dict) or not all(

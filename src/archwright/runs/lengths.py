@@ -13,6 +13,8 @@ from archwright.runs.run import Run
 FILE_NAME = "plan.json"
 FORMAT = 1
 MAX_LENGTH = 10**12
+MEASURING = "plan"
+"""The ledger's entry of the time that measuring takes."""
 
 FINAL = "final training"
 """The part in which all finalists are trained, each for as many steps."""
@@ -78,7 +80,8 @@ class Planned(Lengths):
 
     def length(self, part: str, usual: int, unit_s: Callable[[], float] | None = None) -> int:
         if part not in self.chosen:
-            self.chosen[part] = self._choose(part, usual, unit_s)
+            with self._run.timed(MEASURING):
+                self.chosen[part] = self._choose(part, usual, unit_s)
             self._store()
             self._run.log(f"plan: {part}, length {self.chosen[part]:,}, usually {usual:,}")
         return self.chosen[part]

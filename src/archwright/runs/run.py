@@ -7,8 +7,8 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -129,6 +129,15 @@ class Run:
     def note_start(self, seconds: float) -> None:
         """Count what a process did for the run before it was opened: loading programs and data, measuring."""
         self._ledger.add(START, seconds)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Inside, time is counted in the ledger under a name of its own: work that is no phase."""
+        self._ledger.begin(name)
+        try:
+            yield
+        finally:
+            self._ledger.end(name)
 
     @property
     def ledger(self) -> dict[str, Entry]:

@@ -84,6 +84,19 @@ class StrategyContract(Contract):
         if not self.asks_again:
             assert 0 < len(self._exhausted()) <= BranchSpace().size()
 
+    def test_it_can_be_made_longer(self) -> None:
+        """Made for twice as many trials, it asks for more than before, and for the same ones first."""
+        usual, space = self._search(), self.make_space()
+        strategy = self.make(space, 1)
+        n = 2 * strategy.n_trials
+        if n > 1000:
+            skip("it is longer than the tests")
+        strategy.resize(n)
+        longer = _Search(strategy, space, n_trials=n)
+        first, more = usual.run(usual.strategy.n_trials), longer.run()
+        assert (strategy.n_trials, more[: len(first)]) == (n, first)
+        assert len(more) > len(first) or len(more) == self._feasible(space, longer)
+
     # ── what it depends on ────────────────────────────────────────────────────────────────────────
 
     def test_same_seed_same_asks(self) -> None:
@@ -148,6 +161,9 @@ class StrategyContract(Contract):
         search = self._search()
         search.fails = lambda number: True
         assert len(search.run()) > 1
+
+    def _feasible(self, space: Space, search: _Search) -> int:
+        return int(search.keeps_limit(space.decisions.enumerate_rows()).sum())
 
     def _exhausted(self) -> list[Trial]:
         """What is tried of a space with twelve archs, without a limit, until nothing is asked; a hundred at most."""

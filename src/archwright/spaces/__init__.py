@@ -1,6 +1,7 @@
 """Search spaces: each has decisions, a network built from them, and the shape of its input."""
 
 from archwright.spaces.base import Space
+from archwright.spaces.conv_chain import ConvChain
 from archwright.spaces.darts import Darts, DartsRnn, Snas
 from archwright.spaces.enas import EnasMacro, EnasMicro, EnasRnn
 from archwright.spaces.fbnet import FBNet
@@ -22,6 +23,7 @@ from archwright.spaces.spos import SposBits, SposChannels, SposSpace
 __all__ = [
     "AmoebaNet",
     "Architecture",
+    "ConvChain",
     "Darts",
     "DartsRnn",
     "EnasMacro",

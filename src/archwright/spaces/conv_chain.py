@@ -57,8 +57,8 @@ class ConvChain(Space):
     2. Each convolution has batch norm and ReLU. Behind the last stage stand global average pooling and a linear layer.
 
     With `width_mult` = m the stem has 16m channels times one of three factors, stage s has 16m 2^s times one of five,
-    in multiples of 4. A stage halves the image as long as at least 3 pixels are left: from 24 pixels a side on all three
-    do.
+    in multiples of 4. A stage halves the image as long as at least 3 pixels are left: from 24 pixels a side on all
+    three do.
 
     Args:
         input_shape: (channels, height, width), at least 4 pixels a side; meant for less than 64.

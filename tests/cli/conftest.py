@@ -50,8 +50,18 @@ class Toy:
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(
-        self, config: ToyConfig, task: Any, *, out: Path, resume: bool, progress: Any, runner: Any = None
+        self,
+        config: ToyConfig,
+        task: Any,
+        *,
+        out: Path,
+        resume: bool,
+        progress: Any,
+        spent_s: float,
+        runner: Any = None,
     ) -> Any:
+        assert spent_s > 0
+
         data = {"data": task.name, "task_seed": task.seed, "data_options": task.options}
         self.calls.append({"config": config, **data, "out": out, "resume": resume, "runner": runner})
         out.mkdir(parents=True, exist_ok=True)
@@ -71,6 +81,7 @@ class Toy:
             seconds=lambda speed: self.seconds,
             lines=lambda speed, threads=None: lines,
             at_pace=lambda speed, pace: speed,
+            memory=None,
             training=SimpleNamespace(step=lambda i: None),
             device=SimpleNamespace(type=config.device),
         )
@@ -83,7 +94,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Toy:
     module, tasks = ModuleType("archwright_toys"), ModuleType("archwright.tasks.opening")
     module.__dict__["toy"] = recipe
     tasks.__dict__["open_task"] = lambda spec, seed=0, **options: SimpleNamespace(
-        name=spec, seed=seed, input_shape=(1, 8, 8), options=options
+        name=spec, seed=seed, input_shape=(1, 8, 8), options=options, default_augment=()
     )
     tasks.__dict__["smoke_options"] = lambda spec: {}
     monkeypatch.setitem(sys.modules, "archwright_toys", module)

@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from archwright.cli.threads import choose_threads, is_given
-from archwright.recipes.workload import Load, Timed, Workload
+from archwright.recipes.workload import Item, Load, Workload
 from archwright.training import threads as probing
 from archwright.training.threads import Pace
+from archwright.training.timing import Timed
 
 Cli = Callable[..., Any]
 BUSY = {1: Pace(104, 10.0), 2: Pace(57, 10.0)}
@@ -56,6 +57,7 @@ def recipe(seconds: float, *, device: str = "cpu") -> Any:
         seconds=lambda speed: seconds,
         lines=lambda speed, threads=None: ["estimated time"],
         at_pace=lambda speed, pace: speed,
+        memory=None,
         training=Timed(lambda i: None, 8),
         device=torch.device(device),
     )
@@ -71,7 +73,7 @@ def test_the_faster_number_is_taken_and_estimated() -> None:
     def workload(config: Config, task: Any) -> Workload:
         torch.set_num_threads(config.threads)
         timed = Timed(step, 8)
-        return Workload(timed, timed, {"5,000 steps": Load(40_000)}, config.threads, torch.device("cpu"))
+        return Workload(timed, timed, [Item("5,000 steps", Load(40_000))], config.threads, torch.device("cpu"))
 
     config, lines = choose_threads(SimpleNamespace(workload=workload), Config(), None, given=False)
     assert config == Config(1)

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from archwright.recipes.workload import GLANCE_S, Load, Speed, Timed, Workload, scoring_pass, training_step
+from archwright.recipes.workload import Item, Load, Speed, Workload
 from archwright.spaces.lenet import LeNet
 from archwright.tasks.base import Batch, Task
 from archwright.testing import toy_task
+from archwright.training.config import TrainingConfig
 from archwright.training.networks import build_seeded
 from archwright.training.threads import Pace
+from archwright.training.timing import GLANCE_S, Timed, fit_step_s, scoring_pass, training_step
 
 CPU = torch.device("cpu")
-PARTS = {"supernet": Load(64_000), "search": Load(1600, 6400)}
+PARTS = [Item("supernet", Load(64_000)), Item("search", Load(1600, 6400))]
 SPEED = Speed(0.1 / 64, 0.025 / 64)
 """0.1 s a step of 64 images, a quarter of it a pass of them: 100 s for the supernet, 2.5 s and 2.5 s for the search."""
 
@@ -55,7 +57,9 @@ def test_lines_name_each_part() -> None:
 
 def test_one_part_is_one_line() -> None:
     """As `archwright train` says it."""
-    assert workload(parts={"8 steps": Load(640)}).lines(SPEED) == ["estimated time 1 s on 2 threads of cpu: 8 steps"]
+    assert workload(parts=[Item("8 steps", Load(640))]).lines(SPEED) == [
+        "estimated time 1 s on 2 threads of cpu: 8 steps"
+    ]
 
 
 def test_glance_counts_the_second_round() -> None:
@@ -65,13 +69,15 @@ def test_glance_counts_the_second_round() -> None:
     def step(i: int) -> None:
         time.sleep(0.05 if time.perf_counter() - begun < GLANCE_S else 0.005)
 
-    assert workload(training=timed(step, 10), parts={"": Load(1)}).glance().trained_s == pytest.approx(0.0005, rel=0.5)
+    assert workload(training=timed(step, 10), parts=[Item("", Load(1))]).glance().trained_s == pytest.approx(
+        0.0005, rel=0.5
+    )
 
 
 def test_only_what_is_done_is_timed() -> None:
     """Without candidates that are scored, no pass is."""
     seen: list[int] = []
-    assert workload(scoring=timed(seen.append), parts={"": Load(1)}).glance().passed_s == 0.0
+    assert workload(scoring=timed(seen.append), parts=[Item("", Load(1))]).glance().passed_s == 0.0
     assert not seen
 
 
@@ -83,6 +89,16 @@ def test_training_step_goes_through_the_network_it_is_given() -> None:
     training.step(3)
     has_gradients = [[parameter.grad is not None for parameter in network.parameters()] for network in networks]
     assert (training.n_examples, any(has_gradients[0]), all(has_gradients[1])) == (8, False, True)
+
+
+def test_a_step_of_a_training_is_timed_as_it_will_be() -> None:
+    """Some steps of the training itself, in a second or two: well below a second each for a small network."""
+    space = LeNet()
+    task = toy_task(space)
+    network = build_seeded(space, space.sample(1, np.random.default_rng(0))[0], 0)
+    before = [parameter.clone() for parameter in network.parameters()]
+    assert 0 < fit_step_s(network, task, TrainingConfig(steps=1000, batch_size=8, learning_rate=0.01), CPU) < 0.5
+    assert not all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
 
 
 def test_scoring_pass_takes_large_batches_of_small_inputs() -> None:

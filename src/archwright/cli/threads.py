@@ -20,6 +20,19 @@ def is_given(*sources: Container[str]) -> bool:
     return any("threads" in source for source in sources) or told_threads() is not None
 
 
+def check_fits(work: Any) -> None:
+    """Refuse a run whose largest training step does not fit into the memory that is free.
+
+    Raises:
+        InvalidValueError: Says how much it needs.
+    """
+    from archwright.training.memory import check_memory, free_bytes
+
+    if work.memory is not None:
+        what = f"a training step of {work.memory.batch_size:,} examples"
+        check_memory(work.needed_bytes(), free_bytes(work.device), what)
+
+
 def choose_threads(
     recipe: Any, config: Any, task: Any, *, given: bool, spent: Callable[[], float] = lambda: 0.0
 ) -> tuple[Any, list[str]]:
@@ -36,6 +49,7 @@ def choose_threads(
         InvalidValueError: If the time that the run was given is too short.
     """
     work = recipe.workload(config, task)
+    check_fits(work)
     speed, time_s = work.glance(), getattr(config, "time_s", None)
 
     def lines(speed: Any, threads: int) -> list[str]:

@@ -14,7 +14,7 @@ from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
 from archwright.recipes.limited_costs import n_unmeasured
 from archwright.recipes.opened import OpenSearch, n_trials
-from archwright.recipes.workload import Item, Load, Workload
+from archwright.recipes.workload import Item, Load, Memory, Workload
 from archwright.runs.lengths import FINAL
 from archwright.runs.run import open_run
 from archwright.search import SearchResult
@@ -101,7 +101,8 @@ def workload(rehearsal: Rehearsal, found: Found) -> Workload:
     unknown = ["measuring a latency table first, unless --set latency_table=FILE gives one"]
     notes = unknown if n_unmeasured(opened.costs) else []
     n_winners, n_tested = len(found.searches), n_networks * task.n_examples("test")
-    return Workload(training, scoring, items, config.threads, opened.device, n_winners, n_tested, notes)
+    memory = Memory.of(max(batch_sizes), networks(0))
+    return Workload(training, scoring, items, config.threads, opened.device, memory, n_winners, n_tested, notes)
 
 
 def _load(work: Work, times: int) -> Load:

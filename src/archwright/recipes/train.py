@@ -26,7 +26,7 @@ from archwright.recipes.presets import (
     spos_training,
     suited,
 )
-from archwright.recipes.workload import Item, Load, Workload
+from archwright.recipes.workload import Item, Load, Memory, Workload
 from archwright.runs.lengths import FINAL
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
@@ -203,7 +203,8 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     scoring = scoring_pass(lambda i: network, task, device)
     how = f"{n_steps:,} steps of {config.training.batch_size}"
     parts = [Item(how, Load(n_steps * config.training.batch_size), FINAL, n_steps, ("train",))]
-    return Workload(training, scoring, parts, config.threads, device, n_tested=task.n_examples("test"))
+    memory = Memory.of(config.training.batch_size, network)
+    return Workload(training, scoring, parts, config.threads, device, memory, n_tested=task.n_examples("test"))
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:

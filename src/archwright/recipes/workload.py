@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from archwright.recipes.presets import duration
+from archwright.training.memory import needed_bytes, saved_bytes
 from archwright.training.threads import Pace
 from archwright.training.timing import Timed
 
@@ -33,6 +35,28 @@ class Speed(NamedTuple):
     def scaled(self, factor: float) -> Speed:
         """Both times as long."""
         return Speed(self.trained_s * factor, self.passed_s * factor)
+
+
+class Memory(NamedTuple):
+    """What decides how much memory a training takes.
+
+    Attributes:
+        batch_size: Examples a step.
+        parameter_bytes: Of all its parameters.
+    """
+
+    batch_size: int
+    parameter_bytes: int
+
+    @classmethod
+    def of(cls, batch_size: int, network: nn.Module) -> Memory:
+        """That of training a network.
+
+        Args:
+            batch_size: Examples a step.
+            network: A network, or a supernet.
+        """
+        return cls(batch_size, sum(p.numel() * p.element_size() for p in network.parameters()))
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,7 @@ class Workload:
         parts: The parts of the run, in their order.
         threads: Threads of one evaluation.
         device: Where it computes.
+        memory: The largest batch that is trained on, and the parameters that are trained at once; None if not known.
         n_winners: Networks that are exported.
         n_tested: Examples of all passes over the test part.
         notes: What cannot be estimated.
@@ -76,6 +101,7 @@ class Workload:
     parts: Sequence[Item]
     threads: int
     device: torch.device
+    memory: Memory | None = None
     n_winners: int = 1
     n_tested: int = 0
     notes: Sequence[str] = ()
@@ -97,6 +123,14 @@ class Workload:
             pace: Of the training step.
         """
         return speed.scaled(pace.step_s / self.training.n_examples / speed.trained_s)
+
+    def needed_bytes(self) -> int:
+        """Memory of its largest training step, about; a small one is executed."""
+        if self.memory is None:
+            return 0
+        saved = saved_bytes(lambda: self.training.step(0))
+        n = self.training.n_examples
+        return needed_bytes(saved, n, max(n, self.memory.batch_size), self.memory.parameter_bytes)
 
     def seconds(self, speed: Speed) -> float:
         """The time of all parts at a speed."""

@@ -178,12 +178,12 @@ def test_weights_that_are_inherited_are_those_of_the_trial() -> None:
     evaluator = FromScratch(SPACE, task, RETRAIN)
     finalists = [Finalist(f"winner{seed}", arch, evaluator, seed) for seed in (1, 2)]
     with open_run(None, {}, seed=0, threads=1) as run:
-        found, _ = train_finalists(run, SPACE, finalists, task, FinalTraining(RETRAIN, "inherited"), CPU)
+        found = train_finalists(run, SPACE, finalists, task, FinalTraining(RETRAIN, "inherited"), CPU).networks
     for one in finalists:
         expected = evaluator.model(arch, one.seed).state_dict()
         assert all(torch.equal(own, expected[name]) for name, own in found[one.role].state_dict().items())
     with open_run(None, {}, seed=0, threads=1) as run:
-        found, _ = train_finalists(run, SPACE, finalists, task, FinalTraining(RETRAIN, "scratch"), CPU)
+        found = train_finalists(run, SPACE, finalists, task, FinalTraining(RETRAIN, "scratch"), CPU).networks
     assert found["winner1"] is found["winner2"]
 
 

@@ -253,6 +253,7 @@ def test_paper_preset_has_the_paper_s_numbers(config: type[TrialsConfig]) -> Non
         momentum=0.9,
         weight_decay=5e-4,
         schedule="cosine",
+        augment="crop,mirror",
     )
     assert (paper.training, paper.retrain) == (training, replace(training, epochs=600))
     if isinstance(paper, EvolutionSearchConfig):

@@ -217,6 +217,7 @@ def test_presets(smoke_config: Callable[[int], SposConfig]) -> None:
         weight_decay=5e-4,
         decay_norm_and_bias=True,
         schedule="cosine",
+        augment="crop,mirror",
     )
     with pytest.raises(InvalidValueError, match="unknown preset 'fast'; choose smoke, quick or paper"):
         TrainConfig.preset("fast", (1, 8, 8))

@@ -46,7 +46,7 @@ RESULT_KEYS = {
     ),
 }
 PHASES = [
-    *("supernet", "search", "baseline", "retrain-winner", "retrain-baseline", "retrain-draw0"),
+    *("start", "supernet", "search", "baseline", "retrain-winner", "retrain-baseline", "retrain-draw0"),
     *("test", "export", "latency"),
 ]
 
@@ -236,7 +236,7 @@ def test_a_latency_limit_needs_only_data(tmp_path: Path, smoke_config: Callable[
     config = replace(smoke_config(0), space=TINY, limits=(("latency_ms.torch", 1e3), ("memory_access_bytes", 1e9)))
     result = spos(config, digits(), out=tmp_path / "run")
     record = result.record
-    assert list(record["ledger"])[:2] == ["profile-torch", "supernet"]
+    assert list(record["ledger"])[:3] == ["start", "profile-torch", "supernet"]
     latency, memory = record["constraints"]
     assert latency["value"] == record["latency_ms"]["torch"]["median"]
     assert memory["predicted"] == memory["value"] == record["memory_access_bytes"]

@@ -7,7 +7,7 @@ from archwright.costs.describe import cost, describe
 from archwright.costs.latency import Latency, OnnxLatency, TorchLatency, measure_latency
 from archwright.costs.nasbench201 import NasBench201Flops
 from archwright.costs.profiling.profile import ProfileConfig, profile
-from archwright.costs.tables.latencies import LookupTable, SpaceTable
+from archwright.costs.tables.latencies import LookupTable, SpaceTable, open_space_table
 from archwright.costs.watch import Watch, open_costs
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "describe",
     "measure_latency",
     "open_costs",
+    "open_space_table",
     "profile",
 ]

@@ -253,6 +253,12 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("cost", "input"): _after(("cost", ARCH), "--input", (*SHAPES, "3x3x3")),
     ("cost", "classes"): _after(("cost", ARCH), "--classes", (*COUNTS, "10000000")),
     ("cost", "space_set"): _after(("cost", ARCH), "--space-set", SPACE_SETTINGS),
+    ("cost", "latency"): [("cost", "nothing", "--latency"), ("cost", ARCH, "--latency=x")],
+    ("cost", "table"): [
+        *_after(("cost", ARCH, "--latency"), "--table", _paths(NO_RUN)),
+        *_after(("cost", ARCH, "--latency"), "--table", ("file.json", "list.json", "empty.json")),
+        ("cost", ARCH, "--table", "empty.json"),
+    ],
     ("cost", "json"): [("cost", "nothing", "--json"), ("cost", ARCH, "--json=x")],
     ("draw", "arch"): [
         ("draw", name)

@@ -4,7 +4,7 @@ from archwright.costs.base import Cost
 from archwright.costs.counted import ActivationPeak, BitOps, Flops, Macs, MemoryAccess, ModelSize, Params
 from archwright.costs.counting.count import FREE_BY_CONVENTION, Count, count
 from archwright.costs.describe import cost, describe
-from archwright.costs.latency import Latency, OnnxLatency, TorchLatency, measure_latency
+from archwright.costs.latency import Latency, OnnxLatency, TorchLatency, latency_of, measure_latency
 from archwright.costs.nasbench201 import NasBench201Flops
 from archwright.costs.profiling.bundle import Bundle, write_bundle
 from archwright.costs.profiling.measurements import read_measurements
@@ -35,6 +35,7 @@ __all__ = [
     "cost",
     "count",
     "describe",
+    "latency_of",
     "measure_latency",
     "open_costs",
     "open_space_table",

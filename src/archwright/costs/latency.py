@@ -6,7 +6,7 @@ import copy
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from archwright.core.arch import Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
@@ -132,6 +133,30 @@ def time_onnx(
     session = onnx_session(path, threads)
     feed = _inputs(session, batch, input_shape)
     return _latency(_timed(lambda: session.run(None, feed), warmup, repeats), threads, "onnxruntime")
+
+
+def latency_of(space: Space, arch: Mapping[str, Value], table: SpaceTable | None = None) -> dict[str, dict[str, Any]]:
+    """Latency of one architecture's network, by backend: measured now, on one thread, or predicted by a table.
+
+    Args:
+        space: Its space; ONNX Runtime is left out where one use of its networks is more than a forward pass.
+        arch: A member of it.
+        table: Of this space; without it the network is measured.
+
+    Returns:
+        `Latency.to_json` of each backend; with a table "predicted", "threads" and "machine" of its backend.
+
+    Raises:
+        UsageError: If the arch is no member, or the table is of another space.
+        RunError: If the network cannot be exported.
+    """
+    if table is not None:
+        predicted = float(table.cost_rows(space, space.row(arch)[None])[0])
+        return {table.backend: {"predicted": predicted, "threads": table.threads, "machine": dict(table.machine or {})}}
+    with torch.random.fork_rng(devices=[]):
+        network = space.build(arch)
+    backends = BACKENDS if space.runs_once else ("torch",)
+    return {b: measure_latency(network, space.signature, backend=b, use=space.use).to_json() for b in backends}
 
 
 def check_backend(space: Space, backend: Backend) -> None:

@@ -258,6 +258,11 @@ class MeasuredLatency(Cost):
     def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
         return self._table(space).expected(space, probabilities)
 
+    @property
+    def is_timed_here(self) -> bool:
+        """Whether a limit on it is judged by timing the finished network; not by a table of another machine."""
+        return self.table is None or not self.table.is_from_elsewhere
+
     def _table(self, space: Space) -> SpaceTable:
         self.check_fits(space)
         if self.table is None:

@@ -150,6 +150,11 @@ class SpaceTable(LookupTable):
                 f"{self.name} was measured for {differing}; {again}{sizes if 'input_shape' in space.args() else ''}"
             )
 
+    @property
+    def is_from_elsewhere(self) -> bool:
+        """Whether a bundle was measured for it, so that a network cannot be timed here instead."""
+        return "bundle_sha256" in (self.machine or {})
+
     def to_json(self) -> dict[str, Any]:
         """The table as the JSON object of its file."""
         return {

@@ -253,6 +253,12 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("cost", "input"): _after(("cost", ARCH), "--input", (*SHAPES, "3x3x3")),
     ("cost", "classes"): _after(("cost", ARCH), "--classes", (*COUNTS, "10000000")),
     ("cost", "space_set"): _after(("cost", ARCH), "--space-set", SPACE_SETTINGS),
+    ("cost", "latency"): [("cost", "nothing", "--latency"), ("cost", ARCH, "--latency=x")],
+    ("cost", "table"): [
+        *_after(("cost", ARCH, "--latency"), "--table", _paths(NO_RUN)),
+        *_after(("cost", ARCH, "--latency"), "--table", ("file.json", "list.json", "empty.json")),
+        ("cost", ARCH, "--table", "empty.json"),
+    ],
     ("cost", "json"): [("cost", "nothing", "--json"), ("cost", ARCH, "--json=x")],
     ("draw", "arch"): [
         ("draw", name)
@@ -289,6 +295,20 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
         ("profile", "spos"),
         *_after(("profile", "spos"), "--output", _paths(OUTPUTS)),
         *_after(("profile", "spos"), "-o", _paths(OUTPUTS)),
+    ],
+    ("profile", "bundle"): [
+        *_after(PROFILE[:2], "--bundle", (*_paths(FOLDERS), "other", "file", "file/x", DEVICE, "missing.link/x")),
+        (*PROFILE, "--bundle", "new"),
+        (*PROFILE[:2], "--bundle", "new", "--backend", "torch"),
+        (*PROFILE[:2], "--bundle", "new", "--from", "file.json"),
+    ],
+    ("profile", "measurements"): [
+        *_after(PROFILE, "--from", (*_paths(NO_RUN), "file.json", "list.json", "empty.json", "loop.json")),
+        *(
+            (*PROFILE, "--from", "file.json", f"--{name}", value)
+            for name, value in (("backend", "torch"), ("threads", "2"))
+        ),
+        (*PROFILE[:2], "--from", "file.json"),
     ],
     ("profile", "backend"): _after(PROFILE, "--backend", ("", "x", LONG, NUL, CONTROL)),
     ("profile", "input"): _after(PROFILE, "--input", (*SHAPES, "3x3x3")),

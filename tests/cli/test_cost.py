@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from archwright.costs import SpaceTable
+from archwright.spaces.opening import open_space
+
 Cli = Callable[..., Any]
 
 SPACE = """
@@ -23,7 +26,8 @@ class Toy(aw.Space):
 
     def network(self, choose):
         body = choose.op("op", {"pass": torch.nn.Identity, "strange": Strange})
-        return torch.nn.Sequential(body, torch.nn.Flatten(), torch.nn.Linear(16, 2))
+        height, width = self.input_shape[1:]
+        return torch.nn.Sequential(body, torch.nn.Flatten(), torch.nn.Linear(height * width, 2))
 """
 
 
@@ -97,3 +101,57 @@ def test_unknown_architecture(cli: Cli) -> None:
     done = cli("cost", "spso-block")
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert "spos-block" in done.err
+
+
+def test_latency_is_measured_now(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By both backends, as in result.json."""
+    found = json.loads(cli("cost", "lenet:000000", "--latency", "--json").out)["latency_ms"]
+    assert list(found) == ["onnxruntime", "torch"]
+    for one in found.values():
+        assert 0 < one["median"] <= one["p90"]
+        assert (one["threads"], one["repeats"]) == (1, 50)
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = cli("cost", "lenet:000000", "--latency").out.splitlines()
+    assert [line.split()[0] for line in lines if "latency" in line] == ["latency_ms", "latency_ms.torch"]
+    assert any("(torch, batch 1, 1 thread, median; nine in ten passes stay below " in line for line in lines)
+
+
+@pytest.fixture
+def table(toy: str, tmp_path: Any) -> Any:
+    """Of the toy space: 3 ms, and 1 more where the operation is strange; twice that and 1."""
+    space = open_space(toy)
+    machine = {"processor": "a board", "machine": "aarch64", "cpu_count": 4, "platform": "Linux"}
+    about = {"space": space.name, "space_args": space.args(), "decisions": space.decisions.fingerprint}
+    line = {"factor": 2.0, "intercept": 1.0, "machine": machine, "threads": 2}
+    entries = {"op=pass": 0.0, "op=strange": 1.0}
+    SpaceTable("t", entries, 3.0, scopes=(("op",),), **about, **line).save(tmp_path / "table.json")
+    return tmp_path / "table.json"
+
+
+def test_latency_is_predicted_by_a_table(cli: Cli, toy: str, table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 x (3 + 1) + 1 ms by hand; the text names the machine of the table."""
+    document = json.loads(cli("cost", f"{toy}:1", "--latency", "--table", table, "--json").out)
+    machine = {"processor": "a board", "machine": "aarch64", "cpu_count": 4, "platform": "Linux"}
+    assert document["latency_ms"] == {"onnxruntime": {"predicted": 9.0, "threads": 2, "machine": machine}}
+    monkeypatch.setenv("COLUMNS", "200")
+    text = cli("cost", f"{toy}:1", "--latency", "--table", table).out
+    how = "onnxruntime, batch 1, 2 threads; predicted by a table of a board, 4 CPUs, Linux"
+    assert f"latency_ms             9 ({how})" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lenet:000000", "--latency"), "with other decisions than 'lenet' has; measure this one"),
+        (("--input", "1x5x5", "--latency"), "was measured for input_shape [1, 4, 4] instead of [1, 5, 5]"),
+        (("lenet:000000",), "--table predicts a latency; add --latency"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(
+    cli: Cli, toy: str, table: Any, arguments: tuple[str, ...], message: str
+) -> None:
+    """Exit code 2 and one line, before anything is counted."""
+    arch = () if arguments[0].startswith("lenet") else (f"{toy}:1",)
+    done = cli("cost", *arch, *arguments, "--table", table)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err

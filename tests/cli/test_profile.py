@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 Cli = Callable[..., Any]
+RunPython = Callable[..., subprocess.CompletedProcess[str]]
 
 SPACE = """
 import torch
@@ -55,7 +58,14 @@ def test_a_table_is_written(cli: Cli, toy: str, tmp_path: Path) -> None:
         (("--backend", "tvm", "-o", "t.json"), "backend is 'tvm'; choose one of onnxruntime, torch"),
         (("--repeats", "0", "-o", "t.json"), "repeats is 0; give at least 1"),
         (("--input", "5", "-o", "."), "is a folder; give the file to write"),
-        ((), "Missing option"),
+        ((), "no file is given for the table; add -o FILE, or --bundle DIR"),
+        (("--bundle", "new", "-o", "t.json"), "leave -o out"),
+        (("--bundle", "new", "--backend", "torch"), "measured in ONNX Runtime, not in torch; leave --backend out"),
+        (("--bundle", "new", "--from", "m.json"), "give one of them"),
+        (("--bundle", "."), "is not empty; give a new folder"),
+        (("--from", "m.json"), "no file is given for the table"),
+        (("--from", "m.json", "-o", "t.json", "--threads", "2", "--repeats", "9"), "leave --threads and --repeats out"),
+        (("--from", "m.json", "-o", "t.json"), "m.json cannot be read: No such file or directory; give the file that"),
     ],
 )
 def test_what_can_be_mended_is_one_line(cli: Cli, toy: str, options: tuple[str, ...], message: str) -> None:
@@ -63,3 +73,39 @@ def test_what_can_be_mended_is_one_line(cli: Cli, toy: str, options: tuple[str, 
     done = cli("profile", toy, *options)
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert message in done.err
+
+
+def test_a_table_comes_back_from_the_device(cli: Cli, toy: str, tmp_path: Path, run_python: RunPython) -> None:
+    """By the two commands of the folder's README; what is printed says where it was measured."""
+    options = ("--input", "1x5x5", "--classes", 3)
+    done = cli("profile", toy, "--bundle", tmp_path / "bundle", *options, "--repeats", 3)
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"wrote {tmp_path / 'bundle'}: 5 parts, 0.")
+    script, command = [
+        line.strip() for line in (tmp_path / "bundle/README.txt").read_text().splitlines() if line[:7] == " " * 7
+    ]
+    measured = run_python(*[str(tmp_path / "bundle" / name) for name in shlex.split(script)[1:]])
+    assert (measured.returncode, measured.stderr) == (0, "")
+    program, *arguments = shlex.split(command)
+    assert program == "archwright"
+    paths = {"measurements.json": tmp_path / "bundle/measurements.json", "table.json": tmp_path / "table.json"}
+    done = cli(*[paths.get(argument, argument) for argument in arguments])
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0] == f"{toy} at 1x5x5 in onnxruntime, 1 thread: 2 entries"
+    assert any(line.startswith("measured on ") and ", ONNX Runtime 1." in line for line in lines)
+    assert any(line.startswith("clock: ") and "% apart" in line for line in lines)
+    document = json.loads((tmp_path / "table.json").read_text())
+    assert document["space_args"] == {"input_shape": [1, 5, 5], "n_classes": 3}
+    assert document["machine"]["repeats"] == 3
+
+
+def test_a_bundle_of_another_input_is_refused(cli: Cli, toy: str, tmp_path: Path) -> None:
+    """One line that says what differs."""
+    assert cli("profile", toy, "--bundle", tmp_path / "bundle").code == 0
+    bundle = json.loads((tmp_path / "bundle/bundle.json").read_text())
+    document = {"format": 1, "unit": "ms", "bundle": bundle, "bundle_sha256": bundle["sha256"]}
+    (tmp_path / "m.json").write_text(json.dumps(document))
+    done = cli("profile", toy, "--from", tmp_path / "m.json", "-o", tmp_path / "t.json", "--input", "1x5x5")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "was measured for input_shape [1, 4, 4] instead of [1, 5, 5]; give what belongs to it" in done.err

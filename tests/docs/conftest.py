@@ -73,7 +73,7 @@ class Page:
                 for name in arguments:
                     _pytest(name)
             elif program == "python":
-                printed += _python(arguments)
+                printed += "" if is_parsed else _python(arguments)
             elif program == "archwright":
                 parse(arguments)
                 printed += "" if is_parsed else self._archwright(arguments)
@@ -135,10 +135,15 @@ def _masked(text: str) -> list[str]:
 
 
 def _python(arguments: list[str]) -> str:
-    """What `python FILE ARGUMENTS` prints."""
+    """What `python FILE ARGUMENTS` prints; it may end by an exit with code 0."""
+    code = None
     with pytest.MonkeyPatch.context() as patch, _captured() as out:
         patch.setattr(sys, "argv", arguments)
-        runpy.run_path(arguments[0], run_name="__main__")
+        try:
+            runpy.run_path(arguments[0], run_name="__main__")
+        except SystemExit as stop:
+            code = stop.code
+    assert not code, f"python {shlex.join(arguments)}: exit code {code}\n{out.getvalue()}"
     return out.getvalue()
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import Candidate, Trial
-from archwright.costs import Macs, OnnxLatency, TorchLatency
+from archwright.costs import Macs, OnnxLatency, SpaceTable, TorchLatency
 from archwright.costs.latency import Latency
 from archwright.finish.measuring import (
     Choice,
@@ -82,6 +82,21 @@ def test_without_a_latency_limit_nothing_is_measured(clock: Clock) -> None:
     with _run() as run:
         choice = choose_measured(run, SPACE, trials, [LIMITS[1]], [Macs()])
     assert (choice, asked) == (Choice(trials[0], {}, []), [])
+
+
+FAR = SpaceTable("t", {}, machine={"bundle_sha256": "0"})
+
+
+def test_a_table_of_another_machine_is_not_judged_here(clock: Clock) -> None:
+    """Neither by timing trials nor by the winner's own time on this machine."""
+    asked, trials = clock({}), _trials(2, 4)
+    with _run() as run:
+        choice = choose_measured(run, SPACE, trials, LIMITS, [OnnxLatency(FAR), Macs()])
+    assert (choice, asked) == (Choice(trials[0], {}, []), [])
+    objective = Objective((Goal("top1_accuracy"),), (LIMITS[0],))
+    here = {"onnxruntime": {"median": 7.0}}
+    values = limit_values(objective, [OnnxLatency(FAR)], nn.Linear(3, 4), (3,), here, trials[0].costs)
+    assert values == {"latency_ms": 1.5}
 
 
 def test_the_first_that_keeps_its_limit_is_taken(clock: Clock) -> None:
@@ -179,7 +194,7 @@ def test_limits_are_judged_by_what_was_measured() -> None:
     """Latency by the measurement of its backend, anything else by the network."""
     objective = Objective((Goal("top1_accuracy"),), (Constraint("latency_ms.torch", 2.0), Constraint("macs", 20)))
     latency_ms = {"torch": {"median": 2.5}, "onnxruntime": {"median": 0.5}}
-    values = limit_values(objective, [TorchLatency(), Macs()], nn.Linear(3, 4), (3,), latency_ms)
+    values = limit_values(objective, [TorchLatency(), Macs()], nn.Linear(3, 4), (3,), latency_ms, {})
     assert values == {"latency_ms.torch": 2.5, "macs": 12}
     trial = Trial(_trials(2)[0].candidate, "complete", {}, {"latency_ms.torch": 1.5, "macs": 12})
     assert satisfaction(objective, trial, values) == [

@@ -1,63 +1,186 @@
-"""`archwright profile`: measure a latency table of a space on this machine."""
+"""`archwright profile`: a latency table of a space, measured on this machine or on another."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from archwright.cli import completion
-from archwright.cli.options import Classes, SpaceSettings, SpaceSpec, parse_output, parse_shape, parse_space_set
+from archwright.cli.boundary import quoted
+from archwright.cli.options import (
+    Classes,
+    SpaceSettings,
+    SpaceSpec,
+    parse_output,
+    parse_path,
+    parse_shape,
+    parse_space_set,
+)
 from archwright.cli.text import print_lines
+from archwright.core.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from archwright.costs import ProfileConfig, SpaceTable
+    from archwright.spaces.base import Space
 
 
 def profile(
     space: SpaceSpec,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The table's file (JSON).", parser=parse_output)
-    ],
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The table's file (JSON).", parser=parse_output),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="DIR",
+            help="Measure nothing here: write the parts and a script that times them on another machine.",
+            parser=parse_path,
+        ),
+    ] = None,
+    measurements: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Measure nothing here: make the table of what the script of --bundle measured.",
+            parser=parse_path,
+        ),
+    ] = None,
     backend: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--backend",
             metavar="onnxruntime|torch",
             autocompletion=completion.values([("onnxruntime", ""), ("torch", "")]),
-            help="Runtime of the networks.",
+            help="Runtime of the networks.  [default: onnxruntime]",
         ),
-    ] = "onnxruntime",
+    ] = None,
     input: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size; the space's own by default.")
     ] = None,
     classes: Classes = None,
     space_set: SpaceSettings = None,
-    threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of one forward pass.")] = 1,
-    repeats: Annotated[int, typer.Option("--repeats", metavar="N", help="Timed passes of each part.")] = 50,
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", help="Threads of one forward pass.  [default: 1]")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", metavar="N", help="Timed passes of each part.  [default: 50]")
+    ] = None,
 ) -> None:
-    """Measure a latency table of a space on this machine."""
+    """Measure a latency table of a space: on this machine, or on another by a bundle."""
+    how = {"backend": backend, "threads": threads, "repeats": repeats}
+    given = {name: value for name, value in how.items() if value is not None}
+    _check_way(output, bundle, measurements, given)
     shape = None if input is None else parse_shape(input)
-    from archwright.costs import ProfileConfig
-    from archwright.costs import profile as measure
-    from archwright.runs.progress import make_progress
-    from archwright.runs.run import open_run
+    from archwright.costs import ProfileConfig, read_measurements
     from archwright.spaces.opening import open_space, parse_settings
 
-    config = ProfileConfig(backend, threads, repeats=repeats)  # type: ignore[arg-type]  # it checks the name
-    sizes = {"input_shape": shape, "n_classes": classes}
-    given = {name: value for name, value in sizes.items() if value is not None}
-    opened = open_space(space, **parse_settings(space, parse_space_set(space_set or ())), **given)
-    with open_run(None, {}, seed=0, progress=make_progress(sys.stderr)) as run, run.phase("profile") as phase:
+    config = ProfileConfig(**given)  # type: ignore[arg-type]  # it checks the name of the backend
+    asked = {"input_shape": shape, "n_classes": classes}
+    sizes = {name: value for name, value in asked.items() if value is not None}
+    opened = open_space(space, **parse_settings(space, parse_space_set(space_set or ())), **sizes)
+    if bundle is not None:
+        _write_bundle(opened, bundle, config, _options(input, classes, space_set))
+        return
+    assert output is not None
+    table = _measured(opened, config) if measurements is None else read_measurements(measurements, opened)
+    table.save(output)
+    print_lines([*_lines(table.to_json()), *_origin_lines(table), f"wrote {output}"])
+
+
+def _check_way(output: Path | None, bundle: Path | None, measurements: Path | None, given: Mapping[str, Any]) -> None:
+    """Refuse options that belong to different ways to a table.
+
+    Raises:
+        InvalidValueError: Says which to leave out.
+    """
+    if bundle is not None and measurements is not None:
+        raise InvalidValueError("--bundle writes what is to be measured, --from reads what was; give one of them")
+    if bundle is not None and output is not None:
+        raise InvalidValueError("--bundle measures no table, so there is none for -o; leave -o out")
+    if bundle is None and output is None:
+        raise InvalidValueError(
+            "no file is given for the table; add -o FILE, or --bundle DIR to measure on another machine"
+        )
+    if bundle is not None and given.get("backend") == "torch":
+        raise InvalidValueError("--bundle is measured in ONNX Runtime, not in torch; leave --backend out")
+    if measurements is not None and given:
+        raise InvalidValueError(
+            f"--from reads how it was measured from its file; leave {' and '.join(f'--{name}' for name in given)} out"
+        )
+
+
+def _options(input: str | None, classes: int | None, space_set: Sequence[str] | None) -> list[str]:
+    """The options that give a space again."""
+    sizes = [f"--{name}={value}" for name, value in (("input", input), ("classes", classes)) if value is not None]
+    return [*sizes, *(f"--space-set={text}" for text in space_set or ())]
+
+
+def _write_bundle(space: Space, folder: Path, config: ProfileConfig, options: Sequence[str]) -> None:
+    from archwright.costs import write_bundle
+    from archwright.costs.profiling.bundle import check_new
+
+    check_new(folder)
+    with _progress("bundle") as advance:
+        bundle = write_bundle(space, folder, config, options=options, advance=advance)
+    print_lines(
+        [
+            f"wrote {folder}: {bundle.n_parts} parts, {bundle.n_bytes / 1e6:.1f} MB",
+            f"on the device: python3 {folder / 'measure.py'} (needs onnxruntime and numpy)",
+            f"then here: archwright {quoted('profile', space.name, *options, '--from', 'measurements.json')} -o FILE",
+        ]
+    )
+
+
+def _measured(space: Space, config: ProfileConfig) -> SpaceTable:
+    from archwright.costs import profile as measure
+
+    with _progress("profile") as advance:
+        return measure(space, config, advance=advance)
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A phase of work whose progress is shown."""
+    from archwright.runs.progress import make_progress
+    from archwright.runs.run import open_run
+
+    with open_run(None, {}, seed=0, progress=make_progress(sys.stderr)) as run, run.phase(name) as phase:
 
         def advance(done: int, total: int) -> None:
             phase.total = total
             phase.advance(done)
 
-        table = measure(opened, config, advance=advance)
+        yield advance
         phase.finish()
-    table.save(output)
-    print_lines([*_lines(table.to_json()), f"wrote {output}"])
+
+
+def _origin_lines(table: SpaceTable) -> list[str]:
+    """Where a table was measured, if it was elsewhere, and how steady that machine was."""
+    from archwright.costs.tables.latencies import machine_text
+
+    machine = table.machine or {}
+    if "drift" not in machine:
+        return []
+    clocks = [run[when] for run in machine["runs"] for when in ("clock_before", "clock_after") if run[when]]
+    governors = sorted({name for clock in clocks for name in clock["governors"] or ()})
+    mhz = [one for clock in clocks for one in clock["current_mhz"] or ()]
+    clock = [f"governor {', '.join(governors)}" if governors else "", f"{min(mhz)} to {max(mhz)} MHz" if mhz else ""]
+    drift = (
+        "" if machine["drift"] is None else f"one network timed again and again: {100 * machine['drift']:.1f} % apart"
+    )
+    return [
+        f"measured on {machine_text(machine)}, ONNX Runtime {machine['versions']['onnxruntime']}",
+        f"clock: {', '.join(filter(None, clock)) or 'unknown'}; {drift}",
+        "",
+    ]
 
 
 def _lines(document: Mapping[str, Any]) -> list[str]:

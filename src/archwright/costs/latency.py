@@ -6,7 +6,7 @@ import copy
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from archwright.core.arch import Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
@@ -134,6 +135,30 @@ def time_onnx(
     return _latency(_timed(lambda: session.run(None, feed), warmup, repeats), threads, "onnxruntime")
 
 
+def latency_of(space: Space, arch: Mapping[str, Value], table: SpaceTable | None = None) -> dict[str, dict[str, Any]]:
+    """Latency of one architecture's network, by backend: measured now, on one thread, or predicted by a table.
+
+    Args:
+        space: Its space; ONNX Runtime is left out where one use of its networks is more than a forward pass.
+        arch: A member of it.
+        table: Of this space; without it the network is measured.
+
+    Returns:
+        `Latency.to_json` of each backend; with a table "predicted", "threads" and "machine" of its backend.
+
+    Raises:
+        UsageError: If the arch is no member, or the table is of another space.
+        RunError: If the network cannot be exported.
+    """
+    if table is not None:
+        predicted = float(table.cost_rows(space, space.row(arch)[None])[0])
+        return {table.backend: {"predicted": predicted, "threads": table.threads, "machine": dict(table.machine or {})}}
+    with torch.random.fork_rng(devices=[]):
+        network = space.build(arch)
+    backends = BACKENDS if space.runs_once else ("torch",)
+    return {b: measure_latency(network, space.signature, backend=b, use=space.use).to_json() for b in backends}
+
+
 def check_backend(space: Space, backend: Backend) -> None:
     """Refuse a backend that cannot run a space's networks as they are used.
 
@@ -232,6 +257,11 @@ class MeasuredLatency(Cost):
 
     def expected(self, space: Space, probabilities: Probabilities) -> Tensor:
         return self._table(space).expected(space, probabilities)
+
+    @property
+    def is_timed_here(self) -> bool:
+        """Whether a limit on it is judged by timing the finished network; not by a table of another machine."""
+        return self.table is None or not self.table.is_from_elsewhere
 
     def _table(self, space: Space) -> SpaceTable:
         self.check_fits(space)

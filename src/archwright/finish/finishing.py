@@ -240,7 +240,7 @@ def _selected(
     figures, missing = export_and_measure(
         run, space, trial.arch, network, task, contest.choice.latency_ms, augment=final.config.augment, label=label
     )
-    values = limit_values(search.objective, search.costs, network, space.signature, figures["latency_ms"])
+    values = limit_values(search.objective, search.costs, network, space.signature, figures["latency_ms"], trial.costs)
     return {
         "arch": trial.arch.to_json(),
         "test": tested[f"winner{label}"],

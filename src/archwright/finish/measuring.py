@@ -54,7 +54,8 @@ def choose_measured(
 
     Measured is the network before it is trained, since no latency here depends on the values of weights; so a
     trial that misses its limit costs no training. What is measured is kept with the phase: a resumed run takes the
-    same trial.
+    same trial. A limit by a table of another machine is left to what was predicted: no time of this one says anything
+    about it.
 
     Args:
         run: Where it happens.
@@ -64,7 +65,7 @@ def choose_measured(
         costs: The limited costs.
         phase: Name of the phase that keeps what was measured.
     """
-    measured = {cost.name: cost for cost in costs if isinstance(cost, MeasuredLatency)}
+    measured = {cost.name: cost for cost in costs if isinstance(cost, MeasuredLatency) and cost.is_timed_here}
     limits = [(constraint, measured[constraint.cost]) for constraint in constraints if constraint.cost in measured]
     if not limits:
         return Choice(ranked[0], {}, [])
@@ -162,9 +163,16 @@ def measure_winner(
 
 
 def limit_values(
-    objective: Objective, costs: Sequence[Cost], network: nn.Module, input_shape: Form, latency_ms: Latencies
+    objective: Objective,
+    costs: Sequence[Cost],
+    network: nn.Module,
+    input_shape: Form,
+    latency_ms: Latencies,
+    predicted: Mapping[str, float],
 ) -> dict[str, float]:
     """Each limited cost of a finished network: latency as it was measured, anything else counted on the network.
+
+    Latency on another machine is what its table says.
 
     Args:
         objective: Says which costs are limited.
@@ -172,12 +180,13 @@ def limit_values(
         network: The network.
         input_shape: Shape of one input without the batch, or a signature.
         latency_ms: What was measured of this network, by backend.
+        predicted: Its costs in the search, by name.
     """
     by_name = {cost.name: cost for cost in costs}
 
     def value(cost: Cost) -> float:
         if isinstance(cost, MeasuredLatency):
-            return float(latency_ms[cost.backend]["median"])
+            return float(latency_ms[cost.backend]["median"] if cost.is_timed_here else predicted[cost.name])
         return cost.cost_module(network, input_shape)
 
     return {name: value(by_name[name]) for name in objective.costs}

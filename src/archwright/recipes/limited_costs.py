@@ -12,7 +12,7 @@ from archwright.core.objective import Objective
 from archwright.costs.base import Cost
 from archwright.costs.latency import MeasuredLatency
 from archwright.costs.profiling.profile import ProfileConfig, profile
-from archwright.costs.tables.latencies import LookupTable, SpaceTable
+from archwright.costs.tables.latencies import SpaceTable, open_space_table
 from archwright.costs.watch import Watch, open_costs
 from archwright.runs.files import read_regular
 from archwright.runs.run import Run
@@ -47,22 +47,6 @@ def limited_costs(
             )
     _check_reachable(space, objectives, [cost for cost in costs if not _lacks_table(cost)])
     return costs
-
-
-def open_space_table(path: Path | str, space: Space) -> SpaceTable:
-    """The table of a space in a file.
-
-    Raises:
-        InvalidValueError: If it is none, or that of another space.
-    """
-    table = LookupTable.open(path)
-    if not isinstance(table, SpaceTable):
-        raise InvalidValueError(
-            f"{path} holds latencies of operators, not of this space; measure one: archwright profile "
-            f"{space.name} -o FILE"
-        )
-    table.check_fits(space)
-    return table
 
 
 def table_digest(path: Path | str | None) -> dict[str, str]:

@@ -297,13 +297,19 @@ def read_sealed_json(path: Path | str) -> dict[str, Any]:
     document = read_json(path)
     if not isinstance(document, dict):
         raise RunFolderError(f"{path} is damaged, it holds no mapping; restore it from a copy")
-    seal = document.pop(SEAL, None)
-    if seal is not None and seal != _seal_of(document, str(path)):
+    if document.get(SEAL) is not None and not is_sealed(document):
         raise RunFolderError(
             f"{path} is damaged or was changed, its checksum does not match; restore it from a copy, "
             f"or, if the change is meant, delete the line {SEAL!r}"
         )
+    document.pop(SEAL, None)
     return document
+
+
+def is_sealed(document: Mapping[str, Any]) -> bool:
+    """Whether a document has the seal of `write_sealed_json` and was not changed since."""
+    plain = {name: value for name, value in document.items() if name != SEAL}
+    return bool(document.get(SEAL) == _seal_of(plain, "a sealed document"))
 
 
 def is_file(path: Path | str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from torch import nn
 from archwright.core.errors import InvalidValueError
 from archwright.costs import LookupTable, OnnxLatency, ProfileConfig, SpaceTable, profile
 from archwright.costs.counting.count import count
-from archwright.costs.latency import Latency
 from archwright.costs.profiling.parts import parts_of, signature_of
-from archwright.costs.tables.latencies import fitted
 from archwright.nn.choice import Chooser, Supernet
 from archwright.spaces import LeNet, Space, SposSpace
 from archwright.testing import ElasticSpace, LooseEndsSpace, MBConvSpace, NumberSpace, StagesSpace
@@ -30,20 +27,6 @@ class Stage(StagesSpace):
     """One elastic stage of 2 to 4 blocks."""
 
     n_stages = 1
-
-
-@pytest.fixture
-def by_macs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A clock by which a call takes a fixed while and a microsecond a thousand multiply-accumulates; notes calls."""
-    asked: list[str] = []
-
-    def measure(network: nn.Module, input_shape: Sequence[int], **how: Any) -> Latency:
-        asked.append(type(network).__name__)
-        milliseconds = EMPTY_MS + count(network, input_shape).macs / 1e6
-        return Latency(milliseconds, milliseconds, how["threads"], how["repeats"], how["backend"])
-
-    monkeypatch.setattr("archwright.costs.profiling.profile.measure_latency", measure)
-    return asked  # type: ignore[return-value]
 
 
 def _parts(space: Space, max_forms: int = 64) -> dict[str, list[str]]:
@@ -248,15 +231,6 @@ def test_a_damaged_file_is_refused(damage: dict[str, Any]) -> None:
     with pytest.raises(InvalidValueError, match=r"t\.json") as caught:
         SpaceTable.from_json(document, "t.json")
     assert "\n" not in str(caught.value)
-
-
-def test_lines_are_fitted_with_care() -> None:
-    """A line by hand; the ratio of sums where there are few points or only noise."""
-    assert fitted([1, 2, 3], [3, 5, 7]) == (pytest.approx(2), pytest.approx(1))
-    assert fitted([1, 3], [3, 5]) == (2.0, 0.0)
-    assert fitted([1, 1, 1], [3, 3, 3]) == (3.0, 0.0)
-    assert fitted([1, 2, 3], [7, 5, 3]) == (2.5, 0.0)
-    assert fitted([0, 0], [1, 1]) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from archwright.runs.files import write_json
 from archwright.spaces.base import Space
 
 FORMAT = 1
-MAX_SLOPE = 4.0
 MAX_MS = 1e9
 """Largest accepted time in milliseconds, eleven days; a larger one in a file cannot be an operation's."""
 MAX_CELLS = 10_000_000
@@ -145,14 +144,16 @@ class SpaceTable(LookupTable):
                 f"{self.name} is a latency table of space {self.space!r} with other decisions than "
                 f"{space.name!r} has; {again}"
             )
-        mine, asked = dict(self.space_args or {}), json.loads(json.dumps(space.args()))
-        differing = [name for name in sorted(mine.keys() | asked.keys()) if mine.get(name) != asked.get(name)]
-        if differing:
-            listed = ", ".join(f"{name} {mine.get(name)} instead of {asked.get(name)}" for name in differing)
+        if differing := differing_args(self.space_args or {}, space):
             sizes = f" --input {'x'.join(map(str, space.input_shape))} --classes {space.n_classes}"
             raise InvalidValueError(
-                f"{self.name} was measured for {listed}; {again}{sizes if 'input_shape' in asked else ''}"
+                f"{self.name} was measured for {differing}; {again}{sizes if 'input_shape' in space.args() else ''}"
             )
+
+    @property
+    def is_from_elsewhere(self) -> bool:
+        """Whether a bundle was measured for it, so that a network cannot be timed here instead."""
+        return "bundle_sha256" in (self.machine or {})
 
     def to_json(self) -> dict[str, Any]:
         """The table as the JSON object of its file."""
@@ -264,15 +265,37 @@ def _finite(value: Any) -> float:
     return float(value)
 
 
-def fitted(predicted: Sequence[float], measured: Sequence[float]) -> tuple[float, float]:
-    """Factor and intercept of the least-squares line from predicted to measured.
+def open_space_table(path: Path | str, space: Space) -> SpaceTable:
+    """The table of a space in a file.
 
-    If there are fewer than three points, or the slope is implausible (noise among networks of about equal speed), the
-    factor is the ratio of the sums and the intercept 0.
+    Raises:
+        InvalidValueError: If it is none, or that of another space.
     """
-    if len(predicted) >= 3 and np.ptp(predicted) > 0:
-        factor, intercept = np.polyfit(predicted, measured, 1)
-        if 1 / MAX_SLOPE <= factor <= MAX_SLOPE:
-            return float(factor), float(intercept)
-    total = float(np.sum(predicted))
-    return (float(np.sum(measured)) / total if total > 0 else 1.0), 0.0
+    table = LookupTable.open(path)
+    if not isinstance(table, SpaceTable):
+        raise InvalidValueError(
+            f"{path} holds latencies of operators, not of this space; measure one: archwright profile "
+            f"{space.name} -o FILE"
+        )
+    table.check_fits(space)
+    return table
+
+
+def plain_args(space: Space) -> dict[str, Any]:
+    """Arguments of a space as a file gives them back."""
+    found: dict[str, Any] = json.loads(json.dumps(space.args()))
+    return found
+
+
+def differing_args(stored: Mapping[str, Any], space: Space) -> str:
+    """What stored arguments have instead of a space's; empty where they are the same."""
+    asked = plain_args(space)
+    names = [name for name in sorted(stored.keys() | asked.keys()) if stored.get(name) != asked.get(name)]
+    return ", ".join(f"{name} {stored.get(name)} instead of {asked.get(name)}" for name in names)
+
+
+def machine_text(machine: Mapping[str, Any]) -> str:
+    """The machine of a table in a few words, as far as it is known."""
+    n = machine.get("cpu_count")
+    said = [machine.get("processor") or machine.get("machine"), n and f"{n} CPUs", machine.get("platform")]
+    return ", ".join(str(one) for one in said if one) or "an unknown machine"

@@ -98,6 +98,7 @@ SHARED = {
     "plan": ("", "x", "[]", "1", '{"supernet": 0}', '{"supernet": "x"}', '{"supernet": 1e300}'),
     "final": ("", "x", "none"),
     "n_draws": ("-1", "x", "1e300"),
+    "plain": ("", "x", "2"),
     "latency_table": ("", "missing.json", "empty", "file", DEVICE, LONG, NUL, CONTROL),
     "profile.backend": ("", "x"),
     "profile.threads": ("0", "x", "1e300"),

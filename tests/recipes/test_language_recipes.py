@@ -69,7 +69,11 @@ def test_the_smallest_perplexity_wins(path: Path) -> None:
     perplexities = [trial.metrics["perplexity"] for trial in result.trials]
     assert result.record["validation"] == min(perplexities)
     assert result.record["direction"] == "min"
-    assert task.n_test_reads == len({str(draw["arch"]) for draw in _tested(result.record)})
+    assert task.n_test_reads == len({str(draw["arch"]) for draw in _tested(result.record)}) + 1
+    plain = result.record["plain_baseline"]
+    assert plain["space"] == "plain-lstm"
+    assert plain["macs"] <= result.record["macs"]
+    assert plain["beaten"] is (result.record["test"] < plain["test"])
 
 
 def _with(config: Any, **changes: Any) -> Any:

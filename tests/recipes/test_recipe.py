@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from archwright.core.errors import RunFolderError
 from archwright.core.objective import Objective
 from archwright.core.trial import Candidate
+from archwright.costs import count
 from archwright.evaluators import FromScratch
 from archwright.finish import Found
 from archwright.recipes import RandomSearchConfig, random_search
@@ -24,6 +26,7 @@ from archwright.recipes.recipe import Recipe, known_recipe, recipe
 from archwright.recipes.rehearsal import Rehearsal
 from archwright.recipes.trials import TrialsConfig
 from archwright.runs.files import SEAL
+from archwright.spaces import PlainChain
 from archwright.tasks import digits
 from archwright.training.config import TrainingConfig
 
@@ -58,21 +61,38 @@ def test_the_estimate_goes_through_the_body() -> None:
     lines = first.estimate(CONFIG, digits())
     assert [line.split("  ")[-1] for line in lines[1:]] == [
         "baseline, 1 networks of 2 steps",
-        "retraining, 3 networks of 2 steps",
+        "retraining, 3 networks and 1 plain of 2 steps",
     ]
     config = RandomSearchConfig(**{**vars(CONFIG), "n_trials": 4, "limits": (("params", 1e6), ("params", 2e6))})
     lines = random_search.estimate(config, digits())
     assert [line.split("  ")[-1] for line in lines[1:]] == [
         "search, 4 evaluations, 2 steps of 16",
         "search-params-2000000, 4 evaluations, 2 steps of 16",
-        "retraining, 4 networks of 2 steps",
+        "retraining, 4 networks and 2 plain of 2 steps",
     ]
     inherited = replace(config, final="inherited", limits=())
     lines = random_search.estimate(inherited, digits())
     assert [line.split("  ")[-1] for line in lines[1:]] == [
         "search, 4 evaluations, 2 steps of 16",
         "training once more, 2 networks of 2 steps",
+        "retraining, 1 plain of 2 steps",
     ]
+    (last,) = random_search.workload(replace(config, plain=False), digits()).parts[-1:]
+    assert last.what == "retraining, 4 networks of 2 steps"
+
+
+def test_a_large_plain_network_is_estimated_as_such() -> None:
+    """Its training counts as much as its multiply-accumulates are of the space's, up to ten times as many."""
+    config = RandomSearchConfig(**{**vars(CONFIG), "n_trials": 1, "n_draws": 0})
+    space, chain = open_search(config, digits()).space, PlainChain(input_shape=(1, 8, 8), max_width=40)
+    with torch.device("meta"):
+        timed = [space.build(arch) for arch in space.sample(4, np.random.default_rng(0))]
+        plain = [count(chain.build({"width": width}), chain.signature).macs for width in chain.widths]
+    typical = sum(count(network, space.signature).macs for network in timed) / 4
+    for limit in (3 * typical, 1e9):
+        work = random_search.workload(replace(config, limits=(("macs", limit),)), digits())
+        widest = max(macs for macs in plain if macs <= min(limit, 10 * typical))
+        assert work.parts[-1].load.trained == pytest.approx((1 + widest / typical) * 2 * 16)
 
 
 def test_a_recipe_is_listed_and_documented_as_its_body() -> None:

@@ -24,7 +24,7 @@ from archwright.tasks import digits
 from archwright.testing.faults import Stop, differences, stop_at
 
 PHASES = (
-    *("supernet", "search", "baseline", "retrain-winner", "retrain-baseline", "retrain-draw0"),
+    *("supernet", "search", "baseline", "retrain-winner", "retrain-baseline", "retrain-draw0", "retrain-plain"),
     *("test", "export", "latency"),
 )
 TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"

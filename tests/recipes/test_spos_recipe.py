@@ -41,13 +41,14 @@ RESULT_KEYS = {
         "n_evaluated",
         "constraints",
         "random_baseline",
+        "plain_baseline",
         "selected",
         "ledger",
     ),
 }
 PHASES = [
     *("start", "supernet", "search", "baseline", "retrain-winner", "retrain-baseline", "retrain-draw0"),
-    *("test", "export", "latency"),
+    *("retrain-plain", "test", "export", "latency"),
 ]
 
 
@@ -81,7 +82,7 @@ def test_result_has_the_keys_others_rely_on(finished: Any) -> None:
 
 
 def test_winner_keeps_the_limit(finished: Any) -> None:
-    """As counted on the network that was trained; so do the baseline and the draws."""
+    """As counted on the network that was trained; so do the baseline, the draws and the plain network."""
     record = finished.result.record
     limit = finished.config.limits[0][1]
     counted = count(finished.result.network, (1, 8, 8))
@@ -91,7 +92,8 @@ def test_winner_keeps_the_limit(finished: Any) -> None:
     ]
     assert counted.macs <= limit
     baseline = record["random_baseline"]
-    assert max(baseline["macs"], *(draw["macs"] for draw in baseline["draws"])) <= limit
+    plain = record["plain_baseline"]
+    assert max(baseline["macs"], plain["macs"], *(draw["macs"] for draw in baseline["draws"])) <= limit
 
 
 def test_baseline_has_as_many_evaluations(finished: Any) -> None:
@@ -118,13 +120,13 @@ def test_winner_is_the_best_trial(finished: Any) -> None:
 
 
 def test_test_part_is_read_once_a_network(finished: Any, in_memory: Any) -> None:
-    """Winner, baseline, one draw: three networks, three reads, after everything that chooses or trains."""
+    """Winner, baseline, one draw, a plain network: four reads, after everything that chooses or trains."""
     for run in (finished, in_memory):
         record = run.result.record
         baseline = record["random_baseline"]
         archs = [record["arch"], baseline["arch"], *(draw["arch"] for draw in baseline["draws"])]
         n_distinct = len({Arch.from_json(arch) for arch in archs})
-        assert run.task.n_test_reads == run.task.asked.count("test") == n_distinct == 3
+        assert run.task.n_test_reads == run.task.asked.count("test") == n_distinct + 1 == 4
         first = run.task.asked.index("test")
         assert set(run.task.asked[first:]) == {"test"}
 
@@ -413,5 +415,5 @@ def test_estimate_counts_all_work(smoke_config: Callable[[int], SposConfig]) -> 
     assert [line.split("  ")[-1] for line in lines[1:]] == [
         "supernet, 8 steps of 32",
         "search and baseline, 8 evaluations each",
-        "retraining, 3 networks of 8 steps",
+        "retraining, 3 networks and 1 plain of 8 steps",
     ]

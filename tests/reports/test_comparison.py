@@ -57,9 +57,21 @@ def test_seeds_of_one_search_are_one_group() -> None:
     half = 4.302653 * 0.01 / math.sqrt(3)
     assert row[:3] == ["spos", "3", f"91.00 % ± {100 * half:.2f}"]
     assert row[4] == f"+2.00 points ± {100 * half:.2f}"
-    assert row[6:] == ["1 M", "100", "1 min 0 s"]
+    assert row[6:] == ["not measured", "1 M", "100", "1 min 0 s"]
     assert "is not clearly different from" in view["verdict"][0]
     assert view["settings"].rows == []
+
+
+def test_plain_networks_stand_in_both_tables() -> None:
+    """Their mean over the seeds that have one, and each run's own."""
+    documents = [make_document(seed) for seed in range(3)]
+    for document, test in zip(documents, (0.75, 0.77), strict=False):
+        document["result"]["plain_baseline"] = {"test": test}
+    documents[2]["result"]["plain_baseline"] = {"reason": "there is none"}
+    view = view_of(*documents)
+    place = view["groups"].columns.index("plain network")
+    assert view["groups"].rows[0][place].startswith("76.00 % ± ")
+    assert [row["cells"][6] for row in view["runs"]] == ["75.00 %", "77.00 %", "not measured"]
 
 
 def test_clear_gains_are_said() -> None:

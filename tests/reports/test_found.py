@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archwright.reports.found import constraint_rows, ledger_view, same_choice_rows, verdict
+from archwright.reports.found import constraint_rows, ledger_view, same_choice_rows, tiles, verdict, winners_table
 from archwright.reports.measures import Measure
 
 MEASURE = Measure()
@@ -49,6 +49,56 @@ def test_random_search_has_no_rival_but_the_draws() -> None:
     text = " ".join(verdict(result, MEASURE))
     assert "The search was random search itself" in text
     assert "better than" not in text
+
+
+PLAIN = {"space": "plain-chain", "macs": 5.2e6, "test": 0.97, "constraints": [{"cost": "macs"}]}
+BUILT = (
+    "plain network built for the same limits (plain-chain, 5.2 M macs) "
+    "and trained from scratch by the same final training"
+)
+NOT_WORTH = "this run does not show that searching was worth its time"
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (0.98, f"The winner is 1.00 points better than a {BUILT}."),
+        (
+            0.96,
+            f"A {BUILT} is 1.00 points better than the winner: {NOT_WORTH}.",
+        ),
+        (0.97, f"A {BUILT} is as good as the winner: {NOT_WORTH}."),
+    ],
+)
+def test_a_plain_network_is_compared_in_either_direction(test: float, said: str) -> None:
+    """Better, worse, equal; a tile has its score."""
+    result = {**_result(test, []), "plain_baseline": PLAIN}
+    assert said in " ".join(verdict(result, MEASURE))
+    assert {"name": "plain network", "value": "97.00 %", "note": "plain-chain, 5.2 M macs"} in tiles(result, MEASURE)
+
+
+def test_a_plain_network_without_limits() -> None:
+    """It is as large as the winner, and of perplexities the smaller is better."""
+    plain = {**PLAIN, "test": 90.0, "constraints": []}
+    text = " ".join(verdict({**_result(95.0, []), "plain_baseline": plain}, Measure("perplexity", "min")))
+    assert "A plain network of no more multiply-accumulates (plain-chain, 5.2 M macs)" in text
+    assert "is 5 better than the winner" in text
+
+
+def test_why_there_is_no_plain_network() -> None:
+    """Its reason; of runs that know nothing of it, nothing."""
+    result = {**_result(0.9, []), "plain_baseline": {"reason": "it was switched off"}}
+    assert "No plain network stands beside the winner: it was switched off." in verdict(result, MEASURE)
+    assert "plain" not in " ".join(verdict(_result(0.9, []), MEASURE))
+    assert "plain network" not in [tile["name"] for tile in tiles(result, MEASURE)]
+
+
+def test_each_winner_stands_beside_its_plain_network() -> None:
+    """A column of the table of winners."""
+    winners = [{**_result(0.9, []), "plain_baseline": one} for one in (PLAIN, {"reason": "none"})]
+    table = winners_table({"selected": winners}, MEASURE)
+    place = list(table.columns).index("plain network")
+    assert [row[place] for row in table.rows] == ["97.00 %", "not measured"]
 
 
 def test_networks_that_choose_the_same_everywhere() -> None:

@@ -33,6 +33,16 @@ def test_test_scores_stand_side_by_side() -> None:
     assert [row[1] for row in chart.data["tests"].rows] == [0.97, 0.96, 0.95, 0.94]
 
 
+def test_a_plain_network_stands_beside_them() -> None:
+    """In a place of its own; where there is only a reason, there is none."""
+    chart = spread_chart({**RESULT, "plain_baseline": {"test": 0.955}}, MEASURE)
+    assert chart is not None
+    assert chart.data["tests"].rows[2] == ["plain network", 0.955]
+    without = spread_chart({**RESULT, "plain_baseline": {"reason": "none fits"}}, MEASURE)
+    assert without is not None
+    assert "plain network" not in without.description
+
+
 def test_random_search_is_not_compared_with_itself() -> None:
     """Where it is its own baseline, only winner and draws are there."""
     result = {**RESULT, "random_baseline": {**RESULT["random_baseline"], "is_search": True}}

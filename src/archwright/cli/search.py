@@ -45,7 +45,7 @@ from archwright.cli.options import (
 from archwright.cli.text import print_lines
 from archwright.cli.threads import choose_threads, is_given
 from archwright.core import catalog
-from archwright.core.config import MAX_THREADS, check_range, from_json, to_json, with_settings
+from archwright.core.config import MAX_THREADS, absent_settings, check_range, from_json, to_json, with_settings
 from archwright.core.errors import InvalidValueError, UsageError
 
 RUNS = Path("runs")
@@ -293,6 +293,8 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
         config = cls.preset(DEFAULT_PRESET if request.preset is None else request.preset, input_shape)
         # options that are not given are the stored run's also where the preset is given again
         options = {name: kept[name] for name in OPTIONS if name in kept}
+        if kept:  # and so is what was done before there was a setting
+            options |= {name: value for name, value in absent_settings(config).items() if name in names - kept.keys()}
         config = from_json(cls, {**to_json(config), **options})
     for name in request.fields:
         if name not in names:

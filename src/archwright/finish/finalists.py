@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -21,6 +21,7 @@ from archwright.tasks.base import Part, Task
 from archwright.training.checkpoint import load_network, network_tensors
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
+from archwright.training.log import Curve
 from archwright.training.loop import fit
 from archwright.training.networks import build_seeded, inherit, train_network
 
@@ -28,6 +29,9 @@ Provenance = Literal["scratch", "fine-tuned", "inherited"]
 """How a network came by its weights: trained from fresh ones, trained on from those it was scored by, or as scored."""
 
 PROVENANCES: tuple[Provenance, ...] = get_args(Provenance)
+
+PART: Part = "train+validation"
+"""What finalists are trained on: nothing is chosen any more."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def train_finalists(
 
     From scratch these are all of one arch; of inherited weights only those that one trial scored.
 
-    Training and validation part are trained on together: nothing is chosen any more. All share one seed.
+    All share one seed.
 
     Args:
         run: Where it happens; done phases are not repeated.
@@ -113,24 +117,61 @@ def _finished(
     run: Run, space: Space, finalist: Finalist, task: Task, final: FinalTraining, device: torch.device
 ) -> tuple[nn.Module, Any, int]:
     """The network of a finalist with its last weights, its loss curve, and the attempts it took."""
-    seed = derive_seed(run.seed, "retrain")
-    part: Part = "train+validation"
-    name = f"retrain-{finalist.role}"
     if final.provenance == "inherited":
-        return _inherited(run, space, finalist, name, device), (), 0
+        return _inherited(run, space, finalist, f"retrain-{finalist.role}", device), (), 0
+    evaluator = finalist.evaluator if final.provenance == "fine-tuned" else None
+    return retrain(
+        run,
+        space,
+        finalist.arch,
+        task,
+        final.config,
+        role=finalist.role,
+        device=device,
+        weights=None if evaluator is None else lambda: evaluator.model(finalist.arch, finalist.seed),
+    )
 
-    def train(attempt: Attempt) -> tuple[nn.Module, Any]:
-        how: dict[str, Any] = {"part": part, "seed": seed, "device": device, "phase": attempt.phase}
-        if final.provenance == "scratch":
-            network, log = train_network(space, finalist.arch, task, attempt.config, **how)
+
+def retrain(
+    run: Run,
+    space: Space,
+    arch: Arch,
+    task: Task,
+    config: TrainingConfig,
+    *,
+    role: str,
+    device: torch.device,
+    weights: Callable[[], nn.Module] | None = None,
+) -> tuple[nn.Module, Curve, int]:
+    """A network trained to its end, its loss curve, and the attempts it took.
+
+    Args:
+        run: Where it happens; its seed is that of all final trainings.
+        space: The space of stand-alone networks.
+        arch: A member of it.
+        task: Data and loss.
+        config: How it is trained.
+        role: Names the phase.
+        device: Where.
+        weights: Gives a network whose weights it begins with; fresh ones by default.
+
+    Raises:
+        DivergedError: If the loss becomes infinite or not a number, in both attempts.
+    """
+    seed = derive_seed(run.seed, "retrain")
+
+    def train(attempt: Attempt) -> tuple[nn.Module, Curve]:
+        how: dict[str, Any] = {"part": PART, "seed": seed, "device": device, "phase": attempt.phase}
+        if weights is None:
+            network, log = train_network(space, arch, task, attempt.config, **how)
             return network, log.curve
-        network = build_seeded(space, finalist.arch, seed, for_training=True)
+        network = build_seeded(space, arch, seed, for_training=True)
         if not attempt.phase.is_done:
-            inherit(network, finalist.evaluator.model(finalist.arch, finalist.seed))
+            inherit(network, weights())
         return network, fit(network, task, attempt.config, **how).curve
 
-    total = final.config.n_steps(task.split(part).n)
-    (network, curve), attempts = attempted(run, name, final.config, train, total=total)
+    total = config.n_steps(task.split(PART).n)
+    (network, curve), attempts = attempted(run, f"retrain-{role}", config, train, total=total)
     return network, curve, attempts
 
 
@@ -145,7 +186,9 @@ def _inherited(run: Run, space: Space, finalist: Finalist, name: str, device: to
     return network.to(device).eval()
 
 
-def test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: torch.device) -> dict[str, float]:
+def test_once(
+    run: Run, networks: Mapping[str, nn.Module], task: Task, device: torch.device, *, spared: Container[str]
+) -> dict[str, float]:
     """Test metric of each network, by role; the test part is read here and nowhere else.
 
     Args:
@@ -153,6 +196,7 @@ def test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: t
         networks: By role; one that stands in two roles is tested once.
         task: Data and metric.
         device: Where the networks are.
+        spared: Roles of which any number is taken.
 
     Raises:
         RunError: If it is no finite number.
@@ -163,7 +207,7 @@ def test_once(run: Run, networks: Mapping[str, nn.Module], task: Task, device: t
             for role, network in networks.items():
                 if id(network) not in scores:
                     score = evaluate(network, task, "test", device=device)[task.metric]
-                    if not math.isfinite(score):
+                    if not math.isfinite(score) and role not in spared:
                         raise RunError(
                             f"{task.metric} of the {role} on the test part is {score}: its training left it without "
                             "use; lower learning_rate, add steps or set clip_norm"

@@ -1,7 +1,8 @@
 """What follows a search, the same for every recipe, so that no recipe is kinder to itself.
 
-Each winner is trained to its end; random search of equal budget stands beside it, and a few random draws, all trained
-alike; every network meets the test part once, after all choices are made; then the winners are exported.
+Each winner is trained to its end; beside it stand random search of equal budget, a few random draws, and a plain
+network built for the same limits, all trained alike. Every network meets the test part once, after all choices are
+made; then the winners are exported.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from archwright.finish.baseline import random_baseline, random_draws
 from archwright.finish.finalists import Finalist, FinalTraining, Trained, test_once, train_finalists
 from archwright.finish.handover import export_and_measure, place_of, write_run_page
 from archwright.finish.measuring import Choice, choose_measured, limit_values, satisfaction
+from archwright.finish.plain import SWITCHED_OFF, Plain, choose_plain, plain_record, train_plain
 from archwright.finish.result import Result
 from archwright.runs.lengths import FINAL, Lengths
 from archwright.runs.record import NONDETERMINISTIC
@@ -62,7 +64,7 @@ class Found:
 
 @dataclass(frozen=True)
 class _Contest:
-    """One winner, and the trial of random search that it is compared with; steps are those of all trials."""
+    """One winner, and what it is compared with; steps are those of all trials."""
 
     label: str
     search: SearchResult
@@ -70,6 +72,7 @@ class _Contest:
     baseline: SearchResult
     rival: Trial
     draws: Sequence[Arch]
+    plain: Plain | str
     n_steps: int
     n_baseline_steps: int
 
@@ -93,6 +96,7 @@ def finish(
     *,
     recipe: str,
     n_draws: int = 3,
+    plain: Space | str = SWITCHED_OFF,
     device: torch.device,
     lengths: Lengths | None = None,
 ) -> Result:
@@ -109,18 +113,30 @@ def finish(
         final: How winners, and what they are compared with, come by their weights.
         recipe: Name of the recipe.
         n_draws: Random feasible architectures beside each winner.
+        plain: The space of plain networks, of which one stands beside each winner, trained from scratch whatever
+            `final` says; or the reason why there is none.
         device: Where.
         lengths: How long the final trainings last; by default as `final` says.
     """
     contests = [
-        _contest(run, space, found, search, task, final, label, n_draws, device)
+        _contest(run, space, found, search, task, final, label, n_draws, plain, device)
         for label, search in zip(found.labels, found.searches, strict=True)
     ]
     finalists = [finalist for contest in contests for finalist in contest.finalists()]
-    final = _of_length(run, lengths or Lengths(), final, space, finalists, task, device)
+    beside = {f"plain{contest.label}": contest.plain for contest in contests if isinstance(contest.plain, Plain)}
+    members = [] if final.provenance == "inherited" else [(space, finalist.arch) for finalist in finalists]
+    members += [(one.space, one.arch) for one in beside.values()]
+    final = _of_length(run, lengths or Lengths(), final, members, task, device)
     trained = train_finalists(run, space, finalists, task, final, device)
-    tested = test_once(run, trained.networks, task, device)
-    selected = [_selected(run, space, found, contest, task, final, trained, tested) for contest in contests]
+    failed = train_plain(run, beside, task, final.config, device, trained)
+    tested = test_once(run, trained.networks, task, device, spared=beside)
+    selected = [
+        {
+            **_selected(run, space, found, contest, task, final, trained, tested),
+            "plain_baseline": _plain_baseline(contest, task, trained, tested, failed),
+        }
+        for contest in contests
+    ]
     first, *_ = found.searches
     record = {
         **_heading(run, space, task, recipe, final.config),
@@ -140,19 +156,17 @@ def _of_length(
     run: Run,
     lengths: Lengths,
     final: FinalTraining,
-    space: Space,
-    finalists: Sequence[Finalist],
+    members: Sequence[tuple[Space, Arch]],
     task: Task,
     device: torch.device,
 ) -> FinalTraining:
-    """The final training with its length, which is the same for all finalists."""
-    if final.provenance == "inherited":
+    """The final training with its length, which is the same for all networks that are trained."""
+    if not members:
         return final
     usual = final.config.n_steps(task.split("train+validation").n)
 
     def unit_s() -> float:
-        archs = dict.fromkeys(finalist.arch for finalist in finalists)
-        networks = (build_seeded(space, arch, run.seed, for_training=True) for arch in archs)
+        networks = (build_seeded(*member, run.seed, for_training=True) for member in dict.fromkeys(members))
         return sum(fit_step_s(network, task, final.config, device) for network in networks)
 
     n_steps = lengths.length(FINAL, usual, unit_s)
@@ -186,7 +200,7 @@ def finish_fixed(
         attempts: How often the training was begun.
         curves: Loss curves, for the page.
     """
-    tested = test_once(run, {"winner": network}, task, device)
+    tested = test_once(run, {"winner": network}, task, device, spared=())
     figures, missing = export_and_measure(run, space, arch, network, task, {}, augment=training.augment)
     selected = {"arch": arch.to_json(), "test": tested["winner"], "attempts": attempts, **figures, "constraints": []}
     record = {
@@ -209,6 +223,7 @@ def _contest(
     final: FinalTraining,
     label: str,
     n_draws: int,
+    plains: Space | str,
     device: torch.device,
 ) -> _Contest:
     baseline = search
@@ -221,7 +236,8 @@ def _contest(
     )
     rival = choice.trial if found.is_random else baseline.best
     draws = random_draws(run, space, search, n_draws, label=label)
-    return _Contest(label, search, choice, baseline, rival, draws, search.n_steps, baseline.n_steps)
+    plain = choose_plain(run, plains, search, _macs(space, choice.trial.arch), label=label)
+    return _Contest(label, search, choice, baseline, rival, draws, plain, search.n_steps, baseline.n_steps)
 
 
 def _selected(
@@ -289,6 +305,24 @@ def _comparison(
     best = contest.rival
     draws = [figures(f"draw{i}", arch) for i, arch in enumerate(contest.draws)]
     return {**figures("baseline", best.arch), **_score(contest.baseline, best, task), "draws": draws}
+
+
+def _plain_baseline(
+    contest: _Contest, task: Task, trained: Trained, tested: Mapping[str, float], failed: Mapping[str, str]
+) -> dict[str, Any]:
+    """The record of the plain network beside a winner, or the reason why there is none."""
+    role, plain = f"plain{contest.label}", contest.plain
+    if isinstance(plain, str) or role in failed:
+        return {"reason": failed.get(role, plain)}
+    return plain_record(
+        plain,
+        trained,
+        role,
+        contest.search.objective,
+        task,
+        test=tested[role],
+        winner_test=tested[f"winner{contest.label}"],
+    )
 
 
 def _pareto(space: Space, search: SearchResult) -> list[dict[str, Any]]:

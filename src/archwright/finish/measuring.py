@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from archwright.core.arch import Arch
 from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.base import Cost
@@ -24,6 +25,9 @@ MAX_MEASURED = 20
 
 Latencies = dict[str, dict[str, Any]]
 """As in result.json: `Latency.to_json` by backend."""
+
+Limits = Sequence[tuple[Constraint, MeasuredLatency]]
+"""Limits on latencies, each with its cost."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def choose_measured(
             if taken is not None:
                 break
             if str(trial.number) not in found:
-                found[str(trial.number)] = _measured(run, space, trial, limits)
+                found[str(trial.number)] = measure_arch(run, space, trial.arch, limits)
                 measuring.advance(len(found))
                 measuring.checkpoint(state={"latency_ms": found})
             taken = trial if _keeps(trial, found, limits) else None
@@ -89,13 +93,18 @@ def choose_measured(
     return Choice(taken, found[str(taken.number)], [one for trial in ahead for one in _misses(trial, found, limits)])
 
 
-Limits = Sequence[tuple[Constraint, MeasuredLatency]]
+def measure_arch(run: Run, space: Space, arch: Arch, limits: Limits) -> Latencies:
+    """Latency of the network of an arch, which is not trained yet, by each backend that limits ask for.
 
-
-def _measured(run: Run, space: Space, trial: Trial, limits: Limits) -> Latencies:
+    Args:
+        run: Its seed gives the weights.
+        space: The space of stand-alone networks.
+        arch: A member of it.
+        limits: Those on latency.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(run.seed, "measured weights"))
-        network = space.build(trial.arch)
+        network = space.build(arch)
     backends = dict.fromkeys(cost.backend for _, cost in limits)
     return {b: measure_latency(network, space.signature, backend=b, use=space.use).to_json() for b in backends}
 

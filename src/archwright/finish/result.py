@@ -21,6 +21,7 @@ from archwright.finish.attempts import last_attempt
 from archwright.finish.measuring import latency_lines, limit_line
 from archwright.reports.folder import PAGE, run_document
 from archwright.reports.page import holds_page, write_page
+from archwright.reports.text import quantity
 from archwright.runs.files import read_json
 from archwright.runs.nondeterminism import withdrawal
 from archwright.runs.phase import CHECKPOINTS
@@ -194,7 +195,20 @@ def _network_lines(record: Mapping[str, Any]) -> list[str]:
     if was_searched:
         several = len(record.get("selected", [])) > 1
         lines += _baseline_lines(record["random_baseline"], None if several else record.get("n_evaluated"))
+    if "plain_baseline" in record:
+        lines.append(_plain_line(record["plain_baseline"], record))
     return lines
+
+
+def _plain_line(plain: Mapping[str, Any], winner: Mapping[str, Any]) -> str:
+    """Whether the search beat a plain network."""
+    if "reason" in plain:
+        return f"plain      none beside it: {plain['reason']}"
+    gap = abs(winner["test"] - plain["test"])
+    said = "better" if plain["beaten"] else "worse"
+    by = f"{gap:.4f} {said}" if gap else "no better"
+    size = quantity(plain["macs"])
+    return f"plain      {plain['test']:.4f} by a plain network of {size} multiply-accumulates; the search is {by}"
 
 
 def _baseline_lines(baseline: Mapping[str, Any], n_searched: int | None) -> list[str]:

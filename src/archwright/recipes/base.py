@@ -41,6 +41,7 @@ class SearchConfig:
         final: How these come by their weights: "scratch" (trained from fresh weights), "fine-tuned" (trained on from
             the weights that the search scored them by) or "inherited" (those weights as they are).
         n_draws: Random feasible architectures retrained beside the winner.
+        plain: Whether a plain network, built for the same limits, is trained beside the winner.
         latency_table: File of `archwright profile` for a limit on latency; without it the run measures one.
         profile: How it does so.
         seed: Of everything random.
@@ -58,6 +59,7 @@ class SearchConfig:
     retrain: TrainingConfig = field(default_factory=lambda: spos_training(300_000))
     final: Provenance = added_field("scratch", absent="scratch")
     n_draws: int = 0
+    plain: bool = added_field(True, absent=False)
     latency_table: str | None = None
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     seed: int = 0

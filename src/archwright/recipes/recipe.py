@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from archwright.core.catalog import Entry
 from archwright.finish import Found, Result, finish, reopen
+from archwright.finish.plain import SWITCHED_OFF, open_plain
 from archwright.recipes.base import SearchConfig, open_search
 from archwright.recipes.limited_costs import with_tables
 from archwright.recipes.opened import OpenSearch
@@ -72,6 +73,7 @@ class Recipe(Generic[C]):
         begun = time.monotonic() - spent_s
         opened = open_search(config, task)
         config = opened.config  # type: ignore[assignment]  # of the same class
+        plain = open_plain(task) if config.plain else SWITCHED_OFF
         rehearsal = Rehearsal(opened)
         rehearsed = self.body(rehearsal, config)  # numbers that do not fit are refused before the folder is made
         with opened.begin(self.name, out=out, resume=resume, progress=progress) as run:
@@ -90,6 +92,7 @@ class Recipe(Generic[C]):
                 config.final_training,
                 recipe=self.name,
                 n_draws=config.n_draws,
+                plain=plain,
                 device=opened.device,
                 lengths=lengths,
             )

@@ -8,8 +8,12 @@ import numpy as np
 from torch import nn
 
 from archwright.core.objective import Objective
+from archwright.costs.counting.count import count
+from archwright.costs.latency import MeasuredLatency
 from archwright.evaluators.base import Evaluator, Work
 from archwright.finish import Found
+from archwright.finish.plain import MOST, SWITCHED_OFF, bounded, elsewhere, open_plain, plain_macs
+from archwright.nn.meta import on_meta
 from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
 from archwright.recipes.limited_costs import n_unmeasured
@@ -18,6 +22,7 @@ from archwright.recipes.workload import Item, Load, Memory, Workload
 from archwright.runs.lengths import FINAL
 from archwright.runs.run import open_run
 from archwright.search import SearchResult
+from archwright.spaces.base import Space
 from archwright.strategies.base import Strategy
 from archwright.strategies.random import Random
 from archwright.training.device import use_layout
@@ -91,18 +96,53 @@ def workload(rehearsal: Rehearsal, found: Found) -> Workload:
     if config.final != "scratch" and trial.n_steps:  # weights that were not kept are trained once more
         what = f"training once more, {n_networks} networks of {trial.n_steps:,} steps"
         items.append(Item(what, Load(n_networks * trial.n_trained)))
-    if config.final != "inherited":
+    n_retrained = 0 if config.final == "inherited" else n_networks
+    n_plain, as_many = _plain_networks(opened, found)
+    if n_retrained or n_plain:
         n = retrain.n_steps(task.split("train+validation"))
-        what = f"retraining, {n_networks} networks of {n:,} steps"
-        items.append(Item(what, Load(n_networks * n * retrain.batch_size), FINAL, n, ("retrain",)))
+        load = Load((n_retrained + as_many) * n * retrain.batch_size)
+        said = [f"{n_retrained} networks"] * bool(n_retrained) + [f"{n_plain} plain"] * bool(n_plain)
+        items.append(Item(f"retraining, {' and '.join(said)} of {n:,} steps", load, FINAL, n, ("retrain",)))
     networks = _networks(rehearsal)
     training = training_step(networks, task, opened.device, max(batch_sizes))
     scoring = scoring_pass(networks, task, opened.device)
     unknown = ["measuring a latency table first, unless --set latency_table=FILE gives one"]
     notes = unknown if n_unmeasured(opened.costs) else []
-    n_winners, n_tested = len(found.searches), n_networks * task.n_examples("test")
+    n_winners, n_tested = len(found.searches), round((n_networks + as_many) * task.n_examples("test"))
     memory = Memory.of(max(batch_sizes), networks(0))
     return Workload(training, scoring, items, config.threads, opened.device, memory, n_winners, n_tested, notes)
+
+
+def _plain_networks(opened: Opened, found: Found) -> tuple[int, float]:
+    """How many plain networks are trained, and of how many of the archs that are timed their work is.
+
+    Work is in proportion to multiply-accumulates. Where no limit that can be counted says how large a plain network
+    will be, it is taken to be as large as those.
+    """
+    space = open_plain(opened.task) if opened.config.plain else SWITCHED_OFF
+    if isinstance(space, str):
+        return 0, 0.0
+    costs, ratios = {cost.name: cost for cost in opened.costs}, []
+    typical = _typical_macs(opened.space) if costs else 1.0
+    for objective in (search.objective for search in found.searches):
+        limits = {one.cost: one.limit for one in objective.constraints}
+        if elsewhere(objective, costs):
+            continue
+        if all(isinstance(costs[name], MeasuredLatency) for name in limits):
+            ratios.append(1.0)
+            continue
+        try:
+            ratios.append(plain_macs(space, bounded(limits, MOST * typical), costs) / typical)
+        except Exception:  # of a user's own cost: the run will say so
+            continue
+    return sum(ratio > 0 for ratio in ratios), sum(ratios)
+
+
+def _typical_macs(space: Space) -> float:
+    """Mean multiply-accumulates of the archs that are timed."""
+    with on_meta():
+        networks = [space.build(arch) for arch in space.sample(N_MEASURED, np.random.default_rng(0))]
+    return float(np.mean([count(network, space.signature, memory=False).macs for network in networks])) or 1.0
 
 
 def _load(work: Work, times: int) -> Load:

@@ -136,7 +136,15 @@ def _settings_table(groups: Sequence[Group]) -> Table:
 
 
 def _group_table(groups: Sequence[Group], measure: Measure) -> Table:
-    columns = ("search", "runs", "test", "best of random search", "winner's gain over it", "drawn at random")
+    columns = (
+        "search",
+        "runs",
+        "test",
+        "best of random search",
+        "winner's gain over it",
+        "drawn at random",
+        "plain network",
+    )
     rows = []
     for group in groups:
         gains = [gain for one in group.members if (gain := one.gain(measure)) is not None]
@@ -151,6 +159,7 @@ def _group_table(groups: Sequence[Group], measure: Measure) -> Table:
                 _scores(group.rivals, measure),
                 _gains(gains, measure),
                 _scores(drawn, measure),
+                _scores([one.plain for one in group.members if one.plain is not None], measure),
                 *(
                     quantity(statistics.mean(values)) if (values := group.figures(cost)) else ABSENT
                     for cost in COMPARED
@@ -210,6 +219,7 @@ def _run_row(group: Group, one: Member, measure: Measure, folder: Path) -> dict[
             score(one.test, measure.metric),
             score(one.rival, measure.metric),
             ABSENT if gain is None else _gains([gain], measure),
+            score(one.plain, measure.metric),
             *(quantity(result.get(cost)) for cost in COMPARED),
             "; ".join(limits) or "none",
             duration(_wall(one) or None),

@@ -67,6 +67,11 @@ class Member:
         return None if baseline.get("is_search") else _number(baseline.get("test"))
 
     @property
+    def plain(self) -> float | None:
+        """The test score of the plain network."""
+        return _number(part(part(self.document, "result"), "plain_baseline").get("test"))
+
+    @property
     def trials(self) -> Trials:
         """The trials of the search, without those of its baseline."""
         return parts(part(self.document, "trials"), "search")

@@ -25,6 +25,8 @@ def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
     if is_search(result) and not baseline.get("is_search"):
         rival = score(baseline.get("test"), measure.metric)
         found.append(_tile("best of random search", rival, f"same limits, same {_told(result, 0)}"))
+    if "test" in (plain := part(result, "plain_baseline")):
+        found.append(_tile("plain network", score(plain["test"], measure.metric), _plain_name(plain)))
     found += [
         _tile("macs", quantity(result.get("macs")), _limit_note(result, "macs")),
         _tile("params", quantity(result.get("params")), _limit_note(result, "params")),
@@ -53,12 +55,13 @@ def constraint_rows(result: Document) -> list[list[str]]:
 def winners_table(result: Document, measure: Measure) -> Table:
     """A row a winner of a run that looked for several, each with its own limits; no row where it looked for one."""
     winners = parts(result, "selected")
-    columns = ("limits", "test", "best of random search", "macs", "params", "files")
+    columns = ("limits", "test", "best of random search", "plain network", "macs", "params", "files")
     rows = [
         [
             "; ".join(map(_limit_text, parts(one, "constraints"))),
             score(one.get("test"), measure.metric),
             score(part(one, "random_baseline").get("test"), measure.metric),
+            score(part(one, "plain_baseline").get("test"), measure.metric),
             quantity(one.get("macs")),
             quantity(one.get("params")),
             str(one.get("folder", "best")),
@@ -167,7 +170,12 @@ def draw_scores(result: Document) -> list[float]:
 def _comparison(result: Document, measure: Measure) -> list[str]:
     """What the limits and the networks beside the winner say about it."""
     sentences = [_limits_sentence(parts(result, "constraints")), *_passed_over(parts(result, "passed_over"))]
-    return [*sentences, *_against_random(result, measure), *_spread(result, measure)]
+    return [
+        *sentences,
+        *_against_random(result, measure),
+        *_spread(result, measure),
+        *_against_plain(part(result, "plain_baseline"), result.get("test"), measure),
+    ]
 
 
 def _against_random(result: Document, measure: Measure) -> list[str]:
@@ -184,6 +192,28 @@ def _against_random(result: Document, measure: Measure) -> list[str]:
         f"On held-out data the winner is {by}{comparison} the best of a random search under the same limits "
         f"({_spent(result)}), {_told(result, 2)} in the same way."
     ]
+
+
+def _against_plain(plain: Document, test: Any, measure: Measure) -> list[str]:
+    """Whether the search was worth its time; nothing of runs from before there was a plain baseline."""
+    if "reason" in plain:
+        return [f"No plain network stands beside the winner: {plain['reason']}."]
+    rival = plain.get("test")
+    if not (is_number(test) and is_number(rival)):
+        return []
+    gain = measure.minimised(rival) - measure.minimised(test)
+    bound = "built for the same limits" if parts(plain, "constraints") else "of no more multiply-accumulates"
+    name = f"a plain network {bound} ({_plain_name(plain)}) and trained from scratch by the same final training"
+    if gain > 0:
+        return [f"The winner is {difference(gain, measure.metric)} better than {name}."]
+    how = f"{difference(gain, measure.metric)} better than" if gain else "as good as"
+    return [
+        f"{name[0].upper()}{name[1:]} is {how} the winner: this run does not show that searching was worth its time."
+    ]
+
+
+def _plain_name(plain: Document) -> str:
+    return f"{plain.get('space')}, {quantity(plain.get('macs'))} macs"
 
 
 def _spread(result: Document, measure: Measure) -> list[str]:

@@ -28,13 +28,14 @@ MAX_CURVE = 200
 """Most points of a drawn loss curve; in a longer curve each point is the mean over several steps."""
 MAX_CURVES = 8
 
-RIVAL, DRAW = "best of random search", "drawn at random"
-ROLES = (WINNER, RIVAL, DRAW)
-ROLE_COLORS = (SERIES[2], SERIES[1], SERIES[5])
+RIVAL, PLAIN, DRAW = "best of random search", "plain network", "drawn at random"
+ROLES = (WINNER, RIVAL, PLAIN, DRAW)
+ROLE_COLORS = (SERIES[2], SERIES[1], SERIES[3], SERIES[5])
+ROLE_SHAPES = (STAR, "square", "diamond", "circle")
 
 
 def spread_chart(result: Document, measure: Measure) -> Chart | None:
-    """Test scores side by side: the winner, the best of random search, networks drawn at random."""
+    """Test scores side by side: the winner, the best of random search, a plain network, networks drawn at random."""
     rows = [[role, value] for role, value in tests(result) if role != DRAW]
     draws = [value for role, value in tests(result) if role == DRAW]
     rows += [[DRAW, value] for value in draws]
@@ -49,7 +50,7 @@ def spread_chart(result: Document, measure: Measure) -> Chart | None:
             "mark": {"type": "point", "filled": True},
             "encoding": {
                 **{"x": x, "y": y, "color": {**nominal("s", ROLES, ROLE_COLORS), "legend": None}},
-                "shape": {**nominal("s", ROLES, (STAR, "square", "circle")), "legend": None},
+                "shape": {**nominal("s", ROLES, ROLE_SHAPES), "legend": None},
                 "size": {"condition": {"test": f"datum.s === '{WINNER}'", "value": 330}, "value": 90},
                 "tooltip": [hint("s", "network"), hint("x", "test", format)],
             },
@@ -71,10 +72,9 @@ def spread_chart(result: Document, measure: Measure) -> Chart | None:
 
 def _by_role(roles: Sequence[str]) -> dict[str, Spec]:
     places = [ROLES.index(role) for role in roles]
-    shapes = (STAR, "square", "circle")
     return {
         "color": nominal("s", roles, [ROLE_COLORS[i] for i in places]),
-        "shape": nominal("s", roles, [shapes[i] for i in places]),
+        "shape": nominal("s", roles, [ROLE_SHAPES[i] for i in places]),
     }
 
 
@@ -84,6 +84,7 @@ def tests(result: Document) -> list[tuple[str, float]]:
     found: list[tuple[str, Any]] = [(WINNER, result.get("test"))]
     # a random search is its own baseline: the same network twice says nothing
     found += [] if baseline.get("is_search") else [(RIVAL, baseline.get("test"))]
+    found.append((PLAIN, part(result, "plain_baseline").get("test")))
     found += [(DRAW, one.get("test") if isinstance(one, Mapping) else one) for one in sequence(baseline.get("draws"))]
     return [(role, float(value)) for role, value in found if is_number(value)]
 
@@ -294,9 +295,10 @@ def _line(curve: Any) -> list[list[float]]:
 
 
 def _curve_color(name: str, i: int) -> str:
-    known = {"retrain-winner": SERIES[2], "retrain-baseline": SERIES[1]}
+    known = {"retrain-winner": SERIES[2], "retrain-baseline": SERIES[1], "retrain-plain": SERIES[3]}
     return known.get(name, SERIES[5] if name.startswith("retrain-draw") else SERIES[i % len(SERIES)])
 
 
 def _curve_dash(name: str, i: int) -> list[int]:
-    return {"retrain-winner": [1, 0], "retrain-baseline": [7, 4]}.get(name, [2, 1 + i % 4])
+    known = {"retrain-winner": [1, 0], "retrain-baseline": [7, 4], "retrain-plain": [9, 3, 2, 3]}
+    return known.get(name, [2, 1 + i % 4])

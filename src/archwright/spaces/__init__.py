@@ -15,6 +15,7 @@ from archwright.spaces.nasnet import AmoebaNet, NasNet
 from archwright.spaces.ofa import OfaMobileNetV3, OfaProxyless, OfaResNet50
 from archwright.spaces.one_shot import OneShot
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, open_space
+from archwright.spaces.plain import PlainChain, PlainLstm, PlainResidual, WidthSpace
 from archwright.spaces.proxylessnas import ProxylessNas
 from archwright.spaces.proxylessnas_cifar import ProxylessNasCifar
 from archwright.spaces.smash import Smash
@@ -43,6 +44,9 @@ __all__ = [
     "OfaProxyless",
     "OfaResNet50",
     "OneShot",
+    "PlainChain",
+    "PlainLstm",
+    "PlainResidual",
     "ProxylessNas",
     "ProxylessNasCifar",
     "Smash",
@@ -51,6 +55,7 @@ __all__ = [
     "SposBits",
     "SposChannels",
     "SposSpace",
+    "WidthSpace",
     "arch_document",
     "open_architecture",
     "open_space",

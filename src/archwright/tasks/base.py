@@ -23,6 +23,8 @@ Part = Literal["train", "validation", "train+validation", "test"]
 """A part of the data: for training in a search, for scoring in a search, both together, and for the final test."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
+LARGE_SIDE = 64
+"""From this many pixels a side on, an image is a large one."""
 
 
 class Batch(NamedTuple):
@@ -242,6 +244,22 @@ class Task(ABC):
         """Arguments of a space that follow from the data: recipes open theirs with them."""
         sizes = {"input_shape": self.input_shape, "n_classes": self.n_classes}
         return {name: value for name, value in sizes.items() if value is not None}
+
+    def plain_space(self) -> str | None:
+        """What the space of the networks that a run sets beside its winner is opened by; None where there is none.
+
+        By default images with classes have `plain-chain`, from 64 pixels a side on `plain-residual`, and texts that are
+        read token by token `plain-lstm`. A task of another kind may name a space of its own: a network that somebody
+        would write down without a search, with one decision, whose values go from the smallest network to the largest.
+        It is opened with `space_args`.
+        """
+        signature = self.signature
+        if len(signature.inputs) > 1 or self.n_classes is None:
+            return None
+        spec = signature.inputs[0]
+        if spec.dtype == "float32" and len(spec.shape) == 3:
+            return "plain-residual" if min(spec.shape[1:]) >= LARGE_SIDE else "plain-chain"
+        return "plain-lstm" if spec.dtype == "int64" and len(spec.shape) == 1 else None
 
     def check_taken_by(self, space: Space) -> None:
         """Refuse a space whose networks do not take the inputs of this task's batches, or give what has no loss.

@@ -127,7 +127,7 @@ class Learner:
             also: Further learners whose parameters get gradients in the same pass.
 
         Raises:
-            RunError: If the loss is broken; names the step.
+            DivergedError: If the loss is broken; names the step.
         """
         clock = self._running()
         if self._looks and not math.isfinite(value := loss.item()):

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 
 from archwright.core.errors import UsageError
 from archwright.core.objective import Direction
+from archwright.costs.counted import Params
+from archwright.finish.plain import open_plain
 from archwright.nn.inputs import call, check_inputs, tensors_of
+from archwright.spaces.base import Space
 from archwright.tasks.base import PARTS, Part, Split, Task
 from archwright.testing.contracts.base import Contract, error_of, skip, to_do
 from archwright.training.evaluate import evaluate
@@ -108,6 +111,17 @@ class TaskContract(Contract):
         assert int(task.fingerprint, 16) >= 0
         assert self.make().fingerprint == task.fingerprint
         assert self.make_other().fingerprint != task.fingerprint
+
+    def test_plain_networks_fit(self) -> None:
+        """The space that a task names takes its batches, and has one decision, from small networks to large ones."""
+        task = self.make()
+        if task.plain_space() is None:
+            skip("there is no plain network for such data")
+        space = open_plain(task)
+        assert isinstance(space, Space), space
+        rows = space.decisions.enumerate_rows()
+        sizes = Params().cost_rows(space, rows[[0, len(rows) // 2, -1]])
+        assert sizes[0] <= sizes[1] <= sizes[2]
 
     def test_reads_of_the_test_part_are_counted(self) -> None:
         """Each of them, and no other."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -61,3 +63,11 @@ def test_too_short_a_time_is_refused() -> None:
     """20 steps, 4 evaluations and 20 steps take 34 s, the rest 15: told with a fifth more."""
     with pytest.raises(InvalidValueError, match=r"--time is 40 s; .* take about 59 s here; give at least that"):
         plan_lines(WORK, SPEED, 40.0, 5.0, {})
+
+
+def test_what_has_no_length_of_its_own_takes_its_time() -> None:
+    """A baseline that follows from the search, of 30 s: 185 s are left for what usually takes 100."""
+    parts = [*WORK.parts, Item("baseline, 3 networks", Load(30))]
+    lines = plan_lines(replace(WORK, parts=parts), SPEED, 230.0, 5.0, {})
+    assert [line.split(", about ")[1] for line in lines[1:4]] == ["185 steps", "18 evaluations", "74 steps"]
+    assert lines[4] == "       45 s  start, test, measuring, files"

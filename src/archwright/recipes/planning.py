@@ -38,8 +38,10 @@ def parse_time(text: str, field: str = "--time") -> float:
 
 
 def reserve_s(work: Workload, speed: Speed) -> float:
-    """Seconds to keep for what follows the trainings: the test, and the files of each winner."""
-    return AFTER_S * work.n_winners + work.n_tested * speed.passed_s
+    """Seconds to keep for what has no length of its own: the test, the files of each winner, what follows from parts."""
+    passed_s = speed.passed_s or speed.trained_s / 3  # where no pass was timed
+    following_s = sum(item.load.seconds(speed) for item in work.parts if not item.name)
+    return AFTER_S * work.n_winners + work.n_tested * passed_s + following_s
 
 
 def lengths_of(run: Run, config: Any, work: Workload | None) -> Lengths:
@@ -81,19 +83,19 @@ def plan_lines(work: Workload, speed: Speed, time_s: float, spent_s: float, plan
     Raises:
         InvalidValueError: If the time is too short for the shortest parts; says what is needed.
     """
-    after_s = reserve_s(work, speed)
-    least_s = spent_s + after_s + sum(item.load.seconds(speed) * least_of(item) / item.length for item in work.parts)
+    planned = [item for item in work.parts if item.name]
+    fixed_s = spent_s + reserve_s(work, speed)
+    least_s = fixed_s + sum(item.load.seconds(speed) * least_of(item) / item.length for item in planned)
     if time_s < least_s:
         raise InvalidValueError(
             f"--time is {duration(time_s)}; a few evaluations, short trainings and the files take about "
             f"{duration(1.2 * least_s)} here; give at least that"
         )
-    usual_s = sum(item.load.seconds(speed) for item in work.parts)
-    factor = (time_s - spent_s - after_s) / usual_s
+    factor = (time_s - fixed_s) / sum(item.load.seconds(speed) for item in planned)
     lines = [f"plan       {duration(time_s)} in all; the length of each part is chosen when it begins"]
-    for item in work.parts:
+    for item in planned:
         n = plan.get(item.name, max(least_of(item), int(item.length * factor)))
         seconds = item.load.seconds(speed) * n / item.length
         unit = "evaluations" if item.is_search else "steps"
-        lines.append(f"  {duration(seconds):>9}  {item.name or item.what}, about {n:,} {unit}")
-    return [*lines, f"  {duration(spent_s + after_s):>9}  start, test, measuring, files"]
+        lines.append(f"  {duration(seconds):>9}  {item.name}, about {n:,} {unit}")
+    return [*lines, f"  {duration(fixed_s):>9}  start, test, measuring, files"]

@@ -38,7 +38,7 @@ def parse_time(text: str, field: str = "--time") -> float:
 
 
 def reserve_s(work: Workload, speed: Speed) -> float:
-    """Seconds to keep for what has no length of its own: the test, the files of each winner, what follows from parts."""
+    """Seconds to keep for what has no length of its own: the test, each winner's files, what follows from parts."""
     passed_s = speed.passed_s or speed.trained_s / 3  # where no pass was timed
     following_s = sum(item.load.seconds(speed) for item in work.parts if not item.name)
     return AFTER_S * work.n_winners + work.n_tested * passed_s + following_s

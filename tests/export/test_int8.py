@@ -108,6 +108,16 @@ def test_each_output_channel_of_weights_has_its_scale(made: Int8Export) -> None:
     np.testing.assert_allclose(tensors[dequantised[first.input[1]].input[1]], expected, rtol=1e-5)
 
 
+def test_logits_are_not_rounded(made: Int8Export) -> None:
+    """With 256 values a class, two classes would often be equal; nothing of the rounding is left in the file."""
+    graph = onnx.load(made.path).graph
+    (last,) = (node for node in graph.node if graph.output[0].name in node.output)
+    assert last.op_type == "Gemm"
+    assert {each.name for each in graph.initializer} <= {name for node in graph.node for name in node.input}
+    images = np.random.default_rng(1).standard_normal((400, 1, 8, 8), dtype=np.float32)
+    assert len(np.unique(predict_onnx(onnx_session(made.path), images))) > 256
+
+
 def test_quantising_is_silent_and_repeatable(
     source: Path, made: Int8Export, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

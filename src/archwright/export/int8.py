@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +169,7 @@ def _quantised(
     if lost := _emptied(model, made):
         kept += lost
         made = _statically(prepared, target, batches, kept)
+    _leave_outputs_unrounded(made)
     if not _codes(made):
         raise ExportError(f"no layer can be quantised: {', '.join(kept) or 'none has constant weights'}")
     return made, kept
@@ -195,6 +197,25 @@ def _statically(
         calibrate_method=CalibrationMethod.MinMax,
     )
     return onnx.load(target)
+
+
+def _leave_outputs_unrounded(model: onnx.ModelProto) -> None:
+    """Take away the rounding of a graph's outputs: 256 different logits would be equal too often to name one class."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    users = Counter(name for node in model.graph.node for name in node.input)
+    for output in model.graph.output:
+        dequantise = makers.get(output.name)
+        quantise = makers.get(dequantise.input[0]) if dequantise is not None else None
+        is_pair = dequantise is not None and dequantise.op_type == "DequantizeLinear"
+        if not is_pair or quantise is None or users[quantise.output[0]] > 1 or users[quantise.input[0]] > 1:
+            continue
+        maker = makers[quantise.input[0]]
+        maker.output[list(maker.output).index(quantise.input[0])] = output.name
+        model.graph.node.remove(quantise)
+        model.graph.node.remove(dequantise)
+    used = {name for node in model.graph.node for name in node.input}
+    for tensor in [each for each in model.graph.initializer if each.name not in used]:
+        model.graph.initializer.remove(tensor)
 
 
 def _emptied(model: onnx.ModelProto, quantised: onnx.ModelProto) -> list[str]:

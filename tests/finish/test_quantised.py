@@ -17,7 +17,7 @@ from archwright.costs import Latency
 from archwright.export.int8 import INT8_FILE, Int8Export
 from archwright.export.onnx import export_onnx, onnx_session, predict_onnx
 from archwright.finish import quantised
-from archwright.finish.quantised import Int8Terms, int8_lines, products_of, quantise_winner
+from archwright.finish.quantised import Int8Terms, int8_lines, n_passed, products_of, quantise_winner
 from archwright.runs.run import open_run
 from archwright.tasks import ImageTask, Part, Task
 from archwright.tasks.images.in_memory import ImageSplit
@@ -252,6 +252,12 @@ def test_each_winner_has_its_phase(run_folder: Path, copying: list[Any]) -> None
     _quantise(run_folder, WatchedTask(), label="-macs-5", terms=Int8Terms(0.0, seen="in the search"))
     assert len(copying) == 2
     assert {path.stem for path in (run_folder / "checkpoints").iterdir()} == {"int8", "int8-macs-5"}
+
+
+def test_its_passes_are_counted_for_the_time_of_a_run() -> None:
+    """256 images four times, 9 validation images through both files, 30 test images; none where there is no file."""
+    assert n_passed(WatchedTask()) == 4 * 256 + 2 * 9 + 30
+    assert n_passed(PictureTask()) == 0
 
 
 def test_what_is_said_of_it() -> None:

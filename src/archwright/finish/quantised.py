@@ -47,6 +47,16 @@ class Int8Terms:
     seen: str = "in training"
 
 
+def n_passed(task: Task) -> int:
+    """How many images pass through a network for its int8 file; each that calibrates counts four times.
+
+    Its pass is not optimised, and the least and largest value of every tensor are looked up.
+    """
+    if not isinstance(task, ClassificationTask):
+        return 0
+    return 4 * N_IMAGES + 2 * task.n_examples("validation") + task.n_examples("test")
+
+
 def quantise_winner(
     run: Run, space: Space, task: Task, source: Path | None, terms: Int8Terms, *, label: str = ""
 ) -> dict[str, Any]:
@@ -176,7 +186,7 @@ def _calibration(task: Task, seed: int) -> list[NDArray[np.float32]]:
     """
     if not isinstance(task, ClassificationTask):
         raise ExportError(f"int8 files are made of networks that put an input into a class, as {task.name!r} does not")
-    n = task.split("train").n
+    n = task.n_examples("train")
     size = min(BATCH_SIZE, n)
     (share,) = task.shares("train", [min(N_IMAGES, n) // size * size / n], seed=seed)
     return [_array(batch.inputs) for batch in share.ordered(size)]

@@ -15,7 +15,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.finish.attempts import Attempt, attempted
 from archwright.finish.finishing import effective_config, finish_fixed
-from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms
+from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms, n_passed
 from archwright.finish.result import Result, reopen
 from archwright.recipes.augmenting import as_published, settled
 from archwright.recipes.planning import lengths_of
@@ -211,7 +211,8 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     how = f"{n_steps:,} steps of {config.training.batch_size}"
     parts = [Item(how, Load(n_steps * config.training.batch_size), FINAL, n_steps, ("train",))]
     memory = Memory.of(config.training.batch_size, network)
-    return Workload(training, scoring, parts, config.threads, device, memory, n_tested=task.n_examples("test"))
+    n_tested = task.n_examples("test") + (n_passed(task) if config.int8 else 0)
+    return Workload(training, scoring, parts, config.threads, device, memory, n_tested=n_tested)
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from archwright.core import catalog
-from archwright.core.config import to_json
+from archwright.core.config import added_field, to_json
 from archwright.core.errors import InvalidValueError
 
 
@@ -31,6 +31,7 @@ class ToyConfig:
     threads: int = 1
     device: str = "cpu"
     training: ToyTraining = field(default_factory=ToyTraining)
+    later: bool = added_field(True, absent=False)
 
     @classmethod
     def preset(cls, name: str, input_shape: tuple[int, ...]) -> ToyConfig:

@@ -99,6 +99,8 @@ SHARED = {
     "final": ("", "x", "none"),
     "n_draws": ("-1", "x", "1e300"),
     "plain": ("", "x", "2"),
+    "int8": ("", "x", "2"),
+    "int8_agreement": ("-1", "2", "x", "nan"),
     "latency_table": ("", "missing.json", "empty", "file", DEVICE, LONG, NUL, CONTROL),
     "profile.backend": ("", "x"),
     "profile.threads": ("0", "x", "1e300"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import make_dataclass
 from pathlib import Path
@@ -99,6 +100,20 @@ def test_resumed_run_with_its_preset_again_keeps_the_other_options(cli: Cli, toy
     cli("search", "toy", "--preset", "smoke", "--out", "a", "--resume")
     first, second = toy.calls
     assert second["config"] == first["config"]
+
+
+@pytest.mark.parametrize("preset", [(), ("--preset", "smoke")])
+def test_a_run_of_an_older_build_stays_without_a_later_setting(cli: Cli, toy: Any, preset: tuple[str, ...]) -> None:
+    """Also where its command is given again, preset and all; `--set` asks for another run."""
+    cli("search", "toy", "--preset", "smoke", "--out", "a")
+    path = Path("a/run.json")
+    record = json.loads(path.read_text())
+    del record["config"]["later"]
+    path.write_text(json.dumps(record))
+    cli("search", "toy", *preset, "--out", "a", "--resume")
+    path.write_text(json.dumps(record))
+    cli("search", "toy", *preset, "--out", "a", "--resume", "--set", "later=true")
+    assert [call["config"].later for call in toy.calls] == [True, False, True]
 
 
 def test_resumed_run_is_told_what_differs(cli: Cli, toy: Any) -> None:

@@ -23,6 +23,7 @@ from archwright.evaluators import Evaluator, FromScratch
 from archwright.finish import FinalTraining, Found
 from archwright.finish.finalists import Finalist, train_finalists
 from archwright.finish.finishing import effective_config, finish
+from archwright.finish.quantised import Int8Terms
 from archwright.finish.result import Result, open_winner, reopen
 from archwright.nn import Chooser
 from archwright.runs.run import Run, open_run
@@ -95,7 +96,13 @@ class Done:
 
 
 def _finished(
-    *, n_trials: int = 3, n_draws: int = 2, task: WatchedTask | None = None, out: Path | None = None, limit: float = 1e9
+    *,
+    n_trials: int = 3,
+    n_draws: int = 2,
+    task: WatchedTask | None = None,
+    out: Path | None = None,
+    limit: float = 1e9,
+    int8: Int8Terms | None = None,
 ) -> Done:
     task = task or WatchedTask()
     evaluator = Table(task.metric)
@@ -103,7 +110,15 @@ def _finished(
     with open_run(out, {"recipe": "toy"}, seed=4, threads=1) as run:
         found = search(SPACE, Random(SPACE, n_trials=n_trials, seed=1), evaluator, objective, store=run.store("search"))
         result = finish(
-            run, SPACE, Found((found,)), task, FinalTraining(RETRAIN), recipe="toy", n_draws=n_draws, device=CPU
+            run,
+            SPACE,
+            Found((found,)),
+            task,
+            FinalTraining(RETRAIN),
+            recipe="toy",
+            n_draws=n_draws,
+            int8=int8,
+            device=CPU,
         )
     return Done(result, task, evaluator, found)
 
@@ -340,6 +355,43 @@ class UntoldSpace(NumberSpace):
 
     def network(self, choose: Chooser) -> nn.Module:
         return nn.Sequential(super().network(choose), Doubled())
+
+
+def test_an_int8_file_stands_beside_the_float_one(tmp_path: Path) -> None:
+    """In the folder, the record, the page and the summary; it is one more reading of the test part."""
+    without, task = _finished(n_draws=0), WatchedTask()
+    done = _finished(n_draws=0, out=tmp_path / "run", task=task, int8=Int8Terms(0.0))
+    assert task.n_test_reads == without.task.n_test_reads + 1
+    assert (tmp_path / "run" / "best" / "model.int8.onnx").exists()
+    record = done.result.record
+    assert record["int8"] == record["selected"][0]["int8"]
+    assert {"test", "agreement", "latency_ms", "bytes", "calibration"} <= record["int8"].keys()
+    assert "best/model.int8.onnx" in json.loads((tmp_path / "run" / "status.json").read_text())["files_sha256"]
+    assert "test score in int8" in (tmp_path / "run" / "report.html").read_text()
+    (said,) = (line for line in done.result.summary() if line.startswith("int8"))
+    assert f"{record['int8']['test']:.4f} on the test part" in said
+    assert "model.int8.onnx, " in done.result.summary()[-1]
+    _, again = _reopened(tmp_path / "run")
+    assert again.record == record
+    rest = {key: value for key, value in record.items() if key not in ("int8", "selected", "ledger", "latency_ms")}
+    assert rest == {key: without.result.record[key] for key in rest}
+
+
+def test_a_failing_quantiser_leaves_a_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the reason where other files that are missing have theirs."""
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no rule")
+
+    monkeypatch.setattr("archwright.finish.quantised.quantise", fail)
+    done = _finished(n_draws=0, out=tmp_path / "run", int8=Int8Terms())
+    assert done.result.record["int8"] == {"reason": "RuntimeError: no rule"}
+    assert done.result.record["not_exported"] == {"model.int8.onnx": "RuntimeError: no rule"}
+    assert "missing    model.int8.onnx: RuntimeError: no rule" in done.result.summary()
+    assert "model.int8.onnx is missing: RuntimeError: no rule" in (tmp_path / "run" / "report.html").read_text()
+    assert not (tmp_path / "run" / "best" / "model.int8.onnx").exists()
+    _, again = _reopened(tmp_path / "run")
+    assert again.record == done.result.record
 
 
 def test_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ RESULT = {
     **{"macs": 10, "params": 20, "code": "00", "n_evaluated": 3, "arch": {"block0": "shuffle3"}},
     "constraints": [{"cost": "macs", "limit": 20.0, "predicted": 10, "value": 10, "satisfied": True}],
     "latency_ms": {"torch": {"median": 1.0, "p90": 2.0}},
+    "int8": {"test": 0.5, "agreement": 1.0, "agreement_on": "x", "latency_ms": {"onnxruntime": {"median": 1.0}}},
     "random_baseline": {"test": 0.4, "macs": 9, "n_evaluated": 3, "draws": [{"arch": {}, "test": 0.3, "macs": 8}]},
     "not_exported": {"model.py": "why"},
 }

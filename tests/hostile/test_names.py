@@ -75,6 +75,7 @@ def document(name: str) -> dict[str, Any]:
         **{"recipe": name, "space": name, "dataset": name, "arch": {name: name}, "metric": name, "direction": "max"},
         **{"test": 0.5, "params": 1, "macs": 2, "latency_ms": {name: {"median": 1.0}}, "n_evaluated": 1},
         "constraints": [{"cost": name, "limit": 4.0, "predicted": 3.0, "value": 3.0, "satisfied": True}],
+        "int8": {"test": 0.5, "agreement": 1.0, "agreement_on": name},
         "passed_over": [{"cost": name, "value": 1.0, "predicted": 2.0}],
         "random_baseline": {"test": 0.4, "n_evaluated": 1, "draws": [{"test": 0.3}]},
         "ledger": {name: {"wall_s": 1.0, "cpu_s": 1.0, "peak_rss_mb": 1.0}},

@@ -40,7 +40,10 @@ from archwright.training.networks import train_network
 TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
 SHORT = TrainingConfig(steps=2, batch_size=16, learning_rate=0.05)
 EVOLUTION = RegularizedEvolutionConfig(population=4, sample=2, cycles=10, lookahead=2)
-COMMON: dict[str, Any] = {"training": SHORT, "retrain": SHORT, "threads": 1, "device": "cpu", "n_draws": 1}
+COMMON: dict[str, Any] = {
+    **{"training": SHORT, "retrain": SHORT, "n_draws": 1, "int8": False},
+    **{"threads": 1, "device": "cpu"},
+}
 CONFIGS: dict[str, TrialsConfig] = {
     "random": RandomSearchConfig(space=TINY, n_trials=6, **COMMON),
     "grid": GridSearchConfig(space=TINY, grid=GridConfig(n_trials=6), **COMMON),

@@ -40,7 +40,7 @@ class TestRegularizedEvolution(FaultContract):
 
 
 class TestTrain(FaultContract):
-    arguments = ("train", f"{TINY}:0120", *SMOKE)
+    arguments = ("train", f"{TINY}:0120", *SMOKE, "--set", "int8=true", "--set", "int8_agreement=0")
     studies = ()
     n_damaged = None
 

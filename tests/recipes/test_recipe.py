@@ -33,7 +33,7 @@ from archwright.training.config import TrainingConfig
 ROOT = Path(__file__).resolve().parents[2]
 TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
 SHORT = TrainingConfig(steps=2, batch_size=16, learning_rate=0.05)
-CONFIG = TrialsConfig(space=TINY, training=SHORT, retrain=SHORT, threads=1, device="cpu", n_draws=1)
+CONFIG = TrialsConfig(space=TINY, training=SHORT, retrain=SHORT, threads=1, device="cpu", n_draws=1, int8=False)
 
 
 @recipe("first", TrialsConfig, summary="takes the first arch of the space")

@@ -35,6 +35,22 @@ def test_a_winner_that_does_not_stand_out_is_said(test: float, said: str) -> Non
     assert said in " ".join(verdict(_result(test, [0.95, 0.97]), MEASURE))
 
 
+def test_the_int8_file_has_a_tile_of_its_own() -> None:
+    """Its test score, speed and likeness; none where there is no file, or no number."""
+    int8 = {
+        "test": 0.9821,
+        "latency_ms": {"onnxruntime": {"median": 0.1234}},
+        **{"agreement": 0.9944, "agreement_on": "validation images (seen in training)"},
+    }
+    assert tiles({"int8": int8}, MEASURE)[-1] == {
+        "name": "test score in int8",
+        "value": "98.21 %",
+        "note": "0.123 ms, agrees on 99.4 % of validation images (seen in training)",
+    }
+    for found in (None, {"reason": "why"}, {"test": "x"}):
+        assert "int8" not in " ".join(tile["name"] for tile in tiles({"int8": found}, MEASURE))
+
+
 def test_a_winner_that_stands_out_is_not_doubted() -> None:
     """It beats every draw; nothing is said of a spread."""
     text = " ".join(verdict(_result(0.98, [0.95, 0.97]), MEASURE))

@@ -371,6 +371,7 @@ def test_figures_of_any_form_make_a_page(value: Any) -> None:
         **{"rank": {"archs": [{"arch": "0", "score": 1, "truth": 1}]}, "latencies": {"latency_ms": {"checked": [{}]}}},
         **{"status": {"state": "dead", "done": 1, "total": 2}, "drawing": "<svg/>", "ledger": {"a": {"wall_s": 1}}},
     }
+    full["result"]["int8"] = {"test": 0.5, "agreement": 1.0, "latency_ms": {"onnxruntime": {"median": 1.0}}}
     full["trials"] = {study: trials[:2] for study, trials in full["trials"].items()}
     for path in _paths(full, depth=3):
         document = copy.deepcopy(full)

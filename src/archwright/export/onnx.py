@@ -98,7 +98,7 @@ def export_onnx(
             f"the network has {n_bytes / 1e9:.1f} GB of weights; one ONNX file takes {MAX_BYTES / 1e9:.1f} GB, "
             "export safetensors instead"
         )
-    with _silence():
+    with silence():
         model = _translate(network, input_shape, opset or _OPSET)
         data = _finished(model, metadata or {})
     write_bytes(Path(path), data)
@@ -121,7 +121,7 @@ def onnx_session(path: Path | str, threads: int = 1) -> onnxruntime.InferenceSes
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base class
-        raise RunFolderError(f"{path} cannot be loaded by ONNX Runtime ({_first_line(error)})") from error
+        raise RunFolderError(f"{path} cannot be loaded by ONNX Runtime ({first_line(error)})") from error
 
 
 def onnx_metadata(session: onnxruntime.InferenceSession) -> dict[str, str]:
@@ -226,8 +226,7 @@ def _translate(network: nn.Module, form: Form, opset: int) -> onnx.ModelProto:
             )
     except Exception as error:  # whatever the network's own code or the exporter raises
         raise ExportError(
-            f"{type(network).__name__} with inputs {_shapes(signature)} cannot be exported "
-            f"to ONNX: {_first_line(error)}"
+            f"{type(network).__name__} with inputs {_shapes(signature)} cannot be exported to ONNX: {first_line(error)}"
         ) from error
     assert program is not None
     return program.model_proto
@@ -265,8 +264,8 @@ def _name_batch_axis(graph: onnx.GraphProto) -> None:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Neither prints, nor warnings, nor log lines: the exporter makes all three, and none that a user could act on."""
+def silence() -> Iterator[None]:
+    """Neither prints, nor warnings, nor log lines: exporters make all three, and none that a user could act on."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -281,6 +280,7 @@ def _silence() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The class of an exception and the first line of what it says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -19,12 +19,12 @@ from archwright.core.arch import Arch
 from archwright.core.objective import labels_of
 from archwright.core.trial import Trial
 from archwright.costs.watch import open_costs
-from archwright.export.files import made_files
 from archwright.finish.baseline import random_baseline, random_draws
 from archwright.finish.finalists import Finalist, FinalTraining, Trained, test_once, train_finalists
 from archwright.finish.handover import export_and_measure, place_of, write_run_page
 from archwright.finish.measuring import Choice, choose_measured, limit_values, satisfaction
 from archwright.finish.plain import SWITCHED_OFF, Plain, choose_plain, plain_record, train_plain
+from archwright.finish.quantised import Int8Terms, products_of
 from archwright.finish.result import Result
 from archwright.runs.lengths import FINAL, Lengths
 from archwright.runs.record import NONDETERMINISTIC
@@ -97,6 +97,7 @@ def finish(
     recipe: str,
     n_draws: int = 3,
     plain: Space | str = SWITCHED_OFF,
+    int8: Int8Terms | None = None,
     device: torch.device,
     lengths: Lengths | None = None,
 ) -> Result:
@@ -115,6 +116,7 @@ def finish(
         n_draws: Random feasible architectures beside each winner.
         plain: The space of plain networks, of which one stands beside each winner, trained from scratch whatever
             `final` says; or the reason why there is none.
+        int8: When a winner's int8 file is good enough; None makes no such file.
         device: Where.
         lengths: How long the final trainings last; by default as `final` says.
     """
@@ -132,7 +134,7 @@ def finish(
     tested = test_once(run, trained.networks, task, device, spared=beside)
     selected = [
         {
-            **_selected(run, space, found, contest, task, final, trained, tested),
+            **_selected(run, space, found, contest, task, final, trained, tested, int8),
             "plain_baseline": _plain_baseline(contest, task, trained, tested, failed),
         }
         for contest in contests
@@ -182,6 +184,7 @@ def finish_fixed(
     training: TrainingConfig,
     *,
     recipe: str,
+    int8: Int8Terms | None = None,
     device: torch.device,
     attempts: int,
     curves: Mapping[str, Any],
@@ -196,12 +199,13 @@ def finish_fixed(
         task: Data and metrics.
         training: How it was trained.
         recipe: Name of the recipe.
+        int8: When its int8 file is good enough; None makes no such file.
         device: Where.
         attempts: How often the training was begun.
         curves: Loss curves, for the page.
     """
     tested = test_once(run, {"winner": network}, task, device, spared=())
-    figures, missing = export_and_measure(run, space, arch, network, task, {}, augment=training.augment)
+    figures, missing = export_and_measure(run, space, arch, network, task, {}, augment=training.augment, int8=int8)
     selected = {"arch": arch.to_json(), "test": tested["winner"], "attempts": attempts, **figures, "constraints": []}
     record = {
         **_heading(run, space, task, recipe, training),
@@ -249,12 +253,13 @@ def _selected(
     final: FinalTraining,
     trained: Trained,
     tested: Mapping[str, float],
+    int8: Int8Terms | None,
 ) -> dict[str, Any]:
     """The record of one winner, exported and measured, with what it is compared with."""
     search, trial, label = contest.search, contest.choice.trial, contest.label
-    network = trained.networks[f"winner{label}"]
+    network, known, augment = trained.networks[f"winner{label}"], contest.choice.latency_ms, final.config.augment
     figures, missing = export_and_measure(
-        run, space, trial.arch, network, task, contest.choice.latency_ms, augment=final.config.augment, label=label
+        run, space, trial.arch, network, task, known, augment=augment, int8=int8, label=label
     )
     values = limit_values(search.objective, search.costs, network, space.signature, figures["latency_ms"], trial.costs)
     return {
@@ -351,7 +356,7 @@ def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module
         products = [
             f"{one.get('folder', 'best')}/{name}"
             for one in record["selected"]
-            for name in made_files(one.get("not_exported", record["not_exported"]))
+            for name in products_of({**record, **one})
         ]
     record["ledger"] = run.ledger
     run.finish(record, products=products)

@@ -13,9 +13,11 @@ from archwright.core.errors import UsageError
 from archwright.costs.counting.count import count
 from archwright.costs.describe import layer_rows
 from archwright.export.files import EXPORT_FORMATS, attempt_export, made_files
+from archwright.export.int8 import INT8_FILE
 from archwright.export.preprocessing import TRAINED_WITH, input_metadata
 from archwright.export.weights import save_weights
 from archwright.finish.measuring import Latencies, measure_winner
+from archwright.finish.quantised import Int8Terms, quantise_winner
 from archwright.reports.drawing import draw_svg
 from archwright.reports.folder import EXTRAS, PAGE, run_document
 from archwright.reports.page import write_page
@@ -35,6 +37,7 @@ def export_and_measure(
     known: Latencies,
     *,
     augment: str,
+    int8: Int8Terms | None = None,
     label: str = "",
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Export and measure a finished network: its figures, and the reason for each file that is missing, by name.
@@ -47,6 +50,7 @@ def export_and_measure(
         task: Its classes and preprocessing travel with the files.
         known: Latencies that were measured already, by backend.
         augment: What changed training images, as `TrainingConfig.augment`; it is told in the files.
+        int8: When an int8 file is good enough; None makes none, as a run in memory does.
         label: Of the winner in a run that has several: `-COST-LIMIT`, or nothing for the first, whose files lie in
             best/ itself.
     """
@@ -54,12 +58,16 @@ def export_and_measure(
     onnx = EXPORT_FORMATS["onnx"]
     exported = None if run.folder is None or onnx in missing else run.path(f"{place_of(label)}/{onnx}")
     counted = count(network, space.signature)
-    figures = {
+    figures: dict[str, Any] = {
         "params": counted.params,
         "macs": counted.macs,
         "memory_access_bytes": counted.memory_access_bytes,
         "latency_ms": measure_winner(run, network, space, known, exported, label=label),
     }
+    if int8 is not None and run.folder is not None:
+        figures["int8"] = quantise_winner(run, space, task, exported, int8, label=label)
+        if "reason" in figures["int8"]:
+            missing[INT8_FILE] = figures["int8"]["reason"]
     return figures, missing
 
 

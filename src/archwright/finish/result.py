@@ -14,11 +14,12 @@ from torch import nn
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError, RunFolderError, error_text
 from archwright.core.trial import Trial
-from archwright.export.files import EXPORT_FORMATS, check_format, made_files, write_export
+from archwright.export.files import EXPORT_FORMATS, check_format, write_export
 from archwright.export.preprocessing import read_metadata
 from archwright.export.weights import load_weights
 from archwright.finish.attempts import last_attempt
 from archwright.finish.measuring import latency_lines, limit_line
+from archwright.finish.quantised import int8_lines, products_of
 from archwright.reports.folder import PAGE, run_document
 from archwright.reports.page import holds_page, write_page
 from archwright.reports.text import quantity
@@ -176,7 +177,7 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
             lines += [f"missing    {where}{name}: {reason}" for name, reason in missing.items()]
             page = f"; {folder}/report.html" if one is record else ""
             word = "files" if one is record else ""
-            lines.append(f"{word:<11}{folder}/{place}: {', '.join(sorted(made_files(missing)))}{page}")
+            lines.append(f"{word:<11}{folder}/{place}: {', '.join(sorted(products_of(one)))}{page}")
     return lines
 
 
@@ -191,7 +192,7 @@ def _network_lines(record: Mapping[str, Any]) -> list[str]:
         f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
     ]
     lines += [limit_line(limit) for limit in record["constraints"]]
-    lines += latency_lines(record)
+    lines += [*latency_lines(record), *int8_lines(record)]
     if was_searched:
         several = len(record.get("selected", [])) > 1
         lines += _baseline_lines(record["random_baseline"], None if several else record.get("n_evaluated"))

@@ -16,6 +16,7 @@ from archwright.costs.base import Cost
 from archwright.costs.profiling.profile import ProfileConfig
 from archwright.costs.watch import MAX_LISTED, Watch
 from archwright.finish import FinalTraining, Provenance, effective_config
+from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms
 from archwright.recipes.augmenting import settled
 from archwright.recipes.limited_costs import limited_costs, n_unmeasured, table_digest
 from archwright.recipes.presets import check_time, default_threads, spos_training
@@ -42,6 +43,8 @@ class SearchConfig:
             the weights that the search scored them by) or "inherited" (those weights as they are).
         n_draws: Random feasible architectures retrained beside the winner.
         plain: Whether a plain network, built for the same limits, is trained beside the winner.
+        int8: Whether the winner also becomes an 8-bit file, `best/model.int8.onnx`.
+        int8_agreement: Least share of validation images that it and the float file must put into the same class.
         latency_table: File of `archwright profile` for a limit on latency; without it the run measures one.
         profile: How it does so.
         seed: Of everything random.
@@ -60,6 +63,8 @@ class SearchConfig:
     final: Provenance = added_field("scratch", absent="scratch")
     n_draws: int = 0
     plain: bool = added_field(True, absent=False)
+    int8: bool = added_field(True, absent=False)
+    int8_agreement: float = added_field(MIN_AGREEMENT, absent=MIN_AGREEMENT)
     latency_table: str | None = None
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     seed: int = 0
@@ -71,6 +76,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         check_range("n_draws", self.n_draws, 0, 10_000)
         check_time(self.time_s, self.plan)
+        check_range("int8_agreement", self.int8_agreement, 0, 1)
         check_range("threads", self.threads, 1, MAX_THREADS)
         self.objectives("top1_accuracy", "max")
 
@@ -117,6 +123,12 @@ class SearchConfig:
     def final_training(self) -> FinalTraining:
         """How winner, baseline and random draws come by their final weights."""
         return FinalTraining(self.retrain, self.final)
+
+    @property
+    def int8_terms(self) -> Int8Terms | None:
+        """When a winner's int8 file is good enough; None where none is to be made."""
+        seen = "in the search" if self.final == "inherited" else "in training"
+        return Int8Terms(self.int8_agreement, seen) if self.int8 else None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from archwright.core.config import check_range
 from archwright.runs.lengths import check_lengths
@@ -143,7 +143,7 @@ Config = TypeVar("Config", bound="DataclassInstance")
 def suited(config: Config, input_shape: Sequence[int]) -> Config:
     """A recipe's short preset adapted to the data: for texts, all trainings become language-model trainings.
 
-    Steps and batch sizes stay.
+    Steps and batch sizes stay. No int8 file is tried of a network that takes tokens.
 
     Args:
         config: The preset for images.
@@ -151,11 +151,13 @@ def suited(config: Config, input_shape: Sequence[int]) -> Config:
     """
     if len(input_shape) != 1:
         return config
-    changed = {
+    changed: dict[str, Any] = {
         field.name: small_language_training(steps=value.steps, batch_size=value.batch_size)
         for field in fields(config)
         if isinstance(value := getattr(config, field.name), TrainingConfig) and value.steps is not None
     }
+    if hasattr(config, "int8"):
+        changed["int8"] = False
     return replace(config, **changed)
 
 

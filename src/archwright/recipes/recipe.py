@@ -93,6 +93,7 @@ class Recipe(Generic[C]):
                 recipe=self.name,
                 n_draws=config.n_draws,
                 plain=plain,
+                int8=config.int8_terms,
                 device=opened.device,
                 lengths=lengths,
             )

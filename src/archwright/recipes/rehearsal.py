@@ -13,6 +13,7 @@ from archwright.costs.latency import MeasuredLatency
 from archwright.evaluators.base import Evaluator, Work
 from archwright.finish import Found
 from archwright.finish.plain import MOST, SWITCHED_OFF, bounded, elsewhere, open_plain, plain_macs
+from archwright.finish.quantised import n_passed
 from archwright.nn.meta import on_meta
 from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
@@ -109,6 +110,7 @@ def workload(rehearsal: Rehearsal, found: Found) -> Workload:
     unknown = ["measuring a latency table first, unless --set latency_table=FILE gives one"]
     notes = unknown if n_unmeasured(opened.costs) else []
     n_winners, n_tested = len(found.searches), round((n_networks + as_many) * task.n_examples("test"))
+    n_tested += n_winners * n_passed(task) if config.int8 else 0
     memory = Memory.of(max(batch_sizes), networks(0))
     return Workload(training, scoring, items, config.threads, opened.device, memory, n_winners, n_tested, notes)
 

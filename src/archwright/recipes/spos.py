@@ -78,6 +78,7 @@ class SposConfig(SearchConfig):
                 retrain=small_training(steps=8, batch_size=32),
                 n_draws=1,
                 profile=ProfileConfig(warmup=1, repeats=5, n_fitted=3, n_checked=1),
+                int8=False,
             )
             return suited(smoke, input_shape)
         raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")

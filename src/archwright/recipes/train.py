@@ -15,6 +15,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.finish.attempts import Attempt, attempted
 from archwright.finish.finishing import effective_config, finish_fixed
+from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms, n_passed
 from archwright.finish.result import Result, reopen
 from archwright.recipes.augmenting import as_published, settled
 from archwright.recipes.planning import lengths_of
@@ -53,6 +54,8 @@ class TrainConfig:
         space_args: Settings of its space, as `--space-set`; they replace stored ones.
         time_s: Seconds of the whole run, as `--time`, in place of the training's length.
         plan: Lengths of another run's plan by part, as `--plan`.
+        int8: Whether the network also becomes an 8-bit file, `best/model.int8.onnx`.
+        int8_agreement: Least share of validation images that it and the float file must put into the same class.
     """
 
     arch: str = ""
@@ -63,9 +66,12 @@ class TrainConfig:
     space_args: Mapping[str, Any] = field(default_factory=dict)
     time_s: float | None = added_field(None, absent=None)
     plan: Mapping[str, int] | None = added_field(None, absent=None)
+    int8: bool = added_field(True, absent=False)
+    int8_agreement: float = added_field(MIN_AGREEMENT, absent=MIN_AGREEMENT)
 
     def __post_init__(self) -> None:
         check_time(self.time_s, self.plan)
+        check_range("int8_agreement", self.int8_agreement, 0, 1)
         check_range("threads", self.threads, 1, MAX_THREADS)
 
     @classmethod
@@ -89,7 +95,7 @@ class TrainConfig:
         if name == "quick":
             return suited(cls(training=small_training(steps=400, batch_size=64)), input_shape)
         if name == "smoke":
-            return suited(cls(training=small_training(steps=8, batch_size=32)), input_shape)
+            return suited(cls(training=small_training(steps=8, batch_size=32), int8=False), input_shape)
         raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
 
 
@@ -185,6 +191,7 @@ def train(
             task,
             training,
             recipe="train",
+            int8=Int8Terms(config.int8_agreement) if config.int8 else None,
             device=device,
             attempts=attempts,
             curves={"train": log.curve},
@@ -204,7 +211,8 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     how = f"{n_steps:,} steps of {config.training.batch_size}"
     parts = [Item(how, Load(n_steps * config.training.batch_size), FINAL, n_steps, ("train",))]
     memory = Memory.of(config.training.batch_size, network)
-    return Workload(training, scoring, parts, config.threads, device, memory, n_tested=task.n_examples("test"))
+    n_tested = task.n_examples("test") + (n_passed(task) if config.int8 else 0)
+    return Workload(training, scoring, parts, config.threads, device, memory, n_tested=n_tested)
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:

@@ -33,8 +33,9 @@ class TrialsConfig(SearchConfig):
             raise InvalidValueError(f"unknown preset {name!r}; choose {' or '.join(presets)}")
         if name == "smoke":
             profile = ProfileConfig(warmup=1, repeats=5, n_fitted=3, n_checked=1)
-            short = cls(training=_small(8, 32), retrain=_small(8, 32), n_draws=1, profile=profile, **presets[name])
-            return suited(short, input_shape)
+            short = _small(8, 32)
+            smoke = cls(training=short, retrain=short, n_draws=1, profile=profile, int8=False, **presets[name])
+            return suited(smoke, input_shape)
         if name == "quick":
             return suited(cls(training=_small(200), retrain=_small(400), n_draws=3, **presets[name]), input_shape)
         return as_published(cls(**presets[name]), input_shape)

@@ -92,7 +92,7 @@ class Workload:
         device: Where it computes.
         memory: The largest batch that is trained on, and the parameters that are trained at once; None if not known.
         n_winners: Networks that are exported.
-        n_tested: Examples of all passes over the test part.
+        n_tested: Examples of all passes after the trainings: over the test part, and for int8 files.
         notes: What cannot be estimated.
     """
 

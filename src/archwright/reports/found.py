@@ -36,7 +36,18 @@ def tiles(result: Document, measure: Measure) -> list[dict[str, str]]:
         median = part(latency, backend).get("median")
         text = f"{median:.3g} ms" if is_number(median) else ABSENT
         found.append(_tile("latency", text, f"{backend}, batch 1, median" if latency else "of one input"))
-    return found
+    return [*found, *_int8_tile(part(result, "int8"), measure)]
+
+
+def _int8_tile(int8: Document, measure: Measure) -> list[dict[str, str]]:
+    """The test score of the 8-bit file, with its speed and its likeness to the float one; none without such a file."""
+    if not is_number(int8.get("test")):
+        return []
+    taken = [one.get("median") for one in part(int8, "latency_ms").values() if isinstance(one, Mapping)]
+    notes = [f"{median:.3g} ms" for median in taken if is_number(median)]
+    if is_number(int8.get("agreement")):
+        notes.append(f"agrees on {100 * int8['agreement']:.1f} % of {int8.get('agreement_on')}")
+    return [_tile("test score in int8", score(int8["test"], measure.metric), ", ".join(notes))]
 
 
 def constraint_rows(result: Document) -> list[list[str]]:

@@ -58,7 +58,7 @@ def test_training_with_auxiliary_classifier_ends_without(tmp_path: Path) -> None
     found = open_architecture("nasnet-a-6-768", input_shape=(1, 8, 8), cells=1, channels=2)
     file = tmp_path / "arch.json"
     file.write_text(json.dumps(arch_document(found.space, found.arch)))
-    config = TrainConfig(arch=str(file), training=TrainingConfig(steps=2, batch_size=8), threads=1)
+    config = TrainConfig(arch=str(file), training=TrainingConfig(steps=2, batch_size=8), threads=1, int8=False)
     result = train(config, digits(), out=tmp_path / "run")
     names = found.space.build(found.arch).state_dict().keys()
     assert result.model().state_dict().keys() == names

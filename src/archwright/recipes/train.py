@@ -1,4 +1,4 @@
-"""One fixed architecture, trained from scratch and handed over like a search's winner; nothing is chosen."""
+"""One fixed architecture, trained and handed over like a search's winner; nothing is chosen."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 from archwright.core.config import MAX_THREADS, absent_settings, added_field, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
+from archwright.export.warm_start import WarmStart, open_warm_start
 from archwright.finish.attempts import Attempt, attempted
 from archwright.finish.finishing import effective_config, finish_fixed
 from archwright.finish.result import Result, reopen
@@ -27,16 +28,18 @@ from archwright.recipes.presets import (
     suited,
 )
 from archwright.recipes.workload import Item, Load, Memory, Workload
+from archwright.runs.files import digest
 from archwright.runs.lengths import FINAL
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, with_settings
-from archwright.tasks.base import Task
+from archwright.tasks.base import Part, Task
 from archwright.tasks.images.framing import PHOTO_SIDE
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
 from archwright.training.log import TrainingLog
-from archwright.training.networks import build_seeded, train_network
+from archwright.training.loop import fit
+from archwright.training.networks import build_seeded
 from archwright.training.timing import fit_step_s, scoring_pass, training_step
 
 
@@ -45,7 +48,7 @@ class TrainConfig:
     """What is trained, and how.
 
     Attributes:
-        arch: A published name, the path of an arch.json, or SPACE:CODE.
+        arch: A published name, the path of an arch.json or of its folder, or SPACE:CODE.
         training: Length, optimizer, schedule.
         seed: Of everything random.
         threads: Threads of the training.
@@ -53,6 +56,7 @@ class TrainConfig:
         space_args: Settings of its space, as `--space-set`; they replace stored ones.
         time_s: Seconds of the whole run, as `--time`, in place of the training's length.
         plan: Lengths of another run's plan by part, as `--plan`.
+        weights: File of the weights that the training begins with (see `open_warm_start`); None begins with fresh ones.
     """
 
     arch: str = ""
@@ -63,6 +67,7 @@ class TrainConfig:
     space_args: Mapping[str, Any] = field(default_factory=dict)
     time_s: float | None = added_field(None, absent=None)
     plan: Mapping[str, int] | None = added_field(None, absent=None)
+    weights: str | None = added_field(None, absent=None)
 
     def __post_init__(self) -> None:
         check_time(self.time_s, self.plan)
@@ -120,7 +125,7 @@ def train(
     """Train one architecture on training and validation part together, test it once, export it.
 
     Its space is made for the data's input size and classes. Seed and configuration of a search's retraining give the
-    search's winner again.
+    search's winner again. With weights to begin with, a training may go on with a network, or fit it to other data.
 
     Args:
         config: What and how.
@@ -131,16 +136,20 @@ def train(
         spent_s: Seconds that went by for this run before this call; they count in the ledger as its start.
 
     Raises:
-        UsageError: Before anything starts: an unknown architecture, one that the data do not fit, an unusable folder.
+        UsageError: Before anything starts: an unknown architecture, one that the data do not fit, weights of another
+            network, an unusable folder.
         RunError: After the start.
     """
     begun = time.monotonic() - spent_s
     set_threads(config.threads)
     device, config = pick_device(config.device), settled(config, task)
     found = _open(config, task)
-    # what the name stood for, so that a file or a space that has changed since is noticed
-    architecture = arch_document(found.space, found.arch)
-    effective = effective_config({"recipe": "train", **to_json(config), "architecture": architecture}, task)
+    start = _open_start(config, found, task)
+    # what the names stood for, so that a file or a space that has changed since is noticed
+    stood_for: dict[str, Any] = {"architecture": arch_document(found.space, found.arch)}
+    if config.weights is not None:
+        stood_for["weights_sha256"] = digest(config.weights)
+    effective = effective_config({"recipe": "train", **to_json(config), **stood_for}, task)
     with open_run(
         out,
         effective,
@@ -163,18 +172,17 @@ def train(
 
         n_steps = lengths.length(FINAL, usual, unit_s)
         training = config.training if n_steps == usual else config.training.lasting(n_steps, usual)
+        part: Part = "train+validation"
+        seed = derive_seed(run.seed, "retrain")
+        if start is not None:
+            run.log(_started(config, start))
 
         def train_once(attempt: Attempt) -> tuple[nn.Module, TrainingLog]:
-            return train_network(
-                found.space,
-                found.arch,
-                task,
-                attempt.config,
-                part="train+validation",
-                seed=derive_seed(run.seed, "retrain"),
-                device=device,
-                phase=attempt.phase,
-            )
+            network = build_seeded(found.space, found.arch, seed, for_training=True)
+            if start is not None and not attempt.phase.is_done:
+                start.give(network)
+            how: dict[str, Any] = {"part": part, "seed": seed, "device": device, "phase": attempt.phase}
+            return network, fit(network, task, attempt.config, **how)
 
         (network, log), attempts = attempted(run, "train", training, train_once, total=n_steps)
         return finish_fixed(
@@ -188,6 +196,7 @@ def train(
             device=device,
             attempts=attempts,
             curves={"train": log.curve},
+            origin={} if start is None else _origin(config, start, stood_for["weights_sha256"]),
         )
 
 
@@ -205,6 +214,32 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     parts = [Item(how, Load(n_steps * config.training.batch_size), FINAL, n_steps, ("train",))]
     memory = Memory.of(config.training.batch_size, network)
     return Workload(training, scoring, parts, config.threads, device, memory, n_tested=task.n_examples("test"))
+
+
+def _open_start(config: TrainConfig, found: Architecture, task: Task) -> WarmStart | None:
+    """The weights to begin with, if any, checked against the architecture."""
+    if config.weights is None:
+        return None
+    decided = task.space_args()
+
+    def build(n_classes: int | None) -> nn.Module:
+        changed = {**decided, "n_classes": n_classes} if "n_classes" in decided else decided
+        space = open_architecture(config.arch, **with_settings(changed, config.space_args)).space
+        return space.build_for_training(found.arch)
+
+    n_classes = decided.get("n_classes")
+    return open_warm_start(config.weights, build, n_classes, task.class_names)
+
+
+def _started(config: TrainConfig, start: WarmStart) -> str:
+    fresh = f"; fresh: {', '.join(start.fresh)}" if start.fresh else ""
+    return f"the training begins with the weights of {config.weights}{fresh}"
+
+
+def _origin(config: TrainConfig, start: WarmStart, sha256: str) -> dict[str, Any]:
+    """What the record says of a training that began with given weights."""
+    weights = {"file": config.weights, "sha256": sha256, "fresh": list(start.fresh)}
+    return {"provenance": "fine-tuned", "weights": weights}
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:

@@ -20,6 +20,7 @@ from archwright.export.weights import load_weights
 from archwright.finish.attempts import last_attempt
 from archwright.finish.measuring import latency_lines, limit_line
 from archwright.reports.folder import PAGE, run_document
+from archwright.reports.next_steps import next_steps
 from archwright.reports.page import holds_page, write_page
 from archwright.runs.files import read_json
 from archwright.runs.nondeterminism import withdrawal
@@ -30,6 +31,9 @@ from archwright.runs.status import check_products
 from archwright.spaces.base import Space
 from archwright.spaces.opening import Architecture, open_architecture
 from archwright.training.checkpoint import load_network
+
+README = "README.md"
+"""What a winner's folder says of itself."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +164,11 @@ def export_run(folder: Path, format: str, output: Path | None) -> Path:
 
 
 def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
-    """What a finished run's record says, in a dozen lines of at most 80 columns or so."""
+    """What a finished run's record says, and what to do next: some fifteen lines, most of at most 80 columns."""
     lines = []
     others = record.get("selected", [])[1:]
     for one in [record, *({**record, **other} for other in others)]:
-        lines += _network_lines(one)
+        lines += network_lines(one)
     if said := withdrawal(record.get(NONDETERMINISTIC, ())):
         lines.append(f"no promise {said}")
     if folder is not None:
@@ -175,11 +179,17 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
             lines += [f"missing    {where}{name}: {reason}" for name, reason in missing.items()]
             page = f"; {folder}/report.html" if one is record else ""
             word = "files" if one is record else ""
-            lines.append(f"{word:<11}{folder}/{place}: {', '.join(sorted(made_files(missing)))}{page}")
+            lines.append(f"{word:<11}{folder}/{place}: {', '.join(sorted(_files(record, missing)))}{page}")
+        lines += [f"{what:<11}{command}" for what, command in next_steps(record, str(folder))]
     return lines
 
 
-def _network_lines(record: Mapping[str, Any]) -> list[str]:
+def _files(record: Mapping[str, Any], missing: Mapping[str, str]) -> list[str]:
+    """Names of a winner's files; runs of earlier versions have no README.md."""
+    return [*made_files(missing), *([README] if "input_kind" in record else [])]
+
+
+def network_lines(record: Mapping[str, Any]) -> list[str]:
     """What is said of one network: its figures, limits and latency, and what it is compared with."""
     name = f"{record['search_metric']} " if "search_metric" in record else ""
     searched = f", {name}{record['validation']:.4f} in the search" if "validation" in record else ""
@@ -189,12 +199,19 @@ def _network_lines(record: Mapping[str, Any]) -> list[str]:
         f"(seen once){searched}",
         f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
     ]
+    if "weights" in record:
+        lines.append(_start_line(record["weights"]))
     lines += [limit_line(limit) for limit in record["constraints"]]
     lines += latency_lines(record)
     if was_searched:
         several = len(record.get("selected", [])) > 1
         lines += _baseline_lines(record["random_baseline"], None if several else record.get("n_evaluated"))
     return lines
+
+
+def _start_line(weights: Mapping[str, Any]) -> str:
+    fresh = f"; begun anew: {', '.join(weights['fresh'])}" if weights["fresh"] else ""
+    return f"began with {weights['file']}{fresh}"
 
 
 def _baseline_lines(baseline: Mapping[str, Any], n_searched: int | None) -> list[str]:

@@ -20,7 +20,7 @@ def test_commands_of_an_image_classifier() -> None:
         (
             "fine-tune",
             "archwright train runs/a/best --data NEW --weights runs/a/best/model.safetensors "
-            "--set training.learning_rate=0.01",
+            "--set training.learning_rate=0.03",
         ),
         ("report", "archwright report runs/a"),
     ]

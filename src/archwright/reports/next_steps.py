@@ -16,8 +16,8 @@ MIN_STEPS = 100
 TUNING_RATES = {"images": 0.03, "numbers": 0.03, "tensors": 0.03, "text": 0.0003}
 """Learning rates to fine-tune with, by kind of inputs: about a third of those that training begins with.
 
-At the full rate a LeNet of five digits, tuned to the five others, lost everything with two seeds of three; at a tenth it
-learned more slowly than from fresh weights.
+At the full rate a LeNet of five digits, tuned to the five others, lost everything with two seeds of three; at a tenth
+it learned more slowly than from fresh weights.
 """
 
 

@@ -336,6 +336,7 @@ def test_exported_winner_is_the_retrained_one(on_disk: Done) -> None:
     assert all(torch.equal(a, b) for a, b in pairs)
     assert metadata.keys() == {"class_names", "preprocessing"}
     assert sorted(path.name for path in (folder / "best").iterdir()) == [
+        "README.md",
         "arch.json",
         "model.onnx",
         "model.py",
@@ -407,9 +408,10 @@ def test_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "result.json").read_text())["not_exported"] == {"model.py": reason}
     assert f"model.py is not written: {reason}" in (tmp_path / "log.txt").read_text()
     assert "model.py is missing: " in (tmp_path / "report.html").read_text()
-    assert result.summary()[-2] == f"missing    model.py: {reason}"
+    assert f"missing    model.py: {reason}" in result.summary()
+    assert not any("model.py IMAGE" in line for line in result.summary())
     names = sorted(path.name for path in (tmp_path / "best").iterdir())
-    assert names == ["arch.json", "model.onnx", "model.safetensors"]
+    assert names == ["README.md", "arch.json", "model.onnx", "model.safetensors"]
 
 
 def test_lost_weights_are_missed(on_disk: Done, tmp_path: Path) -> None:
@@ -466,7 +468,8 @@ def test_a_winner_for_each_limit(tmp_path: Path) -> None:
         assert one["random_baseline"]["n_evaluated"] == len(feasible)
         assert one["constraints"][0]["limit"] == limit
         names = sorted(path.name for path in (tmp_path / "run" / one["folder"]).iterdir() if path.is_file())
-        assert names == ["arch.json", "model.onnx", "model.py", "model.safetensors"]
+        assert names == ["README.md", "arch.json", "model.onnx", "model.py", "model.safetensors"]
+        assert one["code"] in (tmp_path / "run" / one["folder"] / "README.md").read_text("utf-8")
     assert [line[:6] for line in result.summary()].count("winner") == 2
     _, again = _reopened(tmp_path / "run")
     assert again.record == result.record

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from archwright.finish.result import summary_lines
+from archwright.reports.next_steps import next_steps
 
 
 def test_summary_says_what_was_found() -> None:
@@ -41,6 +42,26 @@ def test_summary_says_what_was_found() -> None:
     assert noted[-1] == "no promise the same seed may give other bits: put_ has no deterministic form here"
     record["random_baseline"]["draws"] = []
     assert len(summary_lines(record, None)) == 5
+
+
+def test_summary_ends_with_what_to_do_next() -> None:
+    """Where a run is in a folder: the commands of `next_steps`, each behind what it is for."""
+    record = {"metric": "top1_accuracy", "test": 0.98, "macs": 1, "params": 1, "code": "0", "constraints": []}
+    record |= {"input_kind": "images", "n_classes": 10, "n_final_steps": 50, "dataset": "digits"}
+    files, *following = summary_lines(record, Path("runs/a"))[-5:]
+    assert files.startswith("files      runs/a/best: README.md, arch.json, ")
+    assert following == [f"{what:<11}{command}" for what, command in next_steps(record, "runs/a")]
+    assert summary_lines(record, None) == summary_lines(record, Path("runs/a"))[:-5]
+
+
+def test_summary_says_what_a_training_began_with() -> None:
+    """The file, and the layers that began anew."""
+    record = {"metric": "top1_accuracy", "test": 0.98, "macs": 1, "params": 1, "code": "0", "constraints": []}
+    weights = {"file": "a.safetensors", "sha256": "0", "fresh": ["head", "auxiliary"]}
+    assert summary_lines({**record, "weights": weights}, None)[2:] == [
+        "began with a.safetensors; begun anew: head, auxiliary"
+    ]
+    assert summary_lines({**record, "weights": {**weights, "fresh": []}}, None)[2:] == ["began with a.safetensors"]
 
 
 def test_summary_does_not_call_unequal_budgets_equal() -> None:

@@ -205,7 +205,7 @@ def test_dying_anywhere_changes_nothing(
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[key], expected[key]) for key in weights)
     assert {path.name for path in (tmp_path / "run" / "best").iterdir()} == {
-        *("arch.json", "model.safetensors", "model.onnx", "model.py")
+        *("README.md", "arch.json", "model.safetensors", "model.onnx", "model.py")
     }
     again = RECIPES[name](CONFIGS[name], digits(), out=tmp_path / "run", resume=True)
     assert again.record == result.record

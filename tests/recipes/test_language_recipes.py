@@ -43,6 +43,7 @@ def test_search_to_files(cli: Callable[..., Any], path: Path, tmp_path: Path) ->
     assert (result["metric"], result["direction"], result["dataset"]) == ("perplexity", "min", f"text:{path}")
     assert result["not_exported"] == {}
     assert sorted(p.name for p in (out / "best").iterdir()) == [
+        "README.md",
         "arch.json",
         "model.onnx",
         "model.py",

@@ -34,16 +34,19 @@ def test_estimate_comes_first_then_the_result(cli: Cli, tmp_path: Path) -> None:
     dry = cli(*TRAIN, "--out", tmp_path / "run", "--dry-run")
     assert dry.code == 0
     assert dry.out.startswith("estimated time ")
-    assert dry.out.endswith(" on 1 thread of cpu: 40 steps of 32\n")
+    assert dry.out.splitlines()[0].endswith(" on 1 thread of cpu: 40 steps of 32")
     assert list(tmp_path.iterdir()) == []
     done = cli(*TRAIN, "--out", tmp_path / "run")
-    first, network, costs, latency, files = done.out.splitlines()
-    assert first.startswith("estimated time ")
+    said = done.out.splitlines()
+    assert said[0].startswith("estimated time ")
+    network, costs, latency, files, *following = said[-8:]
     assert network.startswith("network    top1_accuracy ")
     assert costs.endswith(" parameters, code 0120")
     assert latency.endswith(" ms in torch (one image, one thread, median)")
-    best = f"{tmp_path}/run/best: arch.json, model.onnx, model.py, model.safetensors"
+    best = f"{tmp_path}/run/best: README.md, arch.json, model.onnx, model.py, model.safetensors"
     assert files == f"files      {best}; {tmp_path}/run/report.html"
+    assert [line.split()[0] for line in following] == ["predict", "longer", "fine-tune", "report"]
+    assert following[1].endswith(f"archwright train {tmp_path}/run/best --data digits --set training.steps=160")
 
 
 def test_new_run_gets_its_own_folder(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +97,7 @@ def test_killed_and_terminated_run_goes_on(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train",), "ARCH is missing; give a published name, the path of an arch.json, or SPACE:CODE"),
+        (("train",), "ARCH is missing; give a published name, an arch.json or its folder, or SPACE:CODE"),
         (("train", "--resume"), "--resume does not say which run; add --out DIR"),
         (("train", "--out", "run", "--resume"), "ARCH is missing"),
         (("train", "spos-blokc"), "did you mean spos-block"),
@@ -121,3 +124,16 @@ def test_what_the_user_can_mend_ends_with_2_and_one_line(
     assert message in done.err
     assert done.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["broken.json"]
+
+
+def test_fine_tuning_from_the_command_line(cli: Cli, calm: Path, tmp_path: Path) -> None:
+    """The folder as ARCH and its weights, as the run's own summary says; resumed, the weights are remembered."""
+    weights = calm / "best" / "model.safetensors"
+    options = ("--preset", "smoke", "--threads", "1", "--device", "cpu", "--out", tmp_path / "run")
+    done = cli("train", calm / "best", "--data", "digits", "--weights", weights, *options)
+    assert done.code == 0, done.err
+    assert f"began with {weights}" in done.out.splitlines()
+    again = cli("train", "--out", tmp_path / "run", "--resume")
+    assert (again.code, f"began with {weights}" in again.out) == (0, True)
+    refused = cli("train", calm, "--weights", calm / "result.json", "--out", tmp_path / "other")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import shutil
 import sys
@@ -11,11 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from archwright.core.errors import InvalidArchError, InvalidValueError, RunFolderError, UnknownNameError
 from archwright.export.files import EXPORT_FORMATS
+from archwright.export.weights import save_weights
 from archwright.finish.result import Result, export_run, open_winner
 from archwright.recipes import SposConfig, TrainConfig, train
 from archwright.runs.nondeterminism import note
@@ -23,7 +26,7 @@ from archwright.runs.phase import Phase
 from archwright.runs.progress import Progress, Standing
 from archwright.runs.run import open_run
 from archwright.spaces import SposSpace, arch_document
-from archwright.tasks import digits
+from archwright.tasks import ImageTask, digits
 from archwright.testing.faults import differences
 from archwright.training.config import TrainingConfig
 
@@ -49,12 +52,12 @@ def test_files_are_those_of_a_search(done: Result) -> None:
     """But for trials."""
     assert done.folder is not None
     assert {path.name for path in (done.folder / "best").iterdir()} == {
-        *("arch.json", "model.onnx", "model.py", "model.safetensors")
+        *("README.md", "arch.json", "model.onnx", "model.py", "model.safetensors")
     }
     names = {path.name for path in done.folder.iterdir()}
     assert names == {
         *("best", "checkpoints", "ledger.json", "log.txt", "report.html", "report.json", "result.json", "run.json"),
-        *("run.lock", "status.json"),
+        *("run.lock", "status.json", "predictions.safetensors"),
     }
     found, network, _ = open_winner(done.folder)
     assert found.space.code(found.arch) == "0120"
@@ -97,8 +100,8 @@ def test_result_has_the_keys_that_apply(done: Result) -> None:
     assert (record["recipe"], record["dataset"], record["code"]) == ("train", "digits", "0120")
     assert (record["metric"], record["direction"], record["constraints"]) == ("top1_accuracy", "max", [])
     assert record["space"] == TINY
-    assert list(record["ledger"]) == ["train", "test", "export", "latency"]
-    keys = ("arch", "test", "params", "macs", "memory_access_bytes", "latency_ms", "constraints")
+    assert list(record["ledger"]) == ["start", "train", "test", "export", "latency"]
+    keys = ("arch", "test", "attempts", "params", "macs", "memory_access_bytes", "latency_ms", "constraints")
     assert record["selected"] == [{key: record[key] for key in keys}]
     assert record["latency_ms"].keys() == {"onnxruntime", "torch"}
     assert not {"random_baseline", "validation", "n_evaluated"} & record.keys()
@@ -251,3 +254,95 @@ def test_a_deleted_export_is_made_again(done: Result, tmp_path: Path) -> None:
     (folder / "best" / "model.onnx").unlink()
     train(_config(steps=40), digits(), out=folder, resume=True)
     assert differences(folder, done.folder, ()) == []
+
+
+def test_a_folder_names_the_architecture_in_it(done: Result) -> None:
+    """That of a run, and its best/."""
+    assert done.folder is not None
+    for folder in (done.folder, done.folder / "best"):
+        result = train(_config(str(folder), steps=1), digits())
+        assert result.record["code"] == "0120"
+
+
+def _few_classes() -> ImageTask:
+    """Digits below four, with names of their own."""
+    task = digits()
+    images, labels = (np.concatenate([task._train[i], task._test[i]]) for i in (0, 1))
+    chosen = np.flatnonzero(labels < 4)
+    x, y = images[chosen].transpose(0, 3, 1, 2), labels[chosen]
+    return ImageTask("few", x[:400], y[:400], x[400:], y[400:], class_names=["zero", "one", "two", "three"])
+
+
+def test_training_goes_on_from_given_weights(done: Result, tmp_path: Path) -> None:
+    """One step at a rate of nearly nothing leaves the network as it was; the record says where it came from."""
+    assert done.folder is not None
+    weights = done.folder / "best" / "model.safetensors"
+    config = replace(_config(steps=1, learning_rate=1e-12, warmup_steps=0, weight_decay=0.0), weights=str(weights))
+    result = train(config, digits(), out=tmp_path / "run")
+    said = {"file": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "fresh": []}
+    assert (result.record["weights"], result.record["provenance"]) == (said, "fine-tuned")
+    for name, parameter in result.model().named_parameters():
+        torch.testing.assert_close(parameter, done.model().get_parameter(name))
+    config_of = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))["config"]
+    assert (config_of["weights"], config_of["weights_sha256"]) == (str(weights), said["sha256"])
+    assert "trained on from the weights of" in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
+def test_a_classifier_for_other_classes_begins_anew(done: Result, tmp_path: Path) -> None:
+    """Named in the log, the result and the summary; the body is that of the weights."""
+    assert done.folder is not None
+    weights = str(done.folder / "best" / "model.safetensors")
+    config = replace(_config(steps=1, learning_rate=1e-12, warmup_steps=0, weight_decay=0.0), weights=weights)
+    result = train(config, _few_classes(), out=tmp_path / "run")
+    assert result.record["weights"]["fresh"] == ["5.3"]
+    assert "; fresh: 5.3" in (tmp_path / "run" / "log.txt").read_text("utf-8")
+    assert f"began with {weights}; begun anew: 5.3" in result.summary()
+    mine, theirs = dict(result.model().named_parameters()), dict(done.model().named_parameters())
+    assert mine["5.3.weight"].shape == (4, 8)
+    for name in mine.keys() - {"5.3.weight", "5.3.bias"}:
+        torch.testing.assert_close(mine[name], theirs[name])
+
+
+def test_fine_tuning_that_died_goes_on(done: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its checkpoint, not from the weights again: the bits of a training that was left alone."""
+    assert done.folder is not None
+    config = replace(_config(steps=12), weights=str(done.folder / "best" / "model.safetensors"))
+    whole = train(config, digits())
+    monkeypatch.setattr(sys.modules[train.__module__], "open_run", functools.partial(open_run, checkpoint_every_s=0.0))
+    advance = Phase.advance
+
+    def dying(phase: Phase, at: int, **figures: Any) -> None:
+        advance(phase, at, **figures)
+        if (phase.name, at) == ("train", 7):
+            raise Killed
+
+    monkeypatch.setattr(Phase, "advance", dying)
+    with pytest.raises(Killed):
+        train(config, digits(), out=tmp_path / "run")
+    monkeypatch.setattr(Phase, "advance", advance)
+    again = train(config, digits(), out=tmp_path / "run", resume=True)
+    pairs = zip(whole.model().state_dict().values(), again.model().state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_weights_are_part_of_what_a_run_is(done: Result, tmp_path: Path) -> None:
+    """A file that has changed since is no resumption."""
+    assert done.folder is not None
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes((done.folder / "best" / "model.safetensors").read_bytes())
+    config = replace(_config(steps=1), weights=str(weights))
+    train(config, digits(), out=tmp_path / "run")
+    save_weights(done.model(), weights)
+    with pytest.raises(RunFolderError, match="weights_sha256 was "):
+        train(config, digits(), out=tmp_path / "run", resume=True)
+
+
+def test_weights_of_another_network_are_refused_before_anything_starts(done: Result, tmp_path: Path) -> None:
+    """Of another architecture, or no file: one line, no folder."""
+    assert done.folder is not None
+    weights = str(done.folder / "best" / "model.safetensors")
+    with pytest.raises(InvalidValueError, match=r"does not fit this architecture and these data: wrongly shaped: 1\.0"):
+        train(replace(_config(f"{TINY}:2120"), weights=weights), digits(), out=tmp_path / "run")
+    with pytest.raises(RunFolderError, match="there is no such file"):
+        train(replace(_config(), weights=str(tmp_path / "none")), digits(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

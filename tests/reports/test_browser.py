@@ -11,6 +11,12 @@ import pytest
 from archwright.reports.page import render_page
 
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><rect width="9" height="9"/></svg>'
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+CLASSES = {
+    **{"names": ["<b>cat</b>", "\\u0022dog'", "cow"], "train": [80, 40, 8], "validation": [9, 4, 1]},
+    **{"test": [10, 5, 0], "right": [8, 4, 0], "confusions": [[0, 1, 2], [1, 0, 1]]},
+    "mistakes": [{"number": 3, "label": 0, "predicted": 1, "confidence": 0.9, "png": PNG}],
+}
 LIVE = "[...document.querySelectorAll('figure[data-chart]')].every(one => one.dataset.state === 'live')"
 
 
@@ -19,6 +25,7 @@ def make_trials(n: int, seed: int) -> list[dict[str, Any]]:
     return [
         {
             "number": i,
+            "code": f"code{i}",
             "metrics": {"top1_accuracy": float(rng.uniform(0.8, 0.99))},
             "costs": {"macs": float(rng.uniform(1e6, 3e6)), "params": float(rng.uniform(1e4, 3e4))},
             "status": "complete",
@@ -42,7 +49,7 @@ def make_document() -> dict[str, Any]:
         **{"result": result, "trials": {"search": search, "baseline": make_trials(40, 1)}},
         **{"training": {"supernet": [[0, 2.0], [9, 1.0]], "retrain-winner": [[0, 2.0], [9, 1.0]]}},
         **{"rank": {"metric": "top1_accuracy", "archs": archs, "kendall": 1.0}},
-        "drawing": DRAWING,
+        **{"drawing": DRAWING, "classes": CLASSES},
     }
 
 
@@ -76,9 +83,9 @@ def test_nothing_is_complained_of_and_nothing_fetched(opened: Any, page: Path) -
 
 
 def test_every_chart_is_drawn(opened: Any) -> None:
-    """Eight of them, each with marks, in place of the still picture."""
+    """Ten of them, each with marks, in place of the still picture."""
     figures = "[...document.querySelectorAll('figure[data-chart]')]"
-    assert opened.value(f"{figures}.length") == 8
+    assert opened.value(f"{figures}.length") == 10
     marks = opened.value(f"{figures}.map(one => one.querySelectorAll('.live svg .role-mark path').length)")
     assert all(count > 0 for count in marks)
     assert opened.value(f"{figures}.every(one => one.querySelectorAll('.plot > svg').length === 0)")
@@ -93,7 +100,23 @@ def test_a_mark_says_what_it_is(opened: Any) -> None:
     said = opened.value("document.querySelector('#vg-tooltip-element').innerText")
     assert "winner" in said
     assert "trial" in said
-    assert "3" in said.split()
+    assert {"3", "code3"} <= set(said.split())
+
+
+def test_a_cell_says_what_was_taken_for_what(opened: Any) -> None:
+    """Class and prediction by name, whatever is in the names, and how many; pictures are drawn."""
+    orange = "document.querySelector('figure[data-chart=confusion] .live path[fill=\"#c75000\"]')"
+    opened.point_at(*middle(opened, orange))
+    opened.wait("document.querySelector('#vg-tooltip-element')?.classList.contains('visible')")
+    said = opened.value("document.querySelector('#vg-tooltip-element').innerText")
+    assert "<b>cat</b>" in said
+    assert "\\u0022dog'" in said
+    assert "20.0%" in said
+    labels = opened.value(
+        "[...document.querySelectorAll('figure[data-chart=confusion] .role-axis-label text')].map(t => t.textContent)"
+    )
+    assert labels.count("\\u0022dog'") == 2
+    assert opened.value("document.querySelector('.pictures img').naturalWidth") == 1
 
 
 def test_the_reader_chooses_the_cost(opened: Any) -> None:
@@ -132,11 +155,11 @@ def test_a_least_score_can_be_set_without_a_mouse(opened: Any) -> None:
 
 
 def test_without_scripts_pictures_are_there(browser: Any, page: Path) -> None:
-    """Eight still pictures, and no picker that would do nothing."""
+    """Ten still pictures, and no picker that would do nothing."""
     browser.open(page, script=False)
     assert len(browser.picture()) > 10_000
     text = page.read_text("utf-8")
-    assert text.count('<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink') == 8
+    assert text.count('<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink') == 10
     assert '<label class="picker" hidden>' in text
 
 

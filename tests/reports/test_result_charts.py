@@ -55,7 +55,7 @@ def test_estimates_of_draws_come_from_trials() -> None:
     """A draw counts where some trial was the same arch."""
     chart = estimate_chart(RESULT, {arch_text({"a": 2}): 0.7}, MEASURE)
     assert chart is not None
-    assert [row[1:] for row in chart.data["networks"].rows] == [[0.8, 0.97], [0.82, 0.96], [0.7, 0.94]]
+    assert [row[1:3] for row in chart.data["networks"].rows] == [[0.8, 0.97], [0.82, 0.96], [0.7, 0.94]]
     assert estimate_chart({"test": 0.9}, {}, MEASURE) is None
 
 

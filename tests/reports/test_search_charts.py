@@ -27,7 +27,7 @@ def test_best_holds_to_the_end() -> None:
     """The line goes on to the last evaluation at the last best."""
     chart = best_so_far_chart({"search": SEARCH, "random": []}, MEASURE)
     assert chart is not None
-    assert chart.data["line"].rows[-1] == ["search", 0, 4, 0.95, None]
+    assert chart.data["line"].rows[-1][:5] == ["search", 0, 4, 0.95, None]
     assert chart.description == "search ends at 95.00 %."
 
 
@@ -53,7 +53,7 @@ def test_winner_is_marked() -> None:
     """The trial of the winning arch is there once more, as the winner, on top."""
     chart = trade_off_chart(SEARCH, [], {"a": 1}, MEASURE)
     assert chart is not None
-    assert chart.data["cloud"].rows[-1] == ["winner", 3, 0.94, 1.0e6, 997.0]
+    assert chart.data["cloud"].rows[-1] == ["winner", 3, None, 0.94, 1.0e6, 997.0]
     assert [row[0] for row in chart.data["cloud"].rows].count("winner") == 1
 
 
@@ -68,7 +68,7 @@ def test_failed_and_broken_trials_are_left_out() -> None:
     chart = trade_off_chart([*SEARCH, *broken], [], None, MEASURE)
     assert chart is not None
     assert [row[1] for row in chart.data["cloud"].rows] == [0, 1, 2, 3, 6]
-    assert chart.data["cloud"].rows[-1][3] is None
+    assert chart.data["cloud"].rows[-1][4] is None
 
 
 def test_nothing_to_draw_is_no_chart() -> None:

@@ -68,7 +68,7 @@ def check_train(cli: Callable[..., Any], tmp_path: Path) -> Callable[[Space, Arc
         done = cli("train", tmp_path / "arch.json", "--data", "digits", *SMOKE, "--out", tmp_path / "run")
         assert done.code == 0, done.err
         assert {p.name for p in (tmp_path / "run" / "best").iterdir()} == {
-            *("arch.json", "model.onnx", "model.py", "model.safetensors")
+            *("README.md", "arch.json", "model.onnx", "model.py", "model.safetensors")
         }
 
     return check

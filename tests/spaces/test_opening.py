@@ -294,3 +294,20 @@ def test_what_a_file_prints_is_no_result(tmp_path: Path, capsys: pytest.CaptureF
     path.write_text("print('imported')\n" + talking, "utf-8")
     open_space(f"{path}:MySpace")
     assert capsys.readouterr() == ("", "imported\nbuilt\n")
+
+
+def test_a_folder_stands_for_the_architecture_in_it(stored: Callable[..., Path], tmp_path: Path) -> None:
+    """A folder with an arch.json, and one whose best/ has it."""
+    path = stored()
+    expected = open_architecture(str(path)).arch
+    for folder in (tmp_path / "winner", tmp_path / "run" / "best"):
+        folder.mkdir(parents=True)
+        (folder / "arch.json").write_text(path.read_text("utf-8"), "utf-8")
+    for folder in (tmp_path / "winner", tmp_path / "run", tmp_path / "run" / "best"):
+        assert open_architecture(str(folder)).arch == expected
+
+
+def test_a_folder_without_an_architecture_is_refused(tmp_path: Path) -> None:
+    """Says what was looked for."""
+    with pytest.raises(InvalidArchError, match=r"holds neither arch\.json nor best/arch\.json"):
+        open_architecture(str(tmp_path))

@@ -97,7 +97,7 @@ ArchSpec = Annotated[
     typer.Argument(
         metavar="ARCH",
         autocompletion=completion.architectures,
-        help="A published name, an arch.json, or SPACE:CODE.",
+        help="A published name, an arch.json or its folder, or SPACE:CODE.",
     ),
 ]
 SpaceSpec = Annotated[

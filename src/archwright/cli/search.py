@@ -53,7 +53,7 @@ RUNS = Path("runs")
 
 MAX_WORKERS = 1024
 
-OPTIONS = ("limits", "goals", "arch", "seed", "space", "threads", "device", "time_s", "plan")
+OPTIONS = ("limits", "goals", "arch", "weights", "seed", "space", "threads", "device", "time_s", "plan")
 """Settings with an option of their own."""
 
 Limits = tuple[tuple[str, float], ...]

@@ -1,4 +1,4 @@
-"""`archwright train`: one fixed architecture from scratch, to the same files as a search's winner."""
+"""`archwright train`: one fixed architecture, to the same files as a search's winner."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def train(
         typer.Argument(
             metavar="ARCH",
             autocompletion=completion.architectures,
-            help="A published name, an arch.json, or SPACE:CODE; not needed with --resume.",
+            help="A published name, an arch.json or its folder, or SPACE:CODE; not needed with --resume.",
             show_default=False,
         ),
     ] = None,
@@ -47,6 +47,12 @@ def train(
     val_images: ValImages = None,
     input_: Input = None,
     preset: Preset = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights", metavar="FILE", help="Begin with these weights, e.g. a run's best/model.safetensors."
+        ),
+    ] = None,
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
@@ -63,8 +69,8 @@ def train(
     settings, data_options = split_settings(parse_assignments("--set", set_ or ()))
     check_options(settings, seed=seed, threads=threads, resume=resume, out=out)
     if arch is None and not (resume and out is not None and (out / "run.json").exists()):
-        raise UsageError("ARCH is missing; give a published name, the path of an arch.json, or SPACE:CODE")
-    fields = {"arch": arch, "seed": seed, "threads": threads, "device": device}
+        raise UsageError("ARCH is missing; give a published name, an arch.json or its folder, or SPACE:CODE")
+    fields = {"arch": arch, "weights": weights, "seed": seed, "threads": threads, "device": device}
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     given |= parse_time_options(time, plan)
     data_options |= parse_data_options(val_images, input_)

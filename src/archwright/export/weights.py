@@ -6,7 +6,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,25 +69,59 @@ def load_weights(network: nn.Module, path: Path | str) -> dict[str, str]:
     """
     tensors, texts = read_weights(Path(path))
     expected = network.state_dict()
+    tensors, origin = in_form_of(expected, tensors)
+    refuse_misfits(expected, tensors, f"{path}{origin} does not fit this {type(network).__name__}")
+    network.load_state_dict(expected | tensors, strict=True)
+    return texts
+
+
+def in_form_of(expected: Mapping[str, Tensor], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """A file's tensors under a network's names, and in its shapes where only the way of writing them differs.
+
+    Args:
+        expected: The network's state dict.
+        tensors: Those of the file.
+
+    Returns:
+        The tensors, and for messages how the file's names were understood.
+    """
     tensors, origin = _in_our_names(tensors, list(expected))
     for name in tensors.keys() & expected.keys():
         if tensors[name].numel() == 1 == expected[name].numel():  # a single number is written with an axis by some
             tensors[name] = tensors[name].reshape(expected[name].shape)
         elif tensors[name].shape == (*expected[name].shape, 1, 1):  # a linear layer, there a convolution of 1x1 maps
             tensors[name] = tensors[name].flatten(1)
-    needed = [name for name in expected if not name.endswith(_COUNTER)]
+    return tensors, origin
+
+
+def refuse_misfits(
+    expected: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    what: str,
+    *,
+    optional: Collection[str] = (),
+    advice: str = "build the network the weights were saved from",
+) -> None:
+    """Refuse tensors that are missing, unexpected or of other shapes than a network's; batch counts may be missing.
+
+    Args:
+        expected: The network's state dict.
+        tensors: Those of a file, in its form.
+        what: Begins the message.
+        optional: Names that may be missing too.
+        advice: Ends the message.
+
+    Raises:
+        InvalidValueError: The first few of each kind are listed.
+    """
+    needed = [name for name in expected if not name.endswith(_COUNTER) and name not in optional]
     faults = [
         _listing("missing", [name for name in needed if name not in tensors]),
         _listing("unexpected", [name for name in tensors if name not in expected]),
         _listing("wrongly shaped", [text for name in expected if (text := _mismatch(name, expected, tensors))]),
     ]
     if any(faults):
-        raise InvalidValueError(
-            f"{path}{origin} does not fit this {type(network).__name__}: {'; '.join(filter(None, faults))}; "
-            "build the network the weights were saved from"
-        )
-    network.load_state_dict(expected | tensors, strict=True)
-    return texts
+        raise InvalidValueError(f"{what}: {'; '.join(filter(None, faults))}; {advice}")
 
 
 def _in_our_names(tensors: dict[str, Tensor], ours: Sequence[str]) -> tuple[dict[str, Tensor], str]:

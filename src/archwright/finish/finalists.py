@@ -15,6 +15,7 @@ from archwright.core.errors import RunError
 from archwright.core.trial import derive_seed
 from archwright.evaluators.base import Evaluator
 from archwright.finish.attempts import Attempt, attempted
+from archwright.finish.predictions import Recording
 from archwright.runs.run import Run
 from archwright.spaces.base import Space
 from archwright.tasks.base import Part, Task
@@ -191,6 +192,9 @@ def test_once(
 ) -> dict[str, float]:
     """Test metric of each network, by role; the test part is read here and nowhere else.
 
+    Of the first network, the winner, what the task's recorder keeps is stored with the scores: whatever is shown later
+    of single predictions comes from there.
+
     Args:
         run: Where it happens.
         networks: By role; one that stands in two roles is tested once.
@@ -204,9 +208,11 @@ def test_once(
     with run.phase("test", total=len({id(network) for network in networks.values()})) as phase:
         if not phase.is_done:
             scores: dict[int, float] = {}
+            first = Recording(task)
             for role, network in networks.items():
                 if id(network) not in scores:
-                    score = evaluate(network, task, "test", device=device)[task.metric]
+                    meter = None if scores else first
+                    score = evaluate(network, task, "test", device=device, meter=meter)[task.metric]
                     if not math.isfinite(score) and role not in spared:
                         raise RunError(
                             f"{task.metric} of the {role} on the test part is {score}: its training left it without "
@@ -214,6 +220,8 @@ def test_once(
                         )
                     scores[id(network)] = score
                     phase.advance(len(scores))
-            phase.finish(state={role: scores[id(network)] for role, network in networks.items()})
+            if first.failure:
+                run.log(f"predictions are not kept: {first.failure}")
+            phase.finish(first.kept(), {role: scores[id(network)] for role, network in networks.items()})
         tested: Any = phase.result
     return {role: float(score) for role, score in tested.items()}

@@ -24,7 +24,9 @@ from archwright.finish.finalists import Finalist, FinalTraining, Trained, test_o
 from archwright.finish.handover import export_and_measure, place_of, write_run_page
 from archwright.finish.measuring import Choice, choose_measured, limit_values, satisfaction
 from archwright.finish.plain import SWITCHED_OFF, Plain, choose_plain, plain_record, train_plain
+from archwright.finish.predictions import write_predictions
 from archwright.finish.quantised import Int8Terms, products_of
+from archwright.finish.readme import input_kind, write_readmes
 from archwright.finish.result import Result
 from archwright.runs.lengths import FINAL, Lengths
 from archwright.runs.record import NONDETERMINISTIC
@@ -33,6 +35,7 @@ from archwright.search import SearchResult
 from archwright.spaces.base import Space
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
+from archwright.training.log import Curve
 from archwright.training.networks import build_seeded
 from archwright.training.timing import fit_step_s
 
@@ -142,6 +145,7 @@ def finish(
     first, *_ = found.searches
     record = {
         **_heading(run, space, task, recipe, final.config),
+        "n_final_steps": _length(trained.curves["winner"]),
         **selected[0],
         "n_evaluated": sum(len(search.trials) for search in found.searches if search.is_scored),
         "n_steps": found.n_steps + sum(contest.n_steps for contest in contests),
@@ -149,7 +153,7 @@ def finish(
         "selected": selected,
     }
     winner = trained.networks["winner"]
-    _conclude(run, record, space, winner, {**found.curves, "retrain-winner": trained.curves["winner"]})
+    _conclude(run, record, space, winner, task, {**found.curves, "retrain-winner": trained.curves["winner"]})
     trials = tuple(trial for search in found.searches for trial in search.trials)
     return Result(record, space, winner, trials, run.folder)
 
@@ -188,6 +192,7 @@ def finish_fixed(
     device: torch.device,
     attempts: int,
     curves: Mapping[str, Any],
+    origin: Mapping[str, Any] | None = None,
 ) -> Result:
     """Test once, export, report: what follows a training that no search came before.
 
@@ -202,19 +207,22 @@ def finish_fixed(
         int8: When its int8 file is good enough; None makes no such file.
         device: Where.
         attempts: How often the training was begun.
-        curves: Loss curves, for the page.
+        curves: Loss curves, for the page; that of the network is the last.
+        origin: For the record: the weights that the training began with, where it had some.
     """
     tested = test_once(run, {"winner": network}, task, device, spared=())
     figures, missing = export_and_measure(run, space, arch, network, task, {}, augment=training.augment, int8=int8)
     selected = {"arch": arch.to_json(), "test": tested["winner"], "attempts": attempts, **figures, "constraints": []}
     record = {
         **_heading(run, space, task, recipe, training),
+        "n_final_steps": _length(list(curves.values())[-1]),
         **selected,
+        **(origin or {}),
         "code": space.code(arch),
         "selected": [dict(selected)],
         "not_exported": missing,
     }
-    _conclude(run, record, space, network, curves)
+    _conclude(run, record, space, network, task, curves)
     return Result(record, space, network, (), run.folder)
 
 
@@ -302,6 +310,7 @@ def _comparison(
         role += contest.label
         return {
             "arch": arch.to_json(),
+            "code": space.code(arch),
             "test": tested[role],
             "macs": _macs(space, arch),
             "attempts": trained.attempts[role],
@@ -344,16 +353,20 @@ def _pareto(space: Space, search: SearchResult) -> list[dict[str, Any]]:
     ]
 
 
-def _conclude(run: Run, record: dict[str, Any], space: Space, network: nn.Module, curves: Mapping[str, Any]) -> None:
-    """Write the page and the record."""
+def _conclude(
+    run: Run, record: dict[str, Any], space: Space, network: nn.Module, task: Task, curves: Mapping[str, Any]
+) -> None:
+    """Write the predictions, what each winner's folder says of itself, the page and the record."""
     record["ledger"] = run.ledger
     if run.nondeterministic:
         record[NONDETERMINISTIC] = run.nondeterministic
     products: list[str] = []
     if run.folder is not None:
-        write_run_page(run, run.folder, record, space, network, curves)
-        # not the page: it may be made again at any time, and then is another
-        products = [
+        products = write_predictions(run, task)
+        write_readmes(run, record, space, task)
+        write_run_page(run, run.folder, record, space, network, task, curves)
+        # neither the page, which may be made again at any time and then is another, nor what people may add to
+        products += [
             f"{one.get('folder', 'best')}/{name}"
             for one in record["selected"]
             for name in products_of({**record, **one})
@@ -369,12 +382,20 @@ def _heading(run: Run, space: Space, task: Task, recipe: str, training: Training
         "recipe": recipe,
         "space": space.name,
         "dataset": task.name,
+        **({"data_options": dict(task.options)} if task.options else {}),
+        "input_kind": input_kind(space.signature, task.class_names, task.preprocessing),
+        "n_classes": task.n_classes,
         "seed": run.seed,
         "metric": task.metric,
         "direction": task.direction,
         **_search_goal(task),
         **({"augment": training.augment} if task.default_augment else {}),
     }
+
+
+def _length(curve: Curve) -> int:
+    """Steps of a training, by its loss curve; 0 where there was none."""
+    return curve[-1][0] if curve else 0
 
 
 def _search_goal(task: Task) -> dict[str, Any]:

@@ -17,15 +17,21 @@ from archwright.export.int8 import INT8_FILE
 from archwright.export.preprocessing import TRAINED_WITH, input_metadata
 from archwright.export.weights import save_weights
 from archwright.finish.measuring import Latencies, measure_winner
+from archwright.finish.predictions import classes_document
 from archwright.finish.quantised import Int8Terms, quantise_winner
 from archwright.reports.drawing import draw_svg
-from archwright.reports.folder import EXTRAS, PAGE, run_document
+from archwright.reports.folder import EXTRAS, PAGE, STUDIES, run_document
 from archwright.reports.page import write_page
 from archwright.runs.files import are_unchanged, digest
 from archwright.runs.run import Run
 from archwright.spaces.base import Space
 from archwright.spaces.opening import arch_document
+from archwright.stores.opening import FILE_NAME as STORE
+from archwright.stores.opening import open_store
 from archwright.tasks.base import Task
+
+MAX_CODES = 20_000
+"""Most trials of a study whose codes the page's file keeps; the page shows a few thousand points."""
 
 
 def export_and_measure(
@@ -120,6 +126,7 @@ def write_run_page(
     record: Mapping[str, Any],
     space: Space,
     network: nn.Module,
+    task: Task,
     curves: Mapping[str, Any],
 ) -> None:
     """Write a run's page, and the file of what only the page shows.
@@ -132,12 +139,29 @@ def write_run_page(
         record: What result.json holds.
         space: The space of stand-alone networks.
         network: The winner.
+        task: Its classes and their numbers of examples are shown.
         curves: Loss curves of the trainings, by name.
     """
     extras = {"format": 1, "layers": layer_rows(network, space.signature), "training": curves}
+    extras |= {"classes": classes_document(run, task), "codes": codes_of_trials(space, folder)}
     try:
         extras["drawing"] = draw_svg(space, Arch.from_json(record["arch"]), title="")
     except UsageError as error:  # a user's own space may have no picture, or a broken one
         run.log(f"the architecture is not drawn: {error}")
     run.write_json(EXTRAS, extras)
     write_page(run.path(PAGE), run_document(folder, result=record))
+
+
+def codes_of_trials(space: Space, folder: Path) -> dict[str, dict[str, str]]:
+    """The code of each trial by study and number, for the page; none where there are very many.
+
+    Args:
+        space: Makes the codes.
+        folder: The run's folder; nothing in it changes.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for study in STUDIES if (folder / STORE).exists() else ():
+        with open_store(folder, study) as store:
+            trials = store.trials() if len(store) <= MAX_CODES else []
+        found[study] = {str(trial.number): space.code(trial.arch) for trial in trials}
+    return found

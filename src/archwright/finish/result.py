@@ -21,6 +21,7 @@ from archwright.finish.attempts import last_attempt
 from archwright.finish.measuring import latency_lines, limit_line
 from archwright.finish.quantised import int8_lines, products_of
 from archwright.reports.folder import PAGE, run_document
+from archwright.reports.next_steps import next_steps
 from archwright.reports.page import holds_page, write_page
 from archwright.reports.text import quantity
 from archwright.runs.files import read_json
@@ -32,6 +33,9 @@ from archwright.runs.status import check_products
 from archwright.spaces.base import Space
 from archwright.spaces.opening import Architecture, open_architecture
 from archwright.training.checkpoint import load_network
+
+README = "README.md"
+"""What a winner's folder says of itself."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +166,11 @@ def export_run(folder: Path, format: str, output: Path | None) -> Path:
 
 
 def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
-    """What a finished run's record says, in a dozen lines of at most 80 columns or so."""
+    """What a finished run's record says, and what to do next: some fifteen lines, most of at most 80 columns."""
     lines = []
     others = record.get("selected", [])[1:]
     for one in [record, *({**record, **other} for other in others)]:
-        lines += _network_lines(one)
+        lines += network_lines(one)
     if said := withdrawal(record.get(NONDETERMINISTIC, ())):
         lines.append(f"no promise {said}")
     if folder is not None:
@@ -177,11 +181,18 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
             lines += [f"missing    {where}{name}: {reason}" for name, reason in missing.items()]
             page = f"; {folder}/report.html" if one is record else ""
             word = "files" if one is record else ""
-            lines.append(f"{word:<11}{folder}/{place}: {', '.join(sorted(products_of(one)))}{page}")
+            names = ", ".join(sorted(_files(record, one)))
+            lines.append(f"{word:<11}{folder}/{place}: {names}{page}")
+        lines += [f"{what:<11}{command}" for what, command in next_steps(record, str(folder))]
     return lines
 
 
-def _network_lines(record: Mapping[str, Any]) -> list[str]:
+def _files(record: Mapping[str, Any], one: Mapping[str, Any]) -> list[str]:
+    """Names of the files of a winner; runs of earlier versions have no README.md."""
+    return [*products_of(one), *([README] if "input_kind" in record else [])]
+
+
+def network_lines(record: Mapping[str, Any]) -> list[str]:
     """What is said of one network: its figures, limits and latency, and what it is compared with."""
     name = f"{record['search_metric']} " if "search_metric" in record else ""
     searched = f", {name}{record['validation']:.4f} in the search" if "validation" in record else ""
@@ -191,6 +202,8 @@ def _network_lines(record: Mapping[str, Any]) -> list[str]:
         f"(seen once){searched}",
         f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
     ]
+    if "weights" in record:
+        lines.append(_start_line(record["weights"]))
     lines += [limit_line(limit) for limit in record["constraints"]]
     lines += [*latency_lines(record), *int8_lines(record)]
     if was_searched:
@@ -210,6 +223,11 @@ def _plain_line(plain: Mapping[str, Any], winner: Mapping[str, Any]) -> str:
     by = f"{gap:.4f} {said}" if gap else "no better"
     size = quantity(plain["macs"])
     return f"plain      {plain['test']:.4f} by a plain network of {size} multiply-accumulates; the search is {by}"
+
+
+def _start_line(weights: Mapping[str, Any]) -> str:
+    fresh = f"; begun anew: {', '.join(weights['fresh'])}" if weights["fresh"] else ""
+    return f"began with {weights['file']}{fresh}"
 
 
 def _baseline_lines(baseline: Mapping[str, Any], n_searched: int | None) -> list[str]:

@@ -16,3 +16,13 @@ def drop_training_only(network: nn.Module) -> None:
         for name, child in list(part.named_children()):
             if is_training_only(child):
                 setattr(part, name, None)
+
+
+def training_only_names(network: nn.Module) -> set[str]:
+    """Names in a network's state dict that belong to parts which only training needs."""
+    return {
+        f"{name}.{leaf}"
+        for name, module in network.named_modules()
+        if is_training_only(module)
+        for leaf in module.state_dict()
+    }

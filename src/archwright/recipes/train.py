@@ -1,4 +1,4 @@
-"""One fixed architecture, trained from scratch and handed over like a search's winner; nothing is chosen."""
+"""One fixed architecture, trained and handed over like a search's winner; nothing is chosen."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 from archwright.core.config import MAX_THREADS, absent_settings, added_field, check_range, to_json
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
+from archwright.export.warm_start import WarmStart, open_warm_start
 from archwright.finish.attempts import Attempt, attempted
 from archwright.finish.finishing import effective_config, finish_fixed
 from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms, n_passed
@@ -28,16 +29,18 @@ from archwright.recipes.presets import (
     suited,
 )
 from archwright.recipes.workload import Item, Load, Memory, Workload
+from archwright.runs.files import digest
 from archwright.runs.lengths import FINAL
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, with_settings
-from archwright.tasks.base import Task
+from archwright.tasks.base import Part, Task
 from archwright.tasks.images.framing import PHOTO_SIDE
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
 from archwright.training.log import TrainingLog
-from archwright.training.networks import build_seeded, train_network
+from archwright.training.loop import fit
+from archwright.training.networks import build_seeded
 from archwright.training.timing import fit_step_s, scoring_pass, training_step
 
 
@@ -46,7 +49,7 @@ class TrainConfig:
     """What is trained, and how.
 
     Attributes:
-        arch: A published name, the path of an arch.json, or SPACE:CODE.
+        arch: A published name, the path of an arch.json or of its folder, or SPACE:CODE.
         training: Length, optimizer, schedule.
         seed: Of everything random.
         threads: Threads of the training.
@@ -56,6 +59,7 @@ class TrainConfig:
         plan: Lengths of another run's plan by part, as `--plan`.
         int8: Whether the network also becomes an 8-bit file, `best/model.int8.onnx`.
         int8_agreement: Least share of validation images that it and the float file must put into the same class.
+        weights: File of the weights that the training begins with (see `open_warm_start`); None begins with fresh ones.
     """
 
     arch: str = ""
@@ -68,6 +72,7 @@ class TrainConfig:
     plan: Mapping[str, int] | None = added_field(None, absent=None)
     int8: bool = added_field(True, absent=False)
     int8_agreement: float = added_field(MIN_AGREEMENT, absent=MIN_AGREEMENT)
+    weights: str | None = added_field(None, absent=None)
 
     def __post_init__(self) -> None:
         check_time(self.time_s, self.plan)
@@ -126,7 +131,7 @@ def train(
     """Train one architecture on training and validation part together, test it once, export it.
 
     Its space is made for the data's input size and classes. Seed and configuration of a search's retraining give the
-    search's winner again.
+    search's winner again. With weights to begin with, a training may go on with a network, or fit it to other data.
 
     Args:
         config: What and how.
@@ -137,16 +142,20 @@ def train(
         spent_s: Seconds that went by for this run before this call; they count in the ledger as its start.
 
     Raises:
-        UsageError: Before anything starts: an unknown architecture, one that the data do not fit, an unusable folder.
+        UsageError: Before anything starts: an unknown architecture, one that the data do not fit, weights of another
+            network, an unusable folder.
         RunError: After the start.
     """
     begun = time.monotonic() - spent_s
     set_threads(config.threads)
     device, config = pick_device(config.device), settled(config, task)
     found = _open(config, task)
-    # what the name stood for, so that a file or a space that has changed since is noticed
-    architecture = arch_document(found.space, found.arch)
-    effective = effective_config({"recipe": "train", **to_json(config), "architecture": architecture}, task)
+    start = _open_start(config, found, task)
+    # what the names stood for, so that a file or a space that has changed since is noticed
+    stood_for: dict[str, Any] = {"architecture": arch_document(found.space, found.arch)}
+    if config.weights is not None:
+        stood_for["weights_sha256"] = digest(config.weights)
+    effective = effective_config({"recipe": "train", **to_json(config), **stood_for}, task)
     with open_run(
         out,
         effective,
@@ -169,18 +178,17 @@ def train(
 
         n_steps = lengths.length(FINAL, usual, unit_s)
         training = config.training if n_steps == usual else config.training.lasting(n_steps, usual)
+        part: Part = "train+validation"
+        seed = derive_seed(run.seed, "retrain")
+        if start is not None:
+            run.log(_started(config, start))
 
         def train_once(attempt: Attempt) -> tuple[nn.Module, TrainingLog]:
-            return train_network(
-                found.space,
-                found.arch,
-                task,
-                attempt.config,
-                part="train+validation",
-                seed=derive_seed(run.seed, "retrain"),
-                device=device,
-                phase=attempt.phase,
-            )
+            network = build_seeded(found.space, found.arch, seed, for_training=True)
+            if start is not None and not attempt.phase.is_done:
+                start.give(network)
+            how: dict[str, Any] = {"part": part, "seed": seed, "device": device, "phase": attempt.phase}
+            return network, fit(network, task, attempt.config, **how)
 
         (network, log), attempts = attempted(run, "train", training, train_once, total=n_steps)
         return finish_fixed(
@@ -195,6 +203,7 @@ def train(
             device=device,
             attempts=attempts,
             curves={"train": log.curve},
+            origin={} if start is None else _origin(config, start, stood_for["weights_sha256"]),
         )
 
 
@@ -213,6 +222,32 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     memory = Memory.of(config.training.batch_size, network)
     n_tested = task.n_examples("test") + (n_passed(task) if config.int8 else 0)
     return Workload(training, scoring, parts, config.threads, device, memory, n_tested=n_tested)
+
+
+def _open_start(config: TrainConfig, found: Architecture, task: Task) -> WarmStart | None:
+    """The weights to begin with, if any, checked against the architecture."""
+    if config.weights is None:
+        return None
+    decided = task.space_args()
+
+    def build(n_classes: int | None) -> nn.Module:
+        changed = {**decided, "n_classes": n_classes} if "n_classes" in decided else decided
+        space = open_architecture(config.arch, **with_settings(changed, config.space_args)).space
+        return space.build_for_training(found.arch)
+
+    n_classes = decided.get("n_classes")
+    return open_warm_start(config.weights, build, n_classes, task.class_names)
+
+
+def _started(config: TrainConfig, start: WarmStart) -> str:
+    fresh = f"; fresh: {', '.join(start.fresh)}" if start.fresh else ""
+    return f"the training begins with the weights of {config.weights}{fresh}"
+
+
+def _origin(config: TrainConfig, start: WarmStart, sha256: str) -> dict[str, Any]:
+    """What the record says of a training that began with given weights."""
+    weights = {"file": config.weights, "sha256": sha256, "fresh": list(start.fresh)}
+    return {"provenance": "fine-tuned", "weights": weights}
 
 
 def _open(config: TrainConfig, task: Task) -> Architecture:

@@ -7,6 +7,7 @@ apart.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archwright.reports.measures import Trials, code_of
 from archwright.reports.text import is_fraction, is_number, visible
 
 Spec = dict[str, Any]
@@ -183,6 +185,21 @@ def hint(field: str, title: str, format: str | None = None) -> Spec:
     if format is None:
         return {"field": field, "type": "nominal", "title": said}
     return {"field": field, "type": "quantitative", "title": said, "format": format}
+
+
+def code_hint(trials: Trials) -> list[Spec]:
+    """The line of a text at a mark that gives the code of a trial, column "k"; none where no trial has one."""
+    return [hint("k", "code")] if any(code_of(trial) for trial in trials) else []
+
+
+def names_expression(names: Mapping[str, str]) -> str:
+    """The label of an axis from the value there, looked up: so no name has to be a value that Vega sorts and joins by.
+
+    Args:
+        names: Text of each value.
+    """
+    pairs = ", ".join(f"{value}: {json.dumps(visible(name))}" for value, name in names.items())
+    return f"({{{pairs}}})[datum.value]"
 
 
 def text_layers(layer: Spec, **mark: Any) -> list[Spec]:

@@ -21,7 +21,10 @@ PAGE = "report.html"
 """Name of a run's own page in its folder."""
 
 EXTRAS = "report.json"
-"""File with what only the page needs: the cost of each layer, loss curves, a drawing."""
+"""File with what only the page needs: the cost of each layer, loss curves, a drawing, classes, codes of trials."""
+
+PREDICTIONS = "predictions.safetensors"
+"""Labels, predictions and confidences of the winner's test, example by example, for programs."""
 
 RANK = "rank.json"
 STUDIES = ("search", "baseline")
@@ -52,9 +55,10 @@ def run_document(folder: Path | str, *, result: Mapping[str, Any] | None = None)
         "run": read_record(folder),
         "status": status,
         "ledger": ledger,
-        "trials": {study: _trials(folder, study) for study in STUDIES},
+        "trials": {study: _trials(folder, study, _mapping(extras.get("codes")).get(study)) for study in STUDIES},
         "architecture": [{"name": name, "value": value} for name, value in _mapping(found.get("arch")).items()],
         "layers": extras.get("layers") or (),
+        "classes": extras.get("classes") or {},
         "drawing": extras.get("drawing"),
         "training": {**_mapping(extras.get("training")), **_curves(folder, list(ledger))},
         "rank": _read(folder, RANK),
@@ -82,11 +86,13 @@ def plain_trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     ]
 
 
-def _trials(folder: Path, study: str) -> list[dict[str, Any]]:
+def _trials(folder: Path, study: str, codes: Any) -> list[dict[str, Any]]:
+    """The trials of a study, each with the code that the page's file has for it."""
     if not os.path.lexists(folder / STORE):  # opening would make one
         return []
     with open_store(folder, study) as store:
-        return plain_trials(store.trials())
+        found, known = plain_trials(store.trials()), _mapping(codes)
+    return [{**trial, "code": known.get(str(trial["number"]))} for trial in found]
 
 
 def _curves(folder: Path, phases: Sequence[str]) -> dict[str, Any]:

@@ -153,10 +153,19 @@ def _deviation(predicted: Any, value: Any) -> str:
 
 def verdict(result: Document, measure: Measure) -> list[str]:
     """Sentences that say what the figures mean."""
-    fixed = ["One given architecture, trained from scratch; nothing was chosen."]
-    sentences = _comparison(result, measure) if is_search(result) else fixed
+    sentences = _comparison(result, measure) if is_search(result) else [_fixed(result)]
     sentences += [f"{name} is missing: {reason}." for name, reason in part(result, "not_exported").items()]
     return [*sentences, "One run is one seed: take small differences as ties until several seeds agree."]
+
+
+def _fixed(result: Document) -> str:
+    """How one given architecture was trained."""
+    weights = part(result, "weights")
+    if not weights:
+        return "One given architecture, trained from scratch; nothing was chosen."
+    fresh = ", ".join(str(name) for name in sequence(weights.get("fresh")))
+    anew = f" Its layers {fresh} began anew." if fresh else ""
+    return f"One given architecture, trained on from the weights of {weights.get('file')}; nothing was chosen.{anew}"
 
 
 def draws_text(result: Document, metric: str) -> str:

@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from archwright.core.text import beginning
 from archwright.reports.text import is_number
+
+MAX_CODE = 60
+"""Most letters of an architecture's code beside a point."""
 
 Document = Mapping[str, Any]
 Trials = Sequence[Document]
@@ -93,6 +97,12 @@ def cost(trial: Document, name: str) -> float | None:
     """A cost of a trial by name; None if the trial has no finite number for it."""
     value = part(trial, "costs").get(name)
     return float(value) if is_number(value) else None
+
+
+def code_of(trial: Document) -> str | None:
+    """The code of a trial's architecture, short enough for thousands of points; None where it is not known."""
+    code = trial.get("code")
+    return beginning(code, MAX_CODE) if isinstance(code, str) else None
 
 
 def cost_names(trials: Trials, measure: Measure) -> list[str]:

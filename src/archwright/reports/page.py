@@ -44,8 +44,9 @@ def write_page(path: Path | str, document: Mapping[str, Any]) -> None:
     Args:
         path: The HTML file; its folder exists.
         document: {"result": result.json, "run": run.json, "trials": {"search": […], "baseline": […]} with
-            {"number", "metrics", "costs", "status", "arch", "failure"} each, "architecture": rows of {"name", "value"},
-            a mapping or a text, "layers": rows of one table, "training": {name: [(step, loss), …]}, "drawing": the
+            {"number", "code", "metrics", "costs", "status", "arch", "failure"} each, "architecture": rows of {"name",
+            "value"}, a mapping or a text, "layers": rows of one table, "classes": the test by class as in
+            `finish.predictions.classes_document`, "training": {name: [(step, loss), …]}, "drawing": the
             architecture as SVG text, "status": what `read_status` gives, "ledger": {phase: entry}, "rank": what
             `archwright rank` gives, "latencies": {cost: measured table}}. Every key may be absent; the page then says
             what was not measured.

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from archwright.reports.charts import MUTED, SERIES, Chart, Spec, Table, hint, nominal, score_format, text_layers, thin
-from archwright.reports.measures import Measure, Trials, cost, cost_names, part
-from archwright.reports.text import is_number, quantity, score, visible
+from archwright.reports.charts import (
+    MUTED,
+    SERIES,
+    Chart,
+    Spec,
+    Table,
+    code_hint,
+    cost_format,
+    hint,
+    names_expression,
+    nominal,
+    score_format,
+    text_layers,
+    thin,
+)
+from archwright.reports.measures import Measure, Trials, code_of, cost, cost_names, part
+from archwright.reports.text import is_number, quantity, score
 
 MAX_LINES, MAX_STILL, N_BEST = 400, 120, 40
 MAX_DECISIONS = 20
 """Most axes of decisions; a space with more shows those that differ most between good and other trials."""
 MAX_LABELLED = 13
 """With more axes than this, equal neighbouring axes share one set of labels."""
+MAX_COSTS = 3
+"""Most axes of costs."""
 MAX_LABELS = 8
 """Most values written at one axis."""
 
@@ -52,9 +67,14 @@ def parallel_chart(trials: Trials, measure: Measure) -> Chart | None:
     keep = np.zeros(len(usable), dtype=bool)
     keep[order[:N_BEST]] = True
     axes = [*_decision_axes(usable, is_best), *_cost_axes(usable, measure), _score_axis(scores, measure)]
-    columns = ["t", "g", "y", *(f"v{i}" for i in range(len(axes)))]
+    costs = cost_names(usable, measure)[:MAX_COSTS]
+    columns = ["t", "k", "g", "y", *(f"c{i}" for i in range(len(costs))), *(f"v{i}" for i in range(len(axes)))]
     rows = [
-        [trial.get("number"), BEST if is_best[i] else OTHERS, scores[i], *(axis.values[i] for axis in axes)]
+        [
+            *(trial.get("number"), code_of(trial), BEST if is_best[i] else OTHERS, scores[i]),
+            *(cost(trial, name) for name in costs),
+            *(axis.values[i] for axis in axes),
+        ]
         for i, trial in enumerate(usable)
     ]
     # lines drawn last lie on top: the best ones
@@ -72,7 +92,7 @@ def parallel_chart(trials: Trials, measure: Measure) -> Chart | None:
         caption=f"Every architecture as a line through its decisions ({len(shown.rows):,} of {len(usable):,} trials)",
         description=f"The best tenth of the trials is drawn in colour.{left_out} Draw a box over one or more axes, "
         "or set a score, to follow the lines through it.",
-        specs={"": _spec(axes, scores, len(shown.rows), measure)},
+        specs={"": _spec(axes, scores, len(shown.rows), measure, _hints(usable, costs, measure))},
         data={"lines": shown, "labels": _labels(axes)},
         still={"lines": thin(table, MAX_STILL, keep[drawn])},
         table=_best_table(usable, order[:10].tolist(), measure),
@@ -115,7 +135,7 @@ def _difference(values: Sequence[float | None], is_best: Any) -> float:
 
 def _cost_axes(trials: Trials, measure: Measure) -> list[Axis]:
     axes = []
-    for name in cost_names(trials, measure)[:3]:
+    for name in cost_names(trials, measure)[:MAX_COSTS]:
         values = [cost(trial, name) for trial in trials]
         axes.append(_number_axis(name, values, quantity))
     return [axis for axis in axes if axis.labels]
@@ -153,7 +173,17 @@ def _labels(axes: Sequence[Axis]) -> Table:
     return Table(("a", "v", "text"), rows)
 
 
-def _spec(axes: Sequence[Axis], scores: Any, n_lines: int, measure: Measure) -> Spec:
+def _hints(trials: Trials, costs: Sequence[str], measure: Measure) -> list[Spec]:
+    """What is said where the pointer rests on a line."""
+    known = [hint("t", "trial"), *code_hint(trials), hint("y", measure.metric, score_format(measure.metric))]
+    return known + [hint(f"c{i}", name, cost_format(_known(trials, name))) for i, name in enumerate(costs)]
+
+
+def _known(trials: Trials, name: str) -> list[float]:
+    return [value for trial in trials if (value := cost(trial, name)) is not None]
+
+
+def _spec(axes: Sequence[Axis], scores: Any, n_lines: int, measure: Measure, hints: Sequence[Spec]) -> Spec:
     fields = [f"v{i}" for i in range(len(axes))]
     low, high = float(scores.min()), float(scores.max())
     worst, better = (low, ">=") if measure.direction == "max" else (high, "<=")
@@ -162,7 +192,7 @@ def _spec(axes: Sequence[Axis], scores: Any, n_lines: int, measure: Measure) -> 
         "axis": {
             **{"domain": False, "ticks": False, "grid": True, "gridColor": MUTED, "labelAngle": -28, "labelLimit": 130},
             **{"labelAlign": "right", "labelOverlap": False, "orient": "bottom", "labelPadding": 10},
-            "labelExpr": _names_expression([axis.name for axis in axes]),
+            "labelExpr": names_expression({f"v{i}": axis.name for i, axis in enumerate(axes)}),
         },
     }
     y = {"field": "v", "type": "quantitative", "scale": {"domain": [-0.04, 1.04], "nice": False}, "axis": None}
@@ -187,7 +217,7 @@ def _spec(axes: Sequence[Axis], scores: Any, n_lines: int, measure: Measure) -> 
             "detail": {"field": "t"},
             "color": nominal("g", [OTHERS, BEST], [MUTED, SERIES[0]]),
             "opacity": {"condition": {**chosen, "value": min(0.75, max(0.35, 90 / n_lines))}, "value": 0.03},
-            "tooltip": [hint("t", "trial"), hint("y", measure.metric, score_format(measure.metric))],
+            "tooltip": list(hints),
         },
     }
     text = {
@@ -203,12 +233,6 @@ def _spec(axes: Sequence[Axis], scores: Any, n_lines: int, measure: Measure) -> 
         "name": f"{measure.metric} at {'least' if measure.direction == 'max' else 'most'} ",
     }
     return {"params": [{"name": "least", "value": worst, "bind": bind}], "layer": [lines, *labels], "height": 330}
-
-
-def _names_expression(names: Sequence[str]) -> str:
-    """Names by field: axis labels are looked up, so that no name has to be a field's."""
-    pairs = ", ".join(f"v{i}: {json.dumps(visible(name))}" for i, name in enumerate(names))
-    return f"({{{pairs}}})[datum.value]"
 
 
 def _best_table(trials: Trials, best: Sequence[int], measure: Measure) -> Table:

@@ -15,12 +15,13 @@ from archwright.reports.charts import (
     Chart,
     Spec,
     Table,
+    cost_format,
     hint,
     nominal,
     quantitative,
     score_format,
 )
-from archwright.reports.measures import Document, Measure, part, parts, sequence
+from archwright.reports.measures import Document, Measure, code_of, part, parts, sequence
 from archwright.reports.search_charts import WINNER
 from archwright.reports.text import is_number, quantity, score
 
@@ -36,9 +37,9 @@ ROLE_SHAPES = (STAR, "square", "diamond", "circle")
 
 def spread_chart(result: Document, measure: Measure) -> Chart | None:
     """Test scores side by side: the winner, the best of random search, a plain network, networks drawn at random."""
-    rows = [[role, value] for role, value in tests(result) if role != DRAW]
-    draws = [value for role, value in tests(result) if role == DRAW]
-    rows += [[DRAW, value] for value in draws]
+    found = tests(result)
+    rows = [[role, value, code_of(one), _macs(one)] for role, value, one in found]
+    draws = [value for role, value, _ in found if role == DRAW]
     if len(rows) < 2:
         return None
     format = score_format(measure.metric)
@@ -52,7 +53,7 @@ def spread_chart(result: Document, measure: Measure) -> Chart | None:
                 **{"x": x, "y": y, "color": {**nominal("s", ROLES, ROLE_COLORS), "legend": None}},
                 "shape": {**nominal("s", ROLES, ROLE_SHAPES), "legend": None},
                 "size": {"condition": {"test": f"datum.s === '{WINNER}'", "value": 330}, "value": 90},
-                "tooltip": [hint("s", "network"), hint("x", "test", format)],
+                "tooltip": [hint("s", "network"), hint("x", "test", format), *_network_hints(rows)],
             },
         }
     ]
@@ -63,11 +64,22 @@ def spread_chart(result: Document, measure: Measure) -> Chart | None:
     return Chart(
         key="spread",
         caption="Test scores of networks trained alike",
-        description="; ".join(f"{role} {score(value, measure.metric)}" for role, value in rows) + ".",
+        description="; ".join(f"{role} {score(value, measure.metric)}" for role, value, *_ in rows) + ".",
         specs={"": {"data": {"name": "tests"}, "layer": layers, "height": 30 + 44 * len(present)}},
-        data={"tests": Table(("s", "x"), rows)},
-        table=Table(("network", "test"), [[role, score(value, measure.metric)] for role, value in rows]),
+        data={"tests": Table(("s", "x", "k", "m"), rows)},
+        table=Table(("network", "test"), [[role, score(value, measure.metric)] for role, value, *_ in rows]),
     )
+
+
+def _macs(one: Document) -> float | None:
+    return float(one["macs"]) if is_number(one.get("macs")) else None
+
+
+def _network_hints(rows: Sequence[Sequence[Any]]) -> list[Spec]:
+    """Lines on what network a mark is, from the last two columns of its rows: code and multiply-accumulates."""
+    code = [hint("k", "code")] if any(row[-2] for row in rows) else []
+    macs = [row[-1] for row in rows if row[-1] is not None]
+    return code + ([hint("m", "macs", cost_format(macs))] if macs else [])
 
 
 def _by_role(roles: Sequence[str]) -> dict[str, Spec]:
@@ -78,15 +90,15 @@ def _by_role(roles: Sequence[str]) -> dict[str, Spec]:
     }
 
 
-def tests(result: Document) -> list[tuple[str, float]]:
-    """(role, test score) of every network that was evaluated on the test part."""
+def tests(result: Document) -> list[tuple[str, float, Document]]:
+    """(role, test score, its record) of every network that was evaluated on the test part."""
     baseline = part(result, "random_baseline")
-    found: list[tuple[str, Any]] = [(WINNER, result.get("test"))]
+    found: list[tuple[str, Any]] = [(WINNER, result)]
     # a random search is its own baseline: the same network twice says nothing
-    found += [] if baseline.get("is_search") else [(RIVAL, baseline.get("test"))]
-    found.append((PLAIN, part(result, "plain_baseline").get("test")))
-    found += [(DRAW, one.get("test") if isinstance(one, Mapping) else one) for one in sequence(baseline.get("draws"))]
-    return [(role, float(value)) for role, value in found if is_number(value)]
+    found += [] if baseline.get("is_search") else [(RIVAL, baseline)]
+    found.append((PLAIN, part(result, "plain_baseline")))
+    found += [(DRAW, one if isinstance(one, Mapping) else {"test": one}) for one in sequence(baseline.get("draws"))]
+    return [(role, float(one["test"]), one) for role, one in found if is_number(one.get("test"))]
 
 
 # ── estimates and what they became ────────────────────────────────────────────────────────────────
@@ -110,7 +122,7 @@ def estimate_chart(
     for role, one in entries:
         estimate = one.get("validation", known.get(arch_text(one.get("arch"))))
         if is_number(estimate) and is_number(one.get("test")):
-            rows.append([role, float(estimate), float(one["test"])])
+            rows.append([role, float(estimate), float(one["test"]), code_of(one), _macs(one)])
     if len(rows) < 2:
         return None
     format, search_format = score_format(measure.metric), score_format(searched.metric)
@@ -121,7 +133,10 @@ def estimate_chart(
             "x": quantitative("x", f"{searched.metric} in the search", search_format),
             "y": quantitative("y", f"{measure.metric} on the test part, retrained", format),
             **_by_role([role for role in ROLES if any(row[0] == role for row in rows)]),
-            "tooltip": [hint("s", "network"), hint("x", "in the search", search_format), hint("y", "test", format)],
+            "tooltip": [
+                *(hint("s", "network"), hint("x", "in the search", search_format), hint("y", "test", format)),
+                *_network_hints(rows),
+            ],
         },
     }
     return Chart(
@@ -129,10 +144,10 @@ def estimate_chart(
         caption="Score in the search against the network trained on its own",
         description=f"{len(rows)} networks with both scores. Only their order has to agree, not their height.",
         specs={"": spec},
-        data={"networks": Table(("s", "x", "y"), rows)},
+        data={"networks": Table(("s", "x", "y", "k", "m"), rows)},
         table=Table(
             ("network", "in the search", "test"),
-            [[s, score(x, searched.metric), score(y, measure.metric)] for s, x, y in rows],
+            [[s, score(x, searched.metric), score(y, measure.metric)] for s, x, y, *_ in rows],
         ),
     )
 

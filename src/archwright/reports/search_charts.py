@@ -19,6 +19,7 @@ from archwright.reports.charts import (
     Chart,
     Spec,
     Table,
+    code_hint,
     cost_format,
     hint,
     nominal,
@@ -27,7 +28,7 @@ from archwright.reports.charts import (
     text_layers,
     thin,
 )
-from archwright.reports.measures import Measure, Trials, cost, cost_names
+from archwright.reports.measures import Measure, Trials, code_of, cost, cost_names
 from archwright.reports.text import quantity, score
 
 MAX_POINTS = 1500
@@ -56,16 +57,17 @@ def trade_off_chart(search: Trials, baseline: Trials, winner: Any, measure: Meas
         return None
     found = clouds[1]
     fronts = {f"front{i}": _front_line(found, i) for i in range(len(costs))}
-    columns = ["s", "n", "y", *(f"c{i}" for i in range(len(costs)))]
+    columns = ["s", "n", "k", "y", *(f"c{i}" for i in range(len(costs)))]
     star = _winner_rows(found, winner)
     shown = [thin(cloud.table(columns), MAX_POINTS, cloud.on_any_front) for cloud in clouds]
     still = [thin(cloud.table(columns), MAX_STILL, _few(cloud.on_any_front)) for cloud in clouds]
     present = {*(cloud.name for cloud in clouds if cloud.trials), *(row[0] for row in star)}
     names = [name for name in NAMES if name in present]
-    specs = {}
+    specs, code = {}, code_hint([*search, *baseline])
     for i, name in enumerate(costs):
         values = np.concatenate([cloud.values[:, 1 + i] for cloud in clouds])
-        specs[name] = _trade_off_spec(i, costs, names, cost_format(values[np.isfinite(values)].tolist()), measure)
+        format = cost_format(values[np.isfinite(values)].tolist())
+        specs[name] = _trade_off_spec(i, costs, names, format, measure, code)
     return Chart(
         key="trade-off",
         caption=f"{measure.metric} against cost, all architectures",
@@ -97,7 +99,7 @@ class _Cloud:
 
     def row(self, i: int, name: str) -> list[Any]:
         cells = [None if np.isnan(value) else value for value in self.values[i].tolist()]
-        return [name, self.trials[i].get("number"), *cells]
+        return [name, self.trials[i].get("number"), code_of(self.trials[i]), *cells]
 
     def table(self, columns: Sequence[str]) -> Table:
         return Table(columns, [self.row(i, self.name) for i in range(len(self.trials))])
@@ -132,10 +134,12 @@ def _joined(columns: Sequence[str], tables: Sequence[Table]) -> Table:
     return Table(columns, [row for table in tables for row in table.rows])
 
 
-def _trade_off_spec(i: int, costs: Sequence[str], names: Sequence[str], format: str, measure: Measure) -> Spec:
+def _trade_off_spec(
+    i: int, costs: Sequence[str], names: Sequence[str], format: str, measure: Measure, code: Sequence[Spec]
+) -> Spec:
     name, limit = costs[i], measure.limits.get(costs[i])
     y = quantitative("y", measure.metric, score_format(measure.metric))
-    hints = [hint("s", "from"), hint("n", "trial"), hint("y", measure.metric, score_format(measure.metric))]
+    hints = [hint("s", "from"), hint("n", "trial"), *code, hint("y", measure.metric, score_format(measure.metric))]
     hints += [hint(f"c{k}", one, ".4~s" if format.endswith("s") else ".4~g") for k, one in enumerate(costs)]
     line = {
         "data": {"name": f"front{i}"},
@@ -212,23 +216,40 @@ def best_so_far_chart(studies: Mapping[str, Trials], measure: Measure) -> Chart 
     lines = {name: line for name, line in lines.items() if line}
     if not lines:
         return None
-    columns = ("s", "k", "x", "y", "n")
-    rows = [[name, k, *point] for k, (name, line) in enumerate(lines.items()) for point in line]
+    every = [trial for trials in studies.values() for trial in trials]
+    costs = cost_names(every, measure)
+    columns = ("s", "k", "x", "y", "n", "code", *(f"c{i}" for i in range(len(costs))))
+    rows = [
+        [name, k, *point, code_of(trial), *(cost(trial, one) for one in costs)]
+        for k, (name, line) in enumerate(lines.items())
+        for point in line
+        for trial in [studies[name][point[0] - 1]]
+    ]
     # the last best holds to the end of the search
-    ends = [[name, k, len(studies[name]), line[-1][1], None] for k, (name, line) in enumerate(lines.items())]
+    nothing = [None] * (2 + len(costs))
+    ends = [[name, k, len(studies[name]), line[-1][1], *nothing] for k, (name, line) in enumerate(lines.items())]
     reached = (f"{name} ends at {score(line[-1][1], measure.metric)}" for name, line in lines.items())
     return Chart(
         key="best-so-far",
         caption="Best score within the limits, by evaluations spent",
         description="; ".join(reached) + ".",
-        specs={"": steps_spec(list(lines), measure)},
+        specs={"": steps_spec(list(lines), measure, _step_hints(every, costs, measure))},
         data={"best": Table(columns, rows), "line": Table(columns, [*rows, *ends])},
         table=Table(
             ("study", "after evaluation", measure.metric, "trial"),
-            [[name, x, score(y, measure.metric), n] for name, _, x, y, n in rows],
+            [[name, x, score(y, measure.metric), n] for name, _, x, y, n, *_ in rows],
         ),
         is_wide=True,
     )
+
+
+def _step_hints(trials: Trials, costs: Sequence[str], measure: Measure) -> list[Spec]:
+    """What is said at a mark of the best so far."""
+    shown = [hint("s", "from"), hint("x", "evaluations", ","), hint("n", "trial")]
+    shown += [hint("code", "code")] if any(code_of(trial) for trial in trials) else []
+    shown.append(hint("y", measure.metric, score_format(measure.metric)))
+    known = [[value for trial in trials if (value := cost(trial, name)) is not None] for name in costs]
+    return shown + [hint(f"c{i}", name, cost_format(known[i])) for i, name in enumerate(costs)]
 
 
 def improvements(trials: Trials, measure: Measure) -> list[tuple[int, float, Any]]:
@@ -241,16 +262,16 @@ def improvements(trials: Trials, measure: Measure) -> list[tuple[int, float, Any
     return found
 
 
-def steps_spec(names: Sequence[str], measure: Measure, hints: Sequence[Spec] = ()) -> Spec:
+def steps_spec(names: Sequence[str], measure: Measure, hints: Sequence[Spec]) -> Spec:
     """The specification of step lines, one for each series, with marks at the improvements.
 
     It reads the tables "line" and "best", with the columns s (series), k (its position), x (evaluations), y (score)
-    and n (trial).
+    and n (trial), and those of the hints.
 
     Args:
         names: Names of the series.
         measure: The run's metric.
-        hints: Lines of the text at a mark, see `hint`; empty takes the usual ones.
+        hints: Lines of the text at a mark, see `hint`.
     """
     format = score_format(measure.metric)
     colors = [SERIES[k % len(SERIES)] for k in range(len(names))]
@@ -270,14 +291,13 @@ def steps_spec(names: Sequence[str], measure: Measure, hints: Sequence[Spec] = (
         }
         for k in range(len(names))
     ]
-    shown = [hint("s", "from"), hint("x", "evaluations", ","), hint("n", "trial"), hint("y", measure.metric, format)]
     marks = {
         "data": {"name": "best"},
         "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
         "encoding": {
             **encoding,
             "shape": nominal("s", names, [SHAPES[k % len(SHAPES)] for k in range(len(names))]),
-            "tooltip": list(hints) or shown,
+            "tooltip": list(hints),
         },
     }
     return {"layer": [*lines, marks], "height": 240}

@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from archwright.reports import found
-from archwright.reports.charts import Chart, Table
+from archwright.reports.charts import NO_TABLE, Chart, Table
+from archwright.reports.classes import (
+    accuracy_chart,
+    classes_of,
+    classes_table,
+    confusion_chart,
+    counts_text,
+    mistakes_view,
+)
 from archwright.reports.measures import (
     Document,
     Measure,
@@ -21,6 +29,7 @@ from archwright.reports.measures import (
     sequence,
     versions_text,
 )
+from archwright.reports.next_steps import next_steps
 from archwright.reports.parallel_chart import parallel_chart
 from archwright.reports.result_charts import (
     arch_text,
@@ -46,7 +55,8 @@ def run_view(document: Document) -> dict[str, Any]:
     measure = _measure(result, run, [*search, *baseline])
     searched = _measure(result, run, [*search, *baseline], of=search_measure_of)
     charts = _charts(document, result, search, baseline, measure, searched)
-    config = part(run, "config")
+    config, classes = part(run, "config"), part(document, "classes")
+    figures = classes_of(classes)
     return {
         "title": _title(result, run),
         "space": result.get("space") or config.get("space"),
@@ -65,6 +75,10 @@ def run_view(document: Document) -> dict[str, Any]:
         "layers": _table(parts(document, "layers")),
         "drawing": drawing if isinstance(drawing := document.get("drawing"), str) else "",
         "failures": _failures([("search", search), ("baseline", baseline)]),
+        "counts": counts_text(figures) if figures else "",
+        "classes": classes_table(figures) if figures else NO_TABLE,
+        "mistakes": mistakes_view(figures, classes) if figures else [],
+        "next_steps": next_steps(result, "DIR"),
         "ledger": found.ledger_view(part(document, "ledger") or part(result, "ledger")),
         "repeat": _repeat(result, run),
         "config": [(name, _plain(value)) for name, value in flattened(config).items()],
@@ -117,6 +131,7 @@ def _charts(
     latencies = {str(cost): table for cost, table in part(document, "latencies").items() if isinstance(table, Mapping)}
     charts = [
         spread_chart(result, measure),
+        *_class_charts(document),
         trade_off_chart(search, baseline, result.get("arch"), searched),
         best_so_far_chart({SEARCH: search, RANDOM: baseline}, searched),
         parallel_chart(search, searched),
@@ -126,6 +141,11 @@ def _charts(
         *training_charts(part(document, "training")),
     ]
     return {chart.key: chart for chart in charts if chart is not None}
+
+
+def _class_charts(document: Document) -> list[Chart | None]:
+    figures = classes_of(part(document, "classes"))
+    return [accuracy_chart(figures), confusion_chart(figures)] if figures else []
 
 
 # ── texts and tables ──────────────────────────────────────────────────────────────────────────────

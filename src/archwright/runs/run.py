@@ -31,7 +31,7 @@ LOG = "log.txt"
 FILES = (
     "plan.json",
     *(record.FILE_NAME, RESULT, LOG, lock.FILE_NAME, status.FILE_NAME, ledger.FILE_NAME, "report.html", "report.json"),
-    *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"),
+    *("predictions.safetensors", DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"),
 )
 FOLDERS = (CHECKPOINTS, "best")
 """Folders inside a run's folder."""

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -33,6 +34,7 @@ from archwright.runs.files import is_file, read_regular
 from archwright.spaces.base import Space, described
 
 ARCH_FORMAT = 1
+ARCH_FILE = "arch.json"
 _DATA_ARGUMENTS = ("input_shape", "n_classes")
 MAX_BYTES = 2**24
 """Largest accepted size of an arch.json in bytes."""
@@ -185,7 +187,9 @@ def reopen_space(spec: str, args: Mapping[str, Any], decisions: str) -> Space:
 
 
 def open_architecture(spec: str, **args: Any) -> Architecture:
-    """An architecture by published name, path of an arch.json, or `SPACE:CODE`.
+    """An architecture by published name, path of an arch.json or of the folder it is in, or `SPACE:CODE`.
+
+    A run's folder stands for its winner, `best/arch.json` in it.
 
     Args:
         spec: What the user wrote.
@@ -214,10 +218,25 @@ def _named(spec: str) -> tuple[str, dict[str, Any] | str]:
         return name, published[name]
     if spec.endswith(".json") or is_file(spec):
         return spec, _checked(spec, _read_document(Path(spec)))
+    if spec and os.path.isdir(spec):
+        file = _in_folder(Path(spec))
+        return str(file), _checked(str(file), _read_document(file))
     space_name, code = _split_code(spec)
     if code is not None:
         return space_name, code
-    raise UnknownNameError("architecture (a published name, a path to an arch.json, or SPACE:CODE)", spec, published)
+    raise UnknownNameError(
+        "architecture (a published name, a path to an arch.json or its folder, or SPACE:CODE)", spec, published
+    )
+
+
+def _in_folder(folder: Path) -> Path:
+    """The arch.json in a folder, or in the `best` of a run's folder."""
+    for file in (folder / ARCH_FILE, folder / "best" / ARCH_FILE):
+        if os.path.lexists(file):
+            return file
+    raise InvalidArchError(
+        f"{folder}: holds neither {ARCH_FILE} nor best/{ARCH_FILE}; give the folder of a finished run, or its best/"
+    )
 
 
 def arch_document(space: Space, arch: Mapping[str, Value]) -> dict[str, Any]:

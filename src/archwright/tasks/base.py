@@ -134,6 +134,18 @@ class Meter(ABC):
         """
 
 
+class Recorder(ABC):
+    """Keeps what is shown of the one test beside its metrics: single predictions, and examples of mistakes."""
+
+    @abstractmethod
+    def add(self, outputs: Any, batch: Batch) -> None:
+        """Note the outputs of a network for a batch; batches come in stored order."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """What was kept, by name, on the CPU; empty if that is nothing."""
+
+
 class Task(ABC):
     """What a network is trained for.
 
@@ -303,3 +315,14 @@ class Task(ABC):
     def search_meter(self) -> Meter:
         """A fresh meter of the metrics that score candidates in a search; by default `meter`."""
         return self.meter()
+
+    def recorder(self) -> Recorder | None:
+        """A fresh recorder for the one test of a winner; by default None, which keeps nothing but the metrics."""
+        return None
+
+    def class_counts(self, part: Part) -> list[int]:
+        """Examples of each class in a part, from labels alone; empty, by default, where there are none or unknown ones.
+
+        For "test", see what a `Recorder` kept: that part is not asked for its labels.
+        """
+        return []

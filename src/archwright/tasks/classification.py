@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from archwright.core.errors import InvalidValueError
 from archwright.tasks.base import Batch, Meter, Task
+from archwright.tasks.recording import ClassificationRecorder, guesses
 
 
 class ClassificationMeter(Meter):
@@ -18,7 +19,7 @@ class ClassificationMeter(Meter):
     """
 
     def __init__(self, n_classes: int) -> None:
-        self._top = 5 if n_classes > 5 else 1
+        self._n_classes = n_classes
         self._sums = torch.zeros(3, dtype=torch.float64)  # right first guesses, right within the top, loss
         self._n = 0
 
@@ -26,7 +27,7 @@ class ClassificationMeter(Meter):
         targets = batch.targets
         scores = outputs.detach().float()
         losses = functional.cross_entropy(scores, targets, reduction="none")
-        right = (scores.topk(self._top, dim=1).indices == targets[:, None]) & losses.isfinite()[:, None]
+        right = (guesses(scores, self._n_classes) == targets[:, None]) & losses.isfinite()[:, None]
         # One small tensor a batch, added on its own device: nothing waits for a GPU before `result`.
         sums = torch.stack([right[:, 0].sum().double(), right.sum().double(), losses.double().sum()])
         self._sums = self._sums.to(sums.device) + sums
@@ -37,7 +38,7 @@ class ClassificationMeter(Meter):
             raise InvalidValueError("no example was measured; give the meter at least one batch")
         first, top, loss = (self._sums / self._n).tolist()
         metrics = {"top1_accuracy": first, "loss": loss}
-        return metrics | {"top5_accuracy": top} if self._top > 1 else metrics
+        return metrics | {"top5_accuracy": top} if self._n_classes > 5 else metrics
 
 
 class ClassificationTask(Task):
@@ -51,3 +52,6 @@ class ClassificationTask(Task):
 
     def meter(self) -> ClassificationMeter:
         return ClassificationMeter(self.n_classes)
+
+    def recorder(self) -> ClassificationRecorder:
+        return ClassificationRecorder(self.n_classes, self.preprocessing)

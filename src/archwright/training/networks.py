@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from archwright.core.arch import Arch
 from archwright.core.errors import SpaceError
 from archwright.core.trial import derive_seed
-from archwright.nn.training_only import is_training_only
+from archwright.nn.training_only import training_only_names
 from archwright.runs.phase import Phase
 from archwright.spaces.base import Space
 from archwright.tasks.base import Part, Task
@@ -82,12 +82,7 @@ def inherit(network: nn.Module, trained: nn.Module) -> None:
     given, own = trained.state_dict(), network.state_dict()
     norms = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
     optional = {f"{name}.{leaf}".lstrip(".") for name in norms for leaf in ("weight", "bias")}
-    training_only = {
-        f"{name}.{leaf}"
-        for name, module in network.named_modules()
-        if is_training_only(module)
-        for leaf in module.state_dict()
-    }
+    training_only = training_only_names(network)
     odd = [name for name in given if name not in own or own[name].shape != given[name].shape]
     odd += [name for name in own if name not in given and name not in optional | training_only]
     if odd:

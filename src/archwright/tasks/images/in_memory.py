@@ -165,6 +165,11 @@ class ImageTask(ClassificationTask):
         }
         return Blueprint(f"{__name__}:rebuild", arguments)
 
+    def class_counts(self, part: Part) -> list[int]:
+        if part == "test":
+            return []
+        return [int(n) for n in np.bincount(self._train[1][self._positions[part]], minlength=self.n_classes)]
+
     def _split(self, part: Part) -> ImageSplit:
         return self._split_of(part, self._positions[part])
 

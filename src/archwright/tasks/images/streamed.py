@@ -112,6 +112,11 @@ class StreamedTask(ClassificationTask):
         arguments = {"spec": self.name, "seed": self.seed, "options": self.options, "fingerprint": self.fingerprint}
         return Blueprint("archwright.tasks.opening:reopen_task", arguments)
 
+    def class_counts(self, part: Part) -> list[int]:
+        if part == "test":
+            return []
+        return [int(n) for n in np.bincount(self._labels["train"][self._positions[part]], minlength=self.n_classes)]
+
     def _split(self, part: Part) -> StreamedSplit:
         return self._split_of(part, self._positions[part])
 

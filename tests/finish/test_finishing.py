@@ -371,7 +371,8 @@ def test_an_int8_file_stands_beside_the_float_one(tmp_path: Path) -> None:
     assert "test score in int8" in (tmp_path / "run" / "report.html").read_text()
     (said,) = (line for line in done.result.summary() if line.startswith("int8"))
     assert f"{record['int8']['test']:.4f} on the test part" in said
-    assert "model.int8.onnx, " in done.result.summary()[-1]
+    (files,) = (line for line in done.result.summary() if line.startswith("files"))
+    assert "model.int8.onnx, " in files
     _, again = _reopened(tmp_path / "run")
     assert again.record == record
     rest = {key: value for key, value in record.items() if key not in ("int8", "selected", "ledger", "latency_ms")}

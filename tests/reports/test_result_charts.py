@@ -37,7 +37,7 @@ def test_a_plain_network_stands_beside_them() -> None:
     """In a place of its own; where there is only a reason, there is none."""
     chart = spread_chart({**RESULT, "plain_baseline": {"test": 0.955}}, MEASURE)
     assert chart is not None
-    assert chart.data["tests"].rows[2] == ["plain network", 0.955]
+    assert chart.data["tests"].rows[2] == ["plain network", 0.955, None, None]
     without = spread_chart({**RESULT, "plain_baseline": {"reason": "none fits"}}, MEASURE)
     assert without is not None
     assert "plain network" not in without.description

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # how long an example takes says nothing on a busy machine
 settings.register_profile("archwright", deadline=None, print_blob=True)
 settings.load_profile("archwright")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected lives to the end: looking through it for garbage took a tenth of all time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_drawing_process() -> Iterator[None]:
+    """Pages do not wait for an engine each; `test_vega.py` looks at the process that draws one."""
+    from archwright.testing.drawing import one_drawing_process
+
+    with one_drawing_process():
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxscript
 import pytest
 import torch
 from torch import nn
@@ -126,6 +127,16 @@ def test_export_is_silent_and_repeatable(
         export_onnx(network, (3, 8, 8), tmp_path / "m.onnx", metadata=input_metadata(NAMES, PREPROCESSING))
     assert capfd.readouterr() == ("", "")
     assert (tmp_path / "m.onnx").read_bytes() == exported.path.read_bytes()
+
+
+def test_operators_are_read_once(exported: OnnxExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter parses their sources at the first export of a process, and at no other."""
+
+    def parse(function: object) -> None:
+        raise AssertionError(f"{function} was parsed again")
+
+    monkeypatch.setattr(onnxscript.values.TracedOnnxFunction, "function_ir", property(parse))
+    export_onnx(nn.Linear(2, 3), (2,), tmp_path / "m.onnx")
 
 
 def test_other_weights_are_found_out(exported: OnnxExport) -> None:

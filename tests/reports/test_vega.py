@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,6 +30,14 @@ SPEC = Chart(
     },
     data={"points": Table(("x", "y"), [[1, 2], [3, 4], [5, 6]])},
 ).still_spec()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_process() -> Iterator[None]:
+    """Each call of `draw` begins its process, as in a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vega, "_work", inspect.unwrap(vega._work))
+        yield
 
 
 @pytest.fixture(scope="module")

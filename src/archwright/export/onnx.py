@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import io
 import logging
 import re
@@ -199,7 +201,21 @@ def verify_onnx(
     return largest
 
 
+@functools.cache
+def _read_operators_once() -> None:
+    """Let the exporter keep the operators of onnxscript.
+
+    It asks for them at each export, and then the sources of all five hundred are parsed, which takes as long as the
+    rest of exporting a small network. Where a version of torch finds them another way, it goes on doing so.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        registration: Any = importlib.import_module("torch.onnx._internal.exporter._registration")
+        source = registration.onnxscript_apis
+        source.get_torchlib_ops = functools.cache(source.get_torchlib_ops)
+
+
 def _translate(network: nn.Module, form: Form, opset: int) -> onnx.ModelProto:
+    _read_operators_once()
     plain = plain_copy(network)
     signature = signature_for(plain, form)
     # folded here, not by the exporter, which then has half as many nodes to carry through its passes

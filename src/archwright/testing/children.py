@@ -23,6 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from archwright.reports.vega import draw
+from archwright.testing.drawing import one_drawing_process
 from archwright.testing.moments import Moment, eager, watched
 
 PATIENCE_S = 300
@@ -122,12 +124,14 @@ def _stop(server: subprocess.Popen[str]) -> None:
 def serve() -> None:
     """Read one job from each line of standard input, run it, and write its exit code as a line."""
     _warm_up()
-    for line in sys.stdin:
-        asked = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            _be_command(asked["job"], Path(asked["folder"]))
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    with one_drawing_process():
+        draw([{"mark": "point"}])
+        for line in sys.stdin:
+            asked = json.loads(line)
+            child = os.fork()
+            if child == 0:
+                _be_command(asked["job"], Path(asked["folder"]))
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 def _warm_up() -> None:

@@ -13,10 +13,14 @@ from archwright.testing.drawing import one_drawing_process
 SPEC = {"data": {"values": [{"x": 1}, {"x": 3}]}, "mark": "point", "encoding": {"x": {"field": "x"}}}
 
 
+CLIPPED = {**SPEC, "mark": {"type": "line", "clip": True}}
+"""Whose picture numbers its clip paths, and goes on counting from page to page."""
+
+
 def test_charts_are_those_of_a_process_of_their_own() -> None:
     """The first and the second page; afterwards all is as before."""
     before = vega._work
-    asked = {"specs": [SPEC], "with_script": False}
+    asked = {"specs": [SPEC, CLIPPED, CLIPPED], "with_script": False}
     with one_drawing_process():
         drawn = [vega._work(asked) for _ in range(2)]
     assert drawn == [inspect.unwrap(before)(asked)] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from archwright.reports import vega
+
+_CLIP = re.compile(r"\bclip([0-9]+)\b")
 
 SERVER = """
 import json, os, runpy, socketserver, sys, threading
@@ -62,7 +65,7 @@ def one_drawing_process() -> Iterator[None]:
                 line.connect(address)
                 line.sendall((json.dumps(asked) + "\n").encode())
                 said = b"".join(iter(functools.partial(line.recv, 1 << 20), b""))
-            return json.loads(said) if said else original(asked)
+            return _renumbered(json.loads(said)) if said else original(asked)
 
         vega._work = work
         try:
@@ -72,3 +75,10 @@ def one_drawing_process() -> Iterator[None]:
             if begun.cache_info().currsize:
                 begun().kill()
                 begun().communicate()
+
+
+def _renumbered(made: dict[str, Any]) -> dict[str, Any]:
+    """The same pictures with the numbers of their clip paths as a new process gives them: from 1 on."""
+    numbers = sorted({int(n) for svg in made["svgs"] for n in _CLIP.findall(svg)})
+    new = {str(n): f"clip{i}" for i, n in enumerate(numbers, start=1)}
+    return {**made, "svgs": [_CLIP.sub(lambda found: new[found[1]], svg) for svg in made["svgs"]]}

@@ -97,8 +97,8 @@ def test_result_has_the_keys_that_apply(done: Result) -> None:
     assert (record["recipe"], record["dataset"], record["code"]) == ("train", "digits", "0120")
     assert (record["metric"], record["direction"], record["constraints"]) == ("top1_accuracy", "max", [])
     assert record["space"] == TINY
-    assert list(record["ledger"]) == ["train", "test", "export", "latency"]
-    keys = ("arch", "test", "params", "macs", "memory_access_bytes", "latency_ms", "constraints")
+    assert list(record["ledger"]) == ["start", "train", "test", "export", "latency"]
+    keys = ("arch", "test", "attempts", "params", "macs", "memory_access_bytes", "latency_ms", "constraints")
     assert record["selected"] == [{key: record[key] for key in keys}]
     assert record["latency_ms"].keys() == {"onnxruntime", "torch"}
     assert not {"random_baseline", "validation", "n_evaluated"} & record.keys()

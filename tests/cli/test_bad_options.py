@@ -286,6 +286,9 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("train", "augment"): _after(TRAIN, "--augment", AUGMENTS),
     ("train", "time"): _after(TRAIN, "--time", (*TIMES, "1s")),
     ("train", "plan"): _after(TRAIN, "--plan", _paths(NO_RUN)),
+    ("train", "weights"): _after(
+        TRAIN, "--weights", ("", "missing", "empty", "file", "file.json", DEVICE, LONG, NUL, CONTROL)
+    ),
     ("train", "threads"): _after(TRAIN, "--threads", (*COUNTS, "100000")),
     ("train", "device"): _after(TRAIN, "--device", DEVICES),
     ("train", "dry_run"): [(*TRAIN, "--no-dry-run"), (*TRAIN[:-1], "--dry-run=yes")],

@@ -212,6 +212,7 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     set_threads(config.threads)
     device = pick_device(config.device)
     found, config = _open(config, task), settled(config, task)
+    _open_start(config, found, task)  # weights that do not fit are refused by a dry run too
     n_steps = config.training.n_steps(task.split("train+validation").n)
     network = build_seeded(found.space, found.arch, 0).to(device)
     use_layout(network, True)

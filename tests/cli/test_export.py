@@ -21,7 +21,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, Path | None]
     made: list[tuple[Path, str, Path | None]] = []
     result = ModuleType("archwright.finish.result")
 
-    def export_run(folder: Path, format: str, output: Path | None) -> Path:
+    def export_run(folder: Path, format: str, output: Path | None, *, log: Callable[[str], object]) -> Path:
+        if folder.name == "rounding":
+            log("model.onnx: it rounds inside")
         if folder.name == "broken":
             raise RunFolderError("broken is no finished run")
         made.append((folder, format, output))
@@ -42,6 +44,11 @@ def test_format_and_output(cli: Cli, calls: list[Any]) -> None:
     """Both as given."""
     assert cli("export", "run", "--format", "safetensors", "-o", "x.safetensors").out == "wrote x.safetensors\n"
     assert calls == [(Path("run"), "safetensors", Path("x.safetensors"))]
+
+
+def test_what_other_engines_may_differ_in(cli: Cli, calls: list[Any]) -> None:
+    """Behind the path."""
+    assert cli("export", "rounding").out == "wrote rounding/best/model.onnx\nmodel.onnx: it rounds inside\n"
 
 
 def test_refusal(cli: Cli, calls: list[Any]) -> None:

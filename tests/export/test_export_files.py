@@ -28,7 +28,7 @@ class Branching(nn.Module):
 def test_each_format_is_written(tmp_path: Path, format: str) -> None:
     """One file, and no reason why not."""
     path = tmp_path / EXPORT_FORMATS[format]
-    assert attempt_export(NETWORK, format, path, input_shape=(1, 4, 4), metadata=METADATA) is None
+    assert attempt_export(NETWORK, format, path, input_shape=(1, 4, 4), metadata=METADATA, log=print) is None
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
@@ -41,7 +41,7 @@ def test_unknown_format_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("format", "reason"), [("onnx", "cannot be exported"), ("python", "has no source template")])
 def test_what_a_format_cannot_hold_is_a_reason(tmp_path: Path, format: str, reason: str) -> None:
     """And no file is left."""
-    found = attempt_export(Branching(), format, tmp_path / "x", input_shape=(2,), metadata=METADATA)
+    found = attempt_export(Branching(), format, tmp_path / "x", input_shape=(2,), metadata=METADATA, log=print)
     assert found is not None
     assert reason in found
     assert list(tmp_path.iterdir()) == []
@@ -55,7 +55,8 @@ def test_file_that_computes_something_else_is_removed(tmp_path: Path, monkeypatc
         raise ExportError("logits differ")
 
     monkeypatch.setattr(files, "verify_onnx", differ)
-    assert attempt_export(NETWORK, "onnx", tmp_path / "x", input_shape=(1, 4, 4), metadata=METADATA) == "logits differ"
+    reason = attempt_export(NETWORK, "onnx", tmp_path / "x", input_shape=(1, 4, 4), metadata=METADATA, log=print)
+    assert reason == "logits differ"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -64,5 +65,46 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path, format: str)
     """It says nothing about the network, so the run must not go on without the file."""
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be written") as caught:
-        attempt_export(NETWORK, format, tmp_path / "file" / "x", input_shape=(1, 4, 4), metadata=METADATA)
+        attempt_export(NETWORK, format, tmp_path / "file" / "x", input_shape=(1, 4, 4), metadata=METADATA, log=print)
     assert not isinstance(caught.value, ExportError)
+
+
+class Rounding(nn.Module):
+    """Gives whole numbers."""
+
+    rounds = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.round()
+
+
+def test_what_engines_may_differ_in_is_logged(tmp_path: Path) -> None:
+    """With the name of the file."""
+    said: list[str] = []
+    path = tmp_path / "model.onnx"
+    assert attempt_export(Rounding(), "onnx", path, input_shape=(4,), metadata=METADATA, log=said.append) is None
+    (line,) = said
+    assert line.startswith("model.onnx: it rounds inside")
+
+
+class Projected(nn.Module):
+    """torch's exporter writes it as an LSTM that ONNX Runtime loads and cannot run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 6, proj_size=2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.lstm(x)[0]
+        return found
+
+
+def test_file_that_does_not_run_is_a_reason(tmp_path: Path) -> None:
+    """And is removed."""
+    found = attempt_export(
+        Projected(), "onnx", tmp_path / "model.onnx", input_shape=(3, 4), metadata=METADATA, log=print
+    )
+    assert found is not None
+    assert "model.onnx cannot be run by ONNX Runtime" in found
+    assert "\n" not in found
+    assert list(tmp_path.iterdir()) == []

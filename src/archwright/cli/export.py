@@ -33,4 +33,6 @@ def export(
     """Write a run's network as ONNX, Python source or safetensors."""
     from archwright.finish.result import export_run
 
-    print_lines([f"wrote {export_run(folder, format, output)}"])
+    notes: list[str] = []
+    path = export_run(folder, format, output, log=notes.append)
+    print_lines([f"wrote {path}", *notes])

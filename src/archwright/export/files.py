@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import nn
 
-from archwright.core.errors import ExportError, InvalidValueError
+from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
 from archwright.export.onnx import export_onnx, verify_onnx
 from archwright.export.source import write_source
 from archwright.export.weights import save_weights
@@ -34,7 +34,7 @@ def check_format(format: str) -> None:
 
 def write_export(
     network: nn.Module, format: str, path: Path, *, input_shape: Form, metadata: Mapping[str, str]
-) -> None:
+) -> tuple[str, ...]:
     """Write a network in one format, atomically; ONNX and Python source are run and compared with torch.
 
     Args:
@@ -43,6 +43,9 @@ def write_export(
         path: File to write; its folder exists.
         input_shape: Shape of its one input without the batch axis, or its signature.
         metadata: The texts of `input_metadata`.
+
+    Returns:
+        What other engines than ONNX Runtime may compute differently from the file, in a line each.
 
     Raises:
         InvalidValueError: If there is no such format, or the network is too large for it.
@@ -55,16 +58,24 @@ def write_export(
     elif format == "python":
         write_source(network, path, input_shape=input_shape, metadata=metadata)
     else:
-        export_onnx(network, input_shape, path, metadata=metadata)
+        notes = export_onnx(network, input_shape, path, metadata=metadata).notes
         try:
             verify_onnx(path, network, input_shape)
-        except ExportError:
+        except (ExportError, RunFolderError) as error:
             path.unlink()
-            raise
+            raise ExportError(str(error)) from error
+        return notes
+    return ()
 
 
 def attempt_export(
-    network: nn.Module, format: str, path: Path, *, input_shape: Form, metadata: Mapping[str, str]
+    network: nn.Module,
+    format: str,
+    path: Path,
+    *,
+    input_shape: Form,
+    metadata: Mapping[str, str],
+    log: Callable[[str], object],
 ) -> str | None:
     """Write a network as `write_export` does, but return the reason if the format cannot hold it.
 
@@ -74,6 +85,7 @@ def attempt_export(
         path: File to write; its folder exists.
         input_shape: Shape of one input without the batch axis.
         metadata: The texts of `input_metadata`.
+        log: Told what other engines may compute differently.
 
     Returns:
         The reason why there is no file; None if it was written.
@@ -82,7 +94,8 @@ def attempt_export(
         RunError: If the file cannot be written, for example because the disk is full.
     """
     try:
-        write_export(network, format, path, input_shape=input_shape, metadata=metadata)
+        for note in write_export(network, format, path, input_shape=input_shape, metadata=metadata):
+            log(f"{path.name}: {note}")
     except (ExportError, InvalidValueError) as error:
         return str(error)
     return None

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
+from archwright.export.engines import agree
 from archwright.export.folding import fold_batch_norms
 from archwright.export.reference import (
     outputs_of,
@@ -43,6 +44,8 @@ TOLERANCE = 1e-4
 ROUNDED_TOLERANCE = 0.25
 """Of networks that round inside (see `reference.rounds_values`), in units of the spread of their logits."""
 
+_ROUNDS = "it rounds inside: where a value lies half-way, the last bit of an engine's sum decides to which side"
+
 MAX_BYTES = 1_500_000_000
 
 # What torch 2.6 to 2.14 translate to without converting between versions, and ONNX Runtime reads since 1.18.
@@ -59,6 +62,7 @@ class OnnxExport:
         opset: Version of the operator set.
         ir_version: Version of the file format.
         duration_s: Wall time of the export.
+        notes: What other engines may compute differently, in a line each.
     """
 
     path: Path
@@ -66,6 +70,7 @@ class OnnxExport:
     opset: int
     ir_version: int
     duration_s: float
+    notes: tuple[str, ...] = ()
 
 
 def export_onnx(
@@ -101,11 +106,11 @@ def export_onnx(
             "export safetensors instead"
         )
     with silence():
-        model = _translate(network, input_shape, opset or _OPSET)
+        model, notes = _translate(network, input_shape, opset or _OPSET)
         data = _finished(model, metadata or {})
     write_bytes(Path(path), data)
     version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    return OnnxExport(Path(path), len(data), version, model.ir_version, time.perf_counter() - start)
+    return OnnxExport(Path(path), len(data), version, model.ir_version, time.perf_counter() - start, notes)
 
 
 def onnx_session(path: Path | str, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -181,8 +186,8 @@ def verify_onnx(
 
     Raises:
         RunFolderError: If the file cannot be loaded.
-        ExportError: If the difference exceeds 1e-4 (0.25 where the network rounds) or is not a number, or the shapes
-            differ.
+        ExportError: If ONNX Runtime cannot run it, the difference exceeds 1e-4 (0.25 where the network rounds) or is
+            not a number, or the shapes differ.
     """
     session, reference = onnx_session(path, threads), plain_copy(network)
     is_rounded = rounds_values(reference)
@@ -190,7 +195,10 @@ def verify_onnx(
     largest = 0.0
     for batch in batches:
         inputs = random_inputs(reference, input_shape, batch, seed=seed, purpose="verify_onnx")
-        found = _run(session, [tensor.numpy() for tensor in tensors_of(inputs)])
+        try:
+            found = _run(session, [tensor.numpy() for tensor in tensors_of(inputs)])
+        except Exception as error:  # its errors share no base class
+            raise ExportError(f"{path} cannot be run by ONNX Runtime ({first_line(error)})") from error
         difference = worst(compare, found, outputs_of(reference, inputs))
         if not difference <= limit:
             raise ExportError(
@@ -214,7 +222,8 @@ def _read_operators_once() -> None:
         source.get_torchlib_ops = functools.cache(source.get_torchlib_ops)
 
 
-def _translate(network: nn.Module, form: Form, opset: int) -> onnx.ModelProto:
+def _translate(network: nn.Module, form: Form, opset: int) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The model, and what other engines may compute differently in it."""
     _read_operators_once()
     plain = plain_copy(network)
     signature = signature_for(plain, form)
@@ -230,6 +239,7 @@ def _translate(network: nn.Module, form: Form, opset: int) -> onnx.ModelProto:
             captured = torch.export.export(
                 plain, example, dynamic_shapes=tuple({0: axis} for _ in example), strict=False
             )
+            notes = agree(captured)
             program = torch.onnx.export(
                 captured,
                 (),
@@ -245,7 +255,7 @@ def _translate(network: nn.Module, form: Form, opset: int) -> onnx.ModelProto:
             f"{type(network).__name__} with inputs {_shapes(signature)} cannot be exported to ONNX: {first_line(error)}"
         ) from error
     assert program is not None
-    return program.model_proto
+    return program.model_proto, notes + ((_ROUNDS,) if rounds_values(plain) else ())
 
 
 def _shapes(signature: Signature) -> str:
@@ -265,7 +275,10 @@ def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     _name_batch_axis(model.graph)
     model.ir_version = min(model.ir_version, _IR_VERSION)
     onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"torch's exporter made a file that is no valid ONNX: {first_line(error)}") from error
     return bytes(model.SerializeToString(deterministic=True))
 
 

@@ -109,7 +109,9 @@ def _export(
             missing = {}
             for done, format in enumerate(("onnx", "python"), start=3):
                 path = run.path(f"{place}/{EXPORT_FORMATS[format]}")
-                reason = attempt_export(network, format, path, input_shape=space.signature, metadata=metadata)
+                reason = attempt_export(
+                    network, format, path, input_shape=space.signature, metadata=metadata, log=run.log
+                )
                 if reason is not None:
                     missing[path.name] = reason
                     run.log(f"{path.name} is not written: {reason}")

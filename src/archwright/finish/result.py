@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,13 +145,14 @@ def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
     return found, network.eval(), metadata
 
 
-def export_run(folder: Path, format: str, output: Path | None) -> Path:
+def export_run(folder: Path, format: str, output: Path | None, *, log: Callable[[str], object] | None = None) -> Path:
     """Write a finished run's network again, in a format of `EXPORT_FORMATS`.
 
     Args:
         folder: The run's folder.
         format: "onnx", "python" or "safetensors".
         output: The file; in the run's best/ by default.
+        log: Told what other engines than ONNX Runtime may compute differently.
 
     Raises:
         InvalidValueError: If there is no such format.
@@ -161,7 +162,9 @@ def export_run(folder: Path, format: str, output: Path | None) -> Path:
     check_format(format)
     found, network, metadata = open_winner(folder)
     path = output or folder / "best" / EXPORT_FORMATS[format]
-    write_export(network, format, path, input_shape=found.space.signature, metadata=metadata)
+    for note in write_export(network, format, path, input_shape=found.space.signature, metadata=metadata):
+        if log is not None:
+            log(f"{path.name}: {note}")
     return path
 
 

@@ -212,6 +212,9 @@ def test_exported_file_agrees_with_torch(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = network(x).numpy()
     np.testing.assert_allclose(ReferenceEvaluator(model).run(None, {"images": x.numpy()})[0], expected, atol=1e-5)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    values = [value for value in model.graph.value_info if value.name not in constants]
+    assert {value.type.tensor_type.shape.dim[0].dim_param for value in values} == {"batch"}
     given = {(a.name, a.i) for node in model.graph.node for a in node.attribute}
     assert not given & {("ceil_mode", 1), ("antialias", 1)}
     assert "Resize" not in {node.op_type for node in model.graph.node}

@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 from torch.fx import Node
-from torch.fx.node import map_arg
 
 from archwright.core.errors import ExportError
 
@@ -211,10 +210,9 @@ def _arguments(node: Node) -> dict[str, Any]:
 
 
 def _before(node: Node, operator: Any, *args: Any) -> Node:
-    """A new node before another."""
+    """A new node before another; what shape it gives is left to the exporter, which traces the program anew."""
     with node.graph.inserting_before(node):
         made: Node = node.graph.call_function(operator, args)
-    made.meta["val"] = operator(*map_arg(args, lambda arg: arg.meta["val"]))
     return made
 
 

@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
 
-# one thread a test worker: two workers on two cores do not slow each other down
-TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# one thread a test worker: two workers on two cores do not slow each other down;
+# bytecode is kept, or each of a hundred processes would compile the package for itself
+TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+# each worker keeps to its own folders, whose runs are then made once, and helps the other at the end
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=5
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test slow check bare bench docs catalog clean
@@ -39,10 +42,10 @@ demo: $(VENV)/demo.stamp ## a real search on 5,000 MNIST images (a second call c
 	$(BIN)/archwright search spos --data mnist5k --preset quick --max-macs 4.7M --seed 0 --out runs/demo --resume
 
 test: $(VENV)/dev.stamp ## run the tests
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --durations=5
+	$(TEST_ENV) $(PYTEST)
 
 slow: $(VENV)/dev.stamp ## run the long tests too
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --durations=5 -m 'not gpu'
+	$(TEST_ENV) $(PYTEST) -m 'not gpu'
 
 check: $(VENV)/dev.stamp ## style, types, import order, catalogue, links
 	$(BIN)/ruff check .

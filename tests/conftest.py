@@ -45,6 +45,16 @@ def one_drawing_process() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_glances() -> Iterator[None]:
+    """Commands estimate their time from single steps: to time two networks for a second each is most of many tests."""
+    from archwright.training import timing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "GLANCE_S", 0.0)
+        yield
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A generator with a fixed seed, new for each test."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import gc
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError, RunFolderError
-from archwright.costs import Cost, OnnxLatency, ProfileConfig, SpaceTable, TorchLatency, measure_latency, profile
+from archwright.costs import Cost, OnnxLatency, SpaceTable, TorchLatency, measure_latency
 from archwright.costs.latency import BACKENDS, Backend, time_onnx
 from archwright.spaces import Space
 from archwright.testing import CostContract, NumberSpace
@@ -22,17 +21,27 @@ from archwright.testing import CostContract, NumberSpace
 NETWORK = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
 
 
-@functools.cache
-def table(backend: Backend) -> SpaceTable:
-    """Of the smallest toy space, in a hurry."""
-    return profile(NumberSpace(), ProfileConfig(backend, warmup=1, repeats=3, n_fitted=2, n_checked=1))
+def table(backend: Backend = "onnxruntime") -> SpaceTable:
+    """Of the smallest toy space, by hand: factor 2 and intercept 1 on a base of 3 and one entry a width."""
+    space = NumberSpace()
+    return SpaceTable(
+        "t.json",
+        {f"width={width}": width / 10 for width in (2, 4, 6, 8)},
+        3.0,
+        backend=backend,
+        space_args=space.args(),
+        decisions=space.decisions.fingerprint,
+        scopes=(("width",),),
+        factor=2.0,
+        intercept=1.0,
+    )
 
 
 class TestOnnxLatency(CostContract):
     is_measured = True
 
     def make(self) -> Cost:
-        return OnnxLatency(table("onnxruntime"))
+        return OnnxLatency(table())
 
     def make_space(self) -> Space:
         return NumberSpace()
@@ -144,23 +153,12 @@ def test_a_table_of_the_other_backend_is_refused() -> None:
 
 
 def test_a_table_prices_rows() -> None:
-    """Factor 2 and intercept 1 on a base of 3 and one entry a width."""
+    """By its factor and intercept."""
     space = NumberSpace()
-    entries = {f"width={width}": width / 10 for width in (2, 4, 6, 8)}
-    table = SpaceTable(
-        "t.json",
-        entries,
-        3.0,
-        space_args=space.args(),
-        decisions=space.decisions.fingerprint,
-        scopes=(("width",),),
-        factor=2.0,
-        intercept=1.0,
-    )
     rows = space.decisions.rows([{"width": 4, "kernel": 3}, {"width": 8, "kernel": 1}])
-    np.testing.assert_allclose(OnnxLatency(table).cost_rows(space, rows), [2 * 3.4 + 1, 2 * 3.8 + 1])
+    np.testing.assert_allclose(OnnxLatency(table()).cost_rows(space, rows), [2 * 3.4 + 1, 2 * 3.8 + 1])
     given = {"width": [0.5, 0.5, 0.0, 0.0]}
-    assert OnnxLatency(table).expected(space, given).item() == pytest.approx(2 * 3.3 + 1)
+    assert OnnxLatency(table()).expected(space, given).item() == pytest.approx(2 * 3.3 + 1)
 
 
 def test_a_module_is_measured() -> None:

@@ -15,10 +15,11 @@ from archwright.recipes.workload import Item, Load, Speed, Workload
 from archwright.spaces.lenet import LeNet
 from archwright.tasks.base import Batch, Task
 from archwright.testing import toy_task
+from archwright.training import timing
 from archwright.training.config import TrainingConfig
 from archwright.training.networks import build_seeded
 from archwright.training.threads import Pace
-from archwright.training.timing import GLANCE_S, Timed, fit_step_s, scoring_pass, training_step
+from archwright.training.timing import Timed, fit_step_s, scoring_pass, training_step
 
 CPU = torch.device("cpu")
 PARTS = [Item("supernet", Load(64_000)), Item("search", Load(1600, 6400))]
@@ -62,12 +63,13 @@ def test_one_part_is_one_line() -> None:
     ]
 
 
-def test_glance_counts_the_second_round() -> None:
+def test_glance_counts_the_second_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first is to warm up: its steps of 50 ms leave no trace in a speed of 5 ms for 10 examples."""
+    monkeypatch.setattr(timing, "GLANCE_S", 0.2)
     begun = time.perf_counter()
 
     def step(i: int) -> None:
-        time.sleep(0.05 if time.perf_counter() - begun < GLANCE_S else 0.005)
+        time.sleep(0.05 if time.perf_counter() - begun < 0.2 else 0.005)
 
     assert workload(training=timed(step, 10), parts=[Item("", Load(1))]).glance().trained_s == pytest.approx(
         0.0005, rel=0.5

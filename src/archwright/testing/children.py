@@ -9,7 +9,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
+import io
 import json
 import os
 import signal as signals
@@ -26,6 +28,7 @@ from typing import Any
 from archwright.reports.vega import draw
 from archwright.testing.drawing import one_drawing_process
 from archwright.testing.moments import Moment, eager, watched
+from archwright.training import timing
 
 PATIENCE_S = 300
 IMPORTED = ("archwright.cli", "archwright.recipes", "archwright.ranking", "archwright.stores.sql", "sklearn.datasets")
@@ -123,9 +126,8 @@ def _stop(server: subprocess.Popen[str]) -> None:
 
 def serve() -> None:
     """Read one job from each line of standard input, run it, and write its exit code as a line."""
-    _warm_up()
     with one_drawing_process():
-        draw([{"mark": "point"}])
+        _warm_up()
         for line in sys.stdin:
             asked = json.loads(line)
             child = os.fork()
@@ -135,19 +137,25 @@ def serve() -> None:
 
 
 def _warm_up() -> None:
-    """Import what commands need, also what an export imports on its way; torch gets no threads: forks lack them."""
+    """Import what commands need, also what they import on their way; torch gets no threads: forks lack them."""
     import torch
     from torch import nn
 
+    from archwright.cli import main
     from archwright.export.onnx import export_onnx, verify_onnx
 
     for name in IMPORTED:
         importlib.import_module(name)
+    timing.GLANCE_S = 0.0  # how long a run will take is of no interest here
+    with contextlib.redirect_stdout(io.StringIO()):
+        main(["list", "recipes"])
+    draw([{"mark": "point"}])
     torch.set_num_threads(1)
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     with tempfile.TemporaryDirectory() as folder:
         export_onnx(network, (1, 4, 4), Path(folder, "model.onnx"))
         verify_onnx(Path(folder, "model.onnx"), network, (1, 4, 4))
+    gc.freeze()  # a fork that looks through all this for garbage would copy it, too
 
 
 def _be_command(asked: dict[str, Any], folder: Path) -> None:

@@ -165,14 +165,14 @@ def test_export_writes_both_formats_again(cli: Cli, finished: Any, tmp_path: Pat
 
 
 def test_export_writes_source_again(cli: Cli, finished: Any, tmp_path: Path) -> None:
-    """The very text in best/, with the data's class names and preprocessing in it."""
+    """The very text in best/, with the data's class names and preprocessing in it, and what changed training images."""
     again, stored = tmp_path / "again.py", finished.folder / "best" / "model.py"
     assert cli("export", finished.folder, "--format", "python", "-o", again).out == f"wrote {again}\n"
     assert again.read_bytes() == stored.read_bytes()
     names: dict[str, Any] = {"__name__": "model"}
     exec(compile(stored.read_text("utf-8"), "model.py", "exec"), names)
     assert (names["CLASS_NAMES"], names["INPUT_SHAPE"]) == ([str(digit) for digit in range(10)], (1, 8, 8))
-    assert names["PREPROCESSING"] == finished.task.preprocessing
+    assert names["PREPROCESSING"] == {**finished.task.preprocessing, "trained_with": "crop"}
     network = names["load"](finished.folder / "best" / "model.safetensors")
     images = torch.randn(4, 1, 8, 8)
     with torch.inference_mode():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -368,6 +369,7 @@ def test_every_setting_has_a_row(recipe: str) -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with things of the wrong kind in it."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # Python's own cache of a user's file is none of our doing
     (tmp_path / "empty").mkdir()
     (tmp_path / "other").mkdir()
     (tmp_path / "other/mine.txt").write_text("mine")

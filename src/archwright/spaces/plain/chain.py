@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 from torch import nn
 
@@ -12,12 +11,9 @@ from archwright.nn.choice import Chooser
 from archwright.nn.elastic import BatchNorm2d, Conv2d, Linear
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.sizes import Size
-from archwright.spaces.arguments import check_image
 from archwright.spaces.plain.width import WidthSpace
 
 N_STAGES, N_CONVS = 3, 2
-MIN_SIDE = 4
-"""Smallest side in pixels: two poolings leave one pixel."""
 
 
 @listed(
@@ -38,18 +34,10 @@ class PlainChain(WidthSpace):
         max_width: The largest W.
     """
 
-    def __init__(
-        self,
-        *,
-        input_shape: Sequence[int] | None = None,
-        n_classes: int | None = None,
-        max_width: int | None = None,
-    ) -> None:
-        super().__init__(input_shape=input_shape, n_classes=n_classes, max_width=max_width)
-        check_image("plain-chain", self.input_shape, MIN_SIDE)
+    min_side = 4  # two poolings leave one pixel
 
     def input_forms(self) -> list[str]:
-        return [f"{MIN_SIDE} pixels a side and more, any number of channels; meant for less than 64 pixels"]
+        return [f"{self.min_side} pixels a side and more, any number of channels; meant for less than 64 pixels"]
 
     def network(self, choose: Chooser) -> nn.Module:
         width = choose.number("width", self.widths)

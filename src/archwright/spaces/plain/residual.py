@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 from torch import nn
 
@@ -13,12 +12,9 @@ from archwright.nn.elastic import BatchNorm2d, Conv2d, Linear
 from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.residual import Residual, ResidualBlock
 from archwright.nn.sizes import Size
-from archwright.spaces.arguments import check_image
 from archwright.spaces.plain.width import WidthSpace
 
 N_STAGES = 4
-MIN_SIDE = 32
-"""Smallest side in pixels: the stem and three stages divide it by 32."""
 
 
 @listed(
@@ -42,19 +38,10 @@ class PlainResidual(WidthSpace):
     input_shape = (3, 224, 224)
     n_classes = 1000
     max_width = 128
-
-    def __init__(
-        self,
-        *,
-        input_shape: Sequence[int] | None = None,
-        n_classes: int | None = None,
-        max_width: int | None = None,
-    ) -> None:
-        super().__init__(input_shape=input_shape, n_classes=n_classes, max_width=max_width)
-        check_image("plain-residual", self.input_shape, MIN_SIDE)
+    min_side = 32  # the stem and three stages divide it by 32
 
     def input_forms(self) -> list[str]:
-        return [f"{MIN_SIDE} pixels a side and more, any number of channels; meant for 64 pixels and more"]
+        return [f"{self.min_side} pixels a side and more, any number of channels; meant for 64 pixels and more"]
 
     def network(self, choose: Chooser) -> nn.Module:
         width = choose.number("width", self.widths)

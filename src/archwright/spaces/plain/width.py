@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from archwright.core.arch import Arch, Value
 from archwright.core.decisions import Decision, DecisionSpace
 from archwright.core.errors import InvalidArchError
-from archwright.spaces.arguments import whole_number
+from archwright.spaces.arguments import check_image, whole_number
 from archwright.spaces.base import Space
 
 MAX_WIDTH = 10_000
@@ -27,10 +27,12 @@ class WidthSpace(Space):
     Attributes:
         step: Widths are its multiples.
         max_width: See above.
+        min_side: Smallest side of an image in pixels; None where inputs are no images.
     """
 
     step: ClassVar[int] = 2
     max_width: int = 256
+    min_side: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -42,6 +44,8 @@ class WidthSpace(Space):
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         widest = type(self).max_width if max_width is None else max_width
         self.max_width = whole_number("max_width", widest, MAX_WIDTH, least=self.step)
+        if self.min_side is not None:
+            check_image(self.name, self.input_shape, self.min_side)
 
     def args(self) -> dict[str, Any]:
         return super().args() | {"max_width": self.max_width}

@@ -32,10 +32,11 @@ def next_steps(result: Document, folder: str) -> list[tuple[str, str]]:
     if not isinstance(kind, str) or kind not in TUNING_RATES:
         return []
     best = f"{folder}/best"
-    train = f"archwright train {quoted(best)}"
+    train = f"archwright train {shlex.quote(best)}"
     steps = [("longer", f"{train} --data {data_arguments(result)}{longer(result)}")]
-    steps.append(("fine-tune", f"{train} --data NEW --weights {quoted(f'{best}/model.safetensors')}{tuning(result)}"))
-    steps.append(("report", f"archwright report {quoted(folder)}"))
+    weights = shlex.quote(f"{best}/model.safetensors")
+    steps.append(("fine-tune", f"{train} --data NEW --weights {weights}{tuning(result)}"))
+    steps.append(("report", f"archwright report {shlex.quote(folder)}"))
     use = predict(result, f"{best}/")
     return [("predict", use), *steps] if use else steps
 
@@ -49,9 +50,9 @@ def predict(result: Document, best: str) -> str:
     """
     if "model.py" in part(result, "not_exported"):
         return ""
-    script = f"python {quoted(f'{best}model.py')}"
+    script = f"python {shlex.quote(f'{best}model.py')}"
     if result.get("input_kind") == "text":
-        return f"{script} {quoted(f'{best}model.safetensors')} TEXT"
+        return f"{script} {shlex.quote(f'{best}model.safetensors')} TEXT"
     return f"{script} IMAGE" if result.get("input_kind") == "images" and result.get("n_classes") else script
 
 
@@ -72,12 +73,7 @@ def data_arguments(result: Document) -> str:
     if not catalog.is_known("dataset", name.partition(":")[0]):
         return "D"
     options = [_option(str(key), value) for key, value in part(result, "data_options").items()]
-    return " ".join([quoted(name), *options])
-
-
-def quoted(text: str) -> str:
-    """A text as one word of a shell."""
-    return shlex.quote(text)
+    return " ".join([shlex.quote(name), *options])
 
 
 def _option(name: str, value: Any) -> str:
@@ -85,4 +81,4 @@ def _option(name: str, value: Any) -> str:
         return f"--val-images {value}"
     if name == "input_shape":
         return f"--input {'x'.join(map(str, sequence(value)))}"
-    return f"--set {quoted(f'data.{name}={value}')}"
+    return f"--set {shlex.quote(f'data.{name}={value}')}"

@@ -9,6 +9,7 @@ from typing import Any
 from archwright.reports import found
 from archwright.reports.charts import NO_TABLE, Chart, Table
 from archwright.reports.classes import (
+    Classes,
     accuracy_chart,
     classes_of,
     classes_table,
@@ -54,9 +55,9 @@ def run_view(document: Document) -> dict[str, Any]:
     search, baseline = (_trials(document, study) for study in ("search", "baseline"))
     measure = _measure(result, run, [*search, *baseline])
     searched = _measure(result, run, [*search, *baseline], of=search_measure_of)
-    charts = _charts(document, result, search, baseline, measure, searched)
     config, classes = part(run, "config"), part(document, "classes")
     figures = classes_of(classes)
+    charts = _charts(document, result, search, baseline, measure, searched, figures)
     return {
         "title": _title(result, run),
         "space": result.get("space") or config.get("space"),
@@ -111,7 +112,13 @@ def _measure(
 
 
 def _charts(
-    document: Document, result: Document, search: Trials, baseline: Trials, measure: Measure, searched: Measure
+    document: Document,
+    result: Document,
+    search: Trials,
+    baseline: Trials,
+    measure: Measure,
+    searched: Measure,
+    figures: Classes | None,
 ) -> dict[str, Chart]:
     """The charts there are numbers for, by key.
 
@@ -122,6 +129,7 @@ def _charts(
         baseline: Trials of the random baseline.
         measure: What networks are tested by.
         searched: What the search went by.
+        figures: Of its classes, where there are any.
     """
     known = {
         arch_text(trial.get("arch")): value
@@ -131,7 +139,7 @@ def _charts(
     latencies = {str(cost): table for cost, table in part(document, "latencies").items() if isinstance(table, Mapping)}
     charts = [
         spread_chart(result, measure),
-        *_class_charts(document),
+        *([accuracy_chart(figures), confusion_chart(figures)] if figures else []),
         trade_off_chart(search, baseline, result.get("arch"), searched),
         best_so_far_chart({SEARCH: search, RANDOM: baseline}, searched),
         parallel_chart(search, searched),
@@ -141,11 +149,6 @@ def _charts(
         *training_charts(part(document, "training")),
     ]
     return {chart.key: chart for chart in charts if chart is not None}
-
-
-def _class_charts(document: Document) -> list[Chart | None]:
-    figures = classes_of(part(document, "classes"))
-    return [accuracy_chart(figures), confusion_chart(figures)] if figures else []
 
 
 # ── texts and tables ──────────────────────────────────────────────────────────────────────────────

@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def planned(run: Run, time_s: float, chosen: dict[str, int] | None = None) -> Planned:
-    return Planned(run, time_s, PARTS, reserve_s=10.0, chosen=chosen)
+    return Planned(run, time_s, lambda: (PARTS, 10.0), chosen=chosen)
 
 
 def spend(run: Run, phase: str, seconds: float) -> None:
@@ -78,6 +78,16 @@ def test_length_is_stored_before_it_is_used(run: Run, tmp_path: Path) -> None:
     assert planned(run, 210.0).length("supernet", 100) == before
     stored = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert stored == {"format": 1, "time_s": 210.0, "lengths": {"supernet": 200}}
+
+
+def test_settled_lengths_measure_nothing(run: Run) -> None:
+    """Of a run that goes on behind its last choice, and of one that repeats another; what is open is as usual."""
+
+    def measure() -> tuple[list[Part], float]:
+        raise AssertionError("the machine was measured")
+
+    assert Planned(run, 210.0, measure, chosen={"supernet": 7}).length("supernet", 100) == 7
+    assert Planned(run, None, measure).length("search", 10) == 10
 
 
 def test_plan_of_another_run_is_repeated(run: Run, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from archwright.core.trial import derive_seed
 from archwright.evaluators.base import Evaluator
 from archwright.finish.attempts import Attempt, attempted
 from archwright.finish.predictions import Recording
+from archwright.runs.lengths import FINAL, Lengths
 from archwright.runs.run import Run
 from archwright.spaces.base import Space
 from archwright.tasks.base import Part, Task
@@ -24,7 +25,8 @@ from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import evaluate
 from archwright.training.log import Curve
 from archwright.training.loop import fit
-from archwright.training.networks import build_seeded, inherit, train_network
+from archwright.training.networks import build_seeded, inherit
+from archwright.training.timing import fit_step_s
 
 Provenance = Literal["scratch", "fine-tuned", "inherited"]
 """How a network came by its weights: trained from fresh ones, trained on from those it was scored by, or as scored."""
@@ -120,16 +122,19 @@ def _finished(
     """The network of a finalist with its last weights, its loss curve, and the attempts it took."""
     if final.provenance == "inherited":
         return _inherited(run, space, finalist, f"retrain-{finalist.role}", device), (), 0
-    evaluator = finalist.evaluator if final.provenance == "fine-tuned" else None
+
+    def inherited(network: nn.Module) -> None:
+        inherit(network, finalist.evaluator.model(finalist.arch, finalist.seed))
+
     return retrain(
         run,
         space,
         finalist.arch,
         task,
         final.config,
-        role=finalist.role,
+        phase=f"retrain-{finalist.role}",
         device=device,
-        weights=None if evaluator is None else lambda: evaluator.model(finalist.arch, finalist.seed),
+        prepare=inherited if final.provenance == "fine-tuned" else None,
     )
 
 
@@ -140,9 +145,9 @@ def retrain(
     task: Task,
     config: TrainingConfig,
     *,
-    role: str,
+    phase: str,
     device: torch.device,
-    weights: Callable[[], nn.Module] | None = None,
+    prepare: Callable[[nn.Module], None] | None = None,
 ) -> tuple[nn.Module, Curve, int]:
     """A network trained to its end, its loss curve, and the attempts it took.
 
@@ -152,9 +157,9 @@ def retrain(
         arch: A member of it.
         task: Data and loss.
         config: How it is trained.
-        role: Names the phase.
+        phase: Name of the phase.
         device: Where.
-        weights: Gives a network whose weights it begins with; fresh ones by default.
+        prepare: Gives a network the weights it begins with, in place; fresh ones by default.
 
     Raises:
         DivergedError: If the loss becomes infinite or not a number, in both attempts.
@@ -162,18 +167,43 @@ def retrain(
     seed = derive_seed(run.seed, "retrain")
 
     def train(attempt: Attempt) -> tuple[nn.Module, Curve]:
-        how: dict[str, Any] = {"part": PART, "seed": seed, "device": device, "phase": attempt.phase}
-        if weights is None:
-            network, log = train_network(space, arch, task, attempt.config, **how)
-            return network, log.curve
         network = build_seeded(space, arch, seed, for_training=True)
-        if not attempt.phase.is_done:
-            inherit(network, weights())
-        return network, fit(network, task, attempt.config, **how).curve
+        if prepare is not None and not attempt.phase.is_done:
+            prepare(network)
+        log = fit(network, task, attempt.config, part=PART, seed=seed, device=device, phase=attempt.phase)
+        return network, log.curve
 
     total = config.n_steps(task.split(PART).n)
-    (network, curve), attempts = attempted(run, f"retrain-{role}", config, train, total=total)
+    (network, curve), attempts = attempted(run, phase, config, train, total=total)
     return network, curve, attempts
+
+
+def of_planned_length(
+    run: Run,
+    lengths: Lengths,
+    config: TrainingConfig,
+    members: Sequence[tuple[Space, Arch]],
+    task: Task,
+    device: torch.device,
+) -> TrainingConfig:
+    """The final training with its length, which is the same for all networks that are trained.
+
+    Args:
+        run: Its seed gives the weights of networks that are only timed.
+        lengths: Say how long it lasts.
+        config: Of the training.
+        members: The networks.
+        task: Data and loss.
+        device: Where.
+    """
+    usual = config.n_steps(task.split(PART).n)
+
+    def unit_s() -> float:
+        networks = (build_seeded(*member, run.seed, for_training=True) for member in dict.fromkeys(members))
+        return sum(fit_step_s(network, task, config, device) for network in networks)
+
+    n_steps = lengths.length(FINAL, usual, unit_s)
+    return config if n_steps == usual else config.lasting(n_steps, usual)
 
 
 def _inherited(run: Run, space: Space, finalist: Finalist, name: str, device: torch.device) -> nn.Module:

@@ -20,7 +20,14 @@ from archwright.core.objective import labels_of
 from archwright.core.trial import Trial
 from archwright.costs.watch import open_costs
 from archwright.finish.baseline import random_baseline, random_draws
-from archwright.finish.finalists import Finalist, FinalTraining, Trained, test_once, train_finalists
+from archwright.finish.finalists import (
+    Finalist,
+    FinalTraining,
+    Trained,
+    of_planned_length,
+    test_once,
+    train_finalists,
+)
 from archwright.finish.handover import export_and_measure, place_of, write_run_page
 from archwright.finish.measuring import Choice, choose_measured, limit_values, satisfaction
 from archwright.finish.plain import SWITCHED_OFF, Plain, choose_plain, plain_record, train_plain
@@ -28,7 +35,7 @@ from archwright.finish.predictions import write_predictions
 from archwright.finish.quantised import Int8Terms, products_of
 from archwright.finish.readme import input_kind, write_readmes
 from archwright.finish.result import Result
-from archwright.runs.lengths import FINAL, Lengths
+from archwright.runs.lengths import Lengths
 from archwright.runs.record import NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.search import SearchResult
@@ -36,8 +43,6 @@ from archwright.spaces.base import Space
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.log import Curve
-from archwright.training.networks import build_seeded
-from archwright.training.timing import fit_step_s
 
 RESULT_FORMAT = 1
 
@@ -131,7 +136,9 @@ def finish(
     beside = {f"plain{contest.label}": contest.plain for contest in contests if isinstance(contest.plain, Plain)}
     members = [] if final.provenance == "inherited" else [(space, finalist.arch) for finalist in finalists]
     members += [(one.space, one.arch) for one in beside.values()]
-    final = _of_length(run, lengths or Lengths(), final, members, task, device)
+    if members:
+        config = of_planned_length(run, lengths or Lengths(), final.config, members, task, device)
+        final = replace(final, config=config)
     trained = train_finalists(run, space, finalists, task, final, device)
     failed = train_plain(run, beside, task, final.config, device, trained)
     tested = test_once(run, trained.networks, task, device, spared=beside)
@@ -156,27 +163,6 @@ def finish(
     _conclude(run, record, space, winner, task, {**found.curves, "retrain-winner": trained.curves["winner"]})
     trials = tuple(trial for search in found.searches for trial in search.trials)
     return Result(record, space, winner, trials, run.folder)
-
-
-def _of_length(
-    run: Run,
-    lengths: Lengths,
-    final: FinalTraining,
-    members: Sequence[tuple[Space, Arch]],
-    task: Task,
-    device: torch.device,
-) -> FinalTraining:
-    """The final training with its length, which is the same for all networks that are trained."""
-    if not members:
-        return final
-    usual = final.config.n_steps(task.split("train+validation").n)
-
-    def unit_s() -> float:
-        networks = (build_seeded(*member, run.seed, for_training=True) for member in dict.fromkeys(members))
-        return sum(fit_step_s(network, task, final.config, device) for network in networks)
-
-    n_steps = lengths.length(FINAL, usual, unit_s)
-    return final if n_steps == usual else replace(final, config=final.config.lasting(n_steps, usual))
 
 
 def finish_fixed(

@@ -225,7 +225,7 @@ def train_plain(
         space, arch = plain.space, plain.arch
         try:
             if arch not in made:
-                network, _, attempts = retrain(run, space, arch, task, config, role=role, device=device)
+                network, _, attempts = retrain(run, space, arch, task, config, phase=f"retrain-{role}", device=device)
                 made[arch] = network, attempts
             trained.networks[role], trained.attempts[role] = made[arch]
         except (DivergedError, torch.OutOfMemoryError) as error:  # the winner is trained already, and must not be lost

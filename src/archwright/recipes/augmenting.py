@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from archwright.core.config import C
 from archwright.tasks.augmenting import USUAL, augment_text, parse_augment
-from archwright.tasks.base import Task
-from archwright.tasks.images.framing import PHOTO_SIDE
-
-Config = TypeVar("Config")
+from archwright.tasks.base import LARGE_SIDE, Task
 
 
 def with_augment(config: C, text: str) -> C:
@@ -50,33 +47,40 @@ def as_published(config: C, input_shape: Sequence[int], *, jitter: bool = False)
     """
     if len(input_shape) != 3:
         return config
-    is_colour, is_photo = input_shape[0] == 3, min(input_shape[1:]) >= PHOTO_SIDE
+    is_colour, is_photo = input_shape[0] == 3, min(input_shape[1:]) >= LARGE_SIDE
     names = ("crop", *(("mirror",) if is_colour else ()), *(("jitter",) if jitter and is_photo and is_colour else ()))
     return with_augment(config, augment_text(names))
 
 
 def augment_lines(config: Any, task: Task) -> list[str]:
     """What is told before a run on images: how training images are changed, and about mirror images."""
-    found: list[str] = []
-    _each(settled(config, task), lambda text: found.append(text) or text)  # type: ignore[func-returns-value]
+    found = list(dict.fromkeys(_texts(settled(config, task))))
     if not task.default_augment or not found:
         return []
-    texts = ", ".join(dict.fromkeys(found))
-    if any("mirror" in text or "auto" in text for text in found):
+    if any("mirror" in text for text in found):
         why = "left and right are changed in training images; if that makes another class, add --augment crop"
     else:
         why = "nothing is mirrored; where left and right mean the same, --augment crop,mirror is better"
-    return [f"augment    {texts}: {why}"]
+    return [f"augment    {', '.join(found)}: {why}"]
+
+
+def _texts(config: Any) -> Iterator[str]:
+    """The texts of all fields `augment`, of configs inside too."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name == "augment":
+            yield value
+        elif dataclasses.is_dataclass(value):
+            yield from _texts(value)
 
 
 def _each(config: Any, change: Callable[[str], str]) -> Any:
     """The config with the texts of all fields `augment` changed, in configs inside too."""
-    if not dataclasses.is_dataclass(config) or isinstance(config, type):
-        return config
-    changed = {}
+    changed: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        new = change(value) if field.name == "augment" else _each(value, change)
-        if new is not value:
-            changed[field.name] = new
+        if field.name == "augment":
+            changed[field.name] = change(value)
+        elif dataclasses.is_dataclass(value):
+            changed[field.name] = _each(value, change)
     return dataclasses.replace(config, **changed) if changed else config

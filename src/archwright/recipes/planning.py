@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from archwright.core.errors import InvalidValueError
@@ -44,25 +44,28 @@ def reserve_s(work: Workload, speed: Speed) -> float:
     return AFTER_S * work.n_winners + work.n_tested * passed_s + following_s
 
 
-def lengths_of(run: Run, config: Any, work: Workload | None) -> Lengths:
+def lengths_of(run: Run, config: Any, work: Callable[[], Workload]) -> Lengths:
     """The lengths of a run: those of its settings, of another run's plan, or chosen to fill a time.
 
     Args:
         run: Begun.
         config: Its settings, with `time_s` and `plan`.
-        work: What it computes, with a speed; None where no time is given.
+        work: Says what it computes; called where a length has to be chosen.
     """
     if config.time_s is None and not config.plan:
         return Lengths()
-    if work is None:
-        return Planned(run, config.time_s or 0.0, [], reserve_s=0.0, chosen=config.plan)
-    speed = work.glance()
-    parts = [
-        Part(item.name, item.length, item.load.seconds(speed) / item.length, least_of(item), item.phases)
-        for item in work.parts
-        if item.name
-    ]
-    return Planned(run, config.time_s, parts, reserve_s=reserve_s(work, speed), chosen=config.plan)
+
+    def measure() -> tuple[list[Part], float]:
+        found = work()
+        speed = found.glance()
+        parts = [
+            Part(item.name, item.length, item.load.seconds(speed) / item.length, least_of(item), item.phases)
+            for item in found.parts
+            if item.name
+        ]
+        return parts, reserve_s(found, speed)
+
+    return Planned(run, config.time_s, measure, chosen=config.plan)
 
 
 def least_of(item: Item) -> int:

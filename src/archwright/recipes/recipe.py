@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from archwright.core.catalog import Entry
 from archwright.finish import Found, Result, finish, reopen
@@ -72,7 +72,7 @@ class Recipe(Generic[C]):
         """
         begun = time.monotonic() - spent_s
         opened = open_search(config, task)
-        config = opened.config  # type: ignore[assignment]  # of the same class
+        config = cast(C, opened.config)
         plain = open_plain(task) if config.plain else SWITCHED_OFF
         rehearsal = Rehearsal(opened)
         rehearsed = self.body(rehearsal, config)  # numbers that do not fit are refused before the folder is made
@@ -81,8 +81,7 @@ class Recipe(Generic[C]):
                 return reopen(run, opened.space)
             run.note_start(time.monotonic() - begun)
             costs = with_tables(run, opened.space, opened.objectives, opened.costs, config.profile)
-            work = workload(rehearsal, rehearsed) if config.time_s is not None else None
-            lengths = lengths_of(run, config, work)
+            lengths = lengths_of(run, config, lambda: workload(rehearsal, rehearsed))
             search = OpenSearch(run, opened.with_costs(costs), runner, lengths)
             return finish(
                 run,
@@ -101,7 +100,7 @@ class Recipe(Generic[C]):
     def workload(self, config: C, task: Task) -> Workload:
         """What a run computes, and the step by which its time is estimated."""
         rehearsal = Rehearsal(open_search(config, task))
-        return workload(rehearsal, self.body(rehearsal, rehearsal.opened.config))  # type: ignore[arg-type]
+        return workload(rehearsal, self.body(rehearsal, cast(C, rehearsal.opened.config)))
 
     def estimate(self, config: C, task: Task) -> list[str]:
         """Lines that say how long a run will take on this machine, from a few steps measured now."""

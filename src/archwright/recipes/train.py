@@ -12,9 +12,8 @@ from torch import nn
 
 from archwright.core.config import MAX_THREADS, absent_settings, added_field, check_range, to_json
 from archwright.core.errors import InvalidValueError
-from archwright.core.trial import derive_seed
 from archwright.export.warm_start import WarmStart, open_warm_start
-from archwright.finish.attempts import Attempt, attempted
+from archwright.finish.finalists import PART, of_planned_length, retrain
 from archwright.finish.finishing import effective_config, finish_fixed
 from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms, n_passed
 from archwright.finish.result import Result, reopen
@@ -34,14 +33,11 @@ from archwright.runs.lengths import FINAL
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
 from archwright.spaces.opening import Architecture, arch_document, open_architecture, with_settings
-from archwright.tasks.base import Part, Task
-from archwright.tasks.images.framing import PHOTO_SIDE
+from archwright.tasks.base import LARGE_SIDE, Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
-from archwright.training.log import TrainingLog
-from archwright.training.loop import fit
 from archwright.training.networks import build_seeded
-from archwright.training.timing import fit_step_s, scoring_pass, training_step
+from archwright.training.timing import scoring_pass, training_step
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class TrainConfig:
     """
 
     arch: str = ""
-    training: TrainingConfig = field(default_factory=lambda: _paper_training(PHOTO_SIDE))
+    training: TrainingConfig = field(default_factory=lambda: _paper_training(LARGE_SIDE))
     seed: int = 0
     threads: int = field(default_factory=default_threads)
     device: str = "auto"
@@ -105,7 +101,7 @@ class TrainConfig:
 
 
 def _paper_training(side: int) -> TrainingConfig:
-    if side >= PHOTO_SIDE:
+    if side >= LARGE_SIDE:
         return spos_training(300_000)
     return TrainingConfig(
         epochs=200,
@@ -169,28 +165,21 @@ def train(
         if run.result is not None:
             return reopen(run, found.space, phase="train")
         run.note_start(time.monotonic() - begun)
-        usual = config.training.n_steps(task.split("train+validation").n)
-        lengths = lengths_of(run, config, workload(config, task) if config.time_s is not None else None)
-
-        def unit_s() -> float:
-            network = build_seeded(found.space, found.arch, run.seed, for_training=True)
-            return fit_step_s(network, task, config.training, device)
-
-        n_steps = lengths.length(FINAL, usual, unit_s)
-        training = config.training if n_steps == usual else config.training.lasting(n_steps, usual)
-        part: Part = "train+validation"
-        seed = derive_seed(run.seed, "retrain")
+        lengths = lengths_of(run, config, lambda: workload(config, task))
+        members = [(found.space, found.arch)]
+        training = of_planned_length(run, lengths, config.training, members, task, device)
         if start is not None:
             run.log(_started(config, start))
-
-        def train_once(attempt: Attempt) -> tuple[nn.Module, TrainingLog]:
-            network = build_seeded(found.space, found.arch, seed, for_training=True)
-            if start is not None and not attempt.phase.is_done:
-                start.give(network)
-            how: dict[str, Any] = {"part": part, "seed": seed, "device": device, "phase": attempt.phase}
-            return network, fit(network, task, attempt.config, **how)
-
-        (network, log), attempts = attempted(run, "train", training, train_once, total=n_steps)
+        network, curve, attempts = retrain(
+            run,
+            found.space,
+            found.arch,
+            task,
+            training,
+            phase="train",
+            device=device,
+            prepare=None if start is None else start.give,
+        )
         return finish_fixed(
             run,
             found.space,
@@ -202,7 +191,7 @@ def train(
             int8=Int8Terms(config.int8_agreement) if config.int8 else None,
             device=device,
             attempts=attempts,
-            curves={"train": log.curve},
+            curves={"train": curve},
             origin={} if start is None else _origin(config, start, stood_for["weights_sha256"]),
         )
 
@@ -213,7 +202,7 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     device = pick_device(config.device)
     found, config = _open(config, task), settled(config, task)
     _open_start(config, found, task)  # weights that do not fit are refused by a dry run too
-    n_steps = config.training.n_steps(task.split("train+validation").n)
+    n_steps = config.training.n_steps(task.split(PART).n)
     network = build_seeded(found.space, found.arch, 0).to(device)
     use_layout(network, True)
     training = training_step(lambda i: network, task, device, config.training.batch_size)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,17 +63,22 @@ class Planned(Lengths):
 
     Args:
         run: Whose parts; its folder keeps the lengths in plan.json.
-        time_s: Seconds of the whole run.
-        parts: In their order.
-        reserve_s: Seconds for what follows the last part: the test, measuring, files.
+        time_s: Seconds of the whole run; None leaves parts that are not settled at their usual lengths.
+        measure: Gives the parts in their order, and the seconds for what follows the last one: the test, measuring,
+            files. Called once, when a length is first to be chosen.
         chosen: Lengths that are settled, by part: those of another run, to repeat it.
     """
 
     def __init__(
-        self, run: Run, time_s: float, parts: list[Part], *, reserve_s: float, chosen: Mapping[str, int] | None = None
+        self,
+        run: Run,
+        time_s: float | None,
+        measure: Callable[[], tuple[Sequence[Part], float]],
+        *,
+        chosen: Mapping[str, int] | None = None,
     ) -> None:
-        self._run, self._time_s, self._reserve_s = run, time_s, reserve_s
-        self._parts = parts
+        self._run, self._time_s = run, time_s
+        self._measured = functools.cache(measure)
         stored = _stored(run)
         self.chosen = {**(chosen or {}), **stored}
         if self.chosen != stored:
@@ -90,14 +96,17 @@ class Planned(Lengths):
         self._run.write_json(FILE_NAME, {"format": FORMAT, "time_s": self._time_s, "lengths": self.chosen})
 
     def _choose(self, part: str, usual: int, unit_s: Callable[[], float] | None) -> int:
-        known = {each.name: each for each in self._parts}
+        if self._time_s is None:
+            return usual
+        parts, reserve_s = self._measured()
+        known = {each.name: each for each in parts}
         if part not in known:
             return usual
-        factor = self._correction()
+        factor = self._correction(parts)
         own_s = usual * (unit_s() if unit_s is not None else factor * known[part].unit_s)
-        ahead = [each for each in self._parts if each.name not in self.chosen and each.name != part]
+        ahead = [each for each in parts if each.name not in self.chosen and each.name != part]
         ahead_s = sum(each.usual * each.unit_s for each in ahead) * factor
-        left_s = self._time_s - self.spent_s - self._reserve_s
+        left_s = self._time_s - self.spent_s - reserve_s
         return max(known[part].least, int(usual * left_s / (own_s + ahead_s)))
 
     @property
@@ -105,9 +114,9 @@ class Planned(Lengths):
         """Seconds of the run so far, in all of its processes."""
         return sum(entry["wall_s"] for entry in self._run.ledger.values())
 
-    def _correction(self) -> float:
+    def _correction(self, parts: Sequence[Part]) -> float:
         """How many times as long as estimated the last part took; 1 before any is over."""
-        for part in reversed(self._parts):
+        for part in reversed(parts):
             if part.name in self.chosen:
                 ledger = self._run.ledger
                 took_s = sum(entry["wall_s"] for name, entry in ledger.items() if name.startswith(part.phases))

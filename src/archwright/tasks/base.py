@@ -24,7 +24,7 @@ Part = Literal["train", "validation", "train+validation", "test"]
 
 PARTS: tuple[Part, ...] = get_args(Part)
 LARGE_SIDE = 64
-"""From this many pixels a side on, an image is a large one."""
+"""From this many pixels a side on, images are treated as ImageNet papers treat photos; below, as CIFAR papers do."""
 
 
 class Batch(NamedTuple):

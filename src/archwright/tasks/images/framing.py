@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from archwright.core.errors import InvalidValueError
-
-PHOTO_SIDE = 64
-"""From this input side on, images are treated as ImageNet papers treat photos; below, as CIFAR papers do."""
+from archwright.tasks.base import LARGE_SIDE
 
 Size = tuple[int, int]
 
@@ -42,7 +40,7 @@ class Framing:
         ((256, 256), (32, 32))
         """
         height, width = crop
-        if min(crop) < PHOTO_SIDE:
+        if min(crop) < LARGE_SIDE:
             return cls(crop, crop)
         return cls((round(height * 8 / 7), round(width * 8 / 7)), crop)
 

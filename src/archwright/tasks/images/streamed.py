@@ -15,13 +15,13 @@ from archwright.core.blueprint import Blueprint
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.tasks.augmenting import Augment
-from archwright.tasks.base import Part, Split, given_options
+from archwright.tasks.base import LARGE_SIDE, Part, Split, given_options
 from archwright.tasks.batching import Indices, stored_order
 from archwright.tasks.classification import ClassificationTask
 from archwright.tasks.images.checks import check_classes, check_labels
 from archwright.tasks.images.decoding import Header, read_header
 from archwright.tasks.images.file_lists import FileList
-from archwright.tasks.images.framing import PHOTO_SIDE, Framing
+from archwright.tasks.images.framing import Framing
 from archwright.tasks.images.in_memory import Normalizer, named_classes, statistics_of_counts, value_counts
 from archwright.tasks.images.streaming import ImageReader, Job, StreamedSplit, default_workers, read_batches
 from archwright.tasks.splitting import draw_shares, draw_validation
@@ -172,7 +172,7 @@ def _input_shape(headers: Sequence[Header]) -> tuple[int, int, int]:
     n_channels = 1 if all(header.is_grey for header in headers) else 3
     sizes = {(header.height, header.width) for header in headers}
     height, width = next(iter(sizes))
-    if len(sizes) > 1 or max(height, width) > PHOTO_SIDE:
+    if len(sizes) > 1 or max(height, width) > LARGE_SIDE:
         return n_channels, DEFAULT_SIDE, DEFAULT_SIDE
     return n_channels, height, width
 

@@ -21,11 +21,11 @@ from torch import Tensor
 from archwright.core.errors import DataError, RunError
 from archwright.core.trial import derive_seed
 from archwright.tasks.augmenting import AugmentName
-from archwright.tasks.base import Batch, Split
+from archwright.tasks.base import LARGE_SIDE, Batch, Split
 from archwright.tasks.batching import Indices, stored_order, training_order
 from archwright.tasks.images.augmentation import CROP, Augmentation, Images
 from archwright.tasks.images.decoding import read_image
-from archwright.tasks.images.framing import PHOTO_SIDE, Framing
+from archwright.tasks.images.framing import Framing
 from archwright.tasks.images.jitter import Draws
 from archwright.tasks.images.photo_augmentation import PhotoAugmentation
 
@@ -164,7 +164,7 @@ class StreamedSplit(Split):
         names = (CROP,) if augment is None else augment
         self._augmentation = Augmentation.of(names, shape)
         photo = None
-        if min(reader.size) >= PHOTO_SIDE:  # all but `auto` happens where a file is decoded
+        if min(reader.size) >= LARGE_SIDE:  # all but `auto` happens where a file is decoded
             photo, self._augmentation = PhotoAugmentation.of(names), Augmentation(auto=self._augmentation.auto)
         self._reader = reader.augmented(photo)
 

@@ -300,10 +300,8 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
         if name not in names:
             raise InvalidValueError(f"recipe {request.recipe!r} has no {name}; leave that option out")
     config = dataclasses.replace(config, **request.fields)
-    if {
-        "time_s",
-        "plan",
-    } & request.fields.keys() and "n_draws" in names:  # a run of a given time is no study of random networks
+    is_planned = not {"time_s", "plan"}.isdisjoint(request.fields)
+    if is_planned and "n_draws" in names:  # a run of a given time is no study of random networks
         config = dataclasses.replace(config, n_draws=0)
     if request.space_set:
         config = dataclasses.replace(config, space_args=_space_args(config, request))

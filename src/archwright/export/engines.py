@@ -204,7 +204,7 @@ def _has_known_sides(image: Node, n: int) -> bool:
 
 def _arguments(node: Node) -> dict[str, Any]:
     """What a node is called with, by name."""
-    schema: Any = node.target._schema  # type: ignore[union-attr]
+    schema: Any = node.target._schema  # type: ignore[union-attr]  # an operator, as callers have looked
     defaults = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
     return defaults | dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | node.kwargs
 

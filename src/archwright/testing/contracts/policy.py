@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -191,7 +192,7 @@ class LearnedPolicyContract(PolicyContract):
         beyond[0, 0] = policy.decisions.n_values[0]
         for foreign in (rows[:, :-1], np.concatenate([rows, rows], axis=1), beyond):
             for score in (policy.log_prob, policy.entropy):
-                assert repr(policy.space.name) in error_of(UsageError, lambda s=score, r=foreign: s(r))  # type: ignore[misc]
+                assert repr(policy.space.name) in error_of(UsageError, partial(score, foreign))
 
     def test_ruined_parameters_draw_nothing(self) -> None:
         """An α or a weight that is not a number ends the run, with the parameter's name."""

@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # tests run beside each other; a worker that takes every core slows all of them
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# figures worked out by hand are of float32, whatever the processor would rather train in; `test_forms.py` has the rule
+os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE"
+
 # how long an example takes says nothing on a busy machine
 settings.register_profile("archwright", deadline=None, print_blob=True)
 settings.load_profile("archwright")

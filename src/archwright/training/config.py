@@ -116,8 +116,10 @@ class TrainingConfig(OptimizerConfig):
         augment: Random changes of training examples: "none", or "crop", "mirror", "jitter", "auto", comma-joined;
             "usual" takes those of the data, for images a crop.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
-        channels_last: Keep images and convolution weights in channels-last layout, the faster one.
-        precision: Of the forward pass; "auto" is mixed precision where the device has it.
+        channels_last: Keep images and convolution weights in channels-last layout, the faster one; with precision
+            "auto", networks that a CPU trains faster in the contiguous layout have that (see `forms.form_of`).
+        precision: Of the forward pass; "auto" is mixed precision on GPUs, and on CPUs with bfloat16 tiles for networks
+            of dense convolutions (see `forms.form_of`).
 
     The other attributes are those of `OptimizerConfig`.
 

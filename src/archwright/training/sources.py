@@ -14,7 +14,6 @@ from archwright.core.errors import InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.nn.carrying import Stream
 from archwright.tasks.base import Batch, Split
-from archwright.training.config import Precision
 from archwright.training.device import place_batch
 from archwright.training.learners import Clock
 
@@ -37,21 +36,6 @@ class Source:
     seed: int
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """Device, precision and layout of a training.
-
-    Attributes:
-        device: Device of networks and batches.
-        precision: Number type of forward passes.
-        channels_last: Layout of images (4 axes): channels-last, or else contiguous.
-    """
-
-    device: torch.device
-    precision: Precision
-    channels_last: bool
-
-
 class Reader:
     """A source that is being read, and its last batch.
 
@@ -59,7 +43,8 @@ class Reader:
         source: The source.
         network: The modules that carry state along the source, where some do.
         n_ahead: Batches to ask the source for at once: as many as the training has steps.
-        surroundings: Where batches are placed.
+        device: Where batches are placed.
+        channels_last: Layout of images (4 axes): channels-last, or else contiguous.
 
     Attributes:
         n_read: Batches read so far.
@@ -67,8 +52,10 @@ class Reader:
         stream: State that is carried along the source; None where no module carries any.
     """
 
-    def __init__(self, source: Source, network: nn.Module, n_ahead: int, surroundings: Surroundings) -> None:
-        self._source, self._n_ahead, self._around = source, n_ahead, surroundings
+    def __init__(
+        self, source: Source, network: nn.Module, n_ahead: int, device: torch.device, channels_last: bool
+    ) -> None:
+        self._source, self._n_ahead, self._device, self._channels_last = source, n_ahead, device, channels_last
         self._per_pass = source.split.steps_per_epoch(source.batch_size)
         stream = Stream(network)
         self.stream = stream if stream.has_carriers else None
@@ -86,7 +73,7 @@ class Reader:
         if self.stream is not None:
             self.stream.move_on(goes_on=self._source.split.is_stream and self.n_read % self._per_pass != 0)
         self.n_read += 1
-        self.batch = place_batch(batch, self._around.device, self._around.channels_last)
+        self.batch = place_batch(batch, self._device, self._channels_last)
 
     def _from_here(self) -> Iterator[Batch]:
         # as many as there are steps left where each takes one; a step that takes more begins anew where these end

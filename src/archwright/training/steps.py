@@ -21,10 +21,11 @@ from archwright.nn.training_only import drop_training_only
 from archwright.runs.phase import Phase
 from archwright.training.checkpoint import below, check_same_training, load_networks, networks_tensors, under
 from archwright.training.config import Precision
-from archwright.training.device import compute_dtype, mixed_precision, seeder
+from archwright.training.device import mixed_precision, seeder
+from archwright.training.forms import form_of
 from archwright.training.learners import Learner, check_apart, joined
 from archwright.training.log import LossRecorder, Scores, TrainingLog, scores_from_json
-from archwright.training.sources import ONLY, Now, Reader, Source, Surroundings
+from archwright.training.sources import ONLY, Now, Reader, Source
 
 _GPU_READ_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -115,7 +116,7 @@ def run_steps(
         RunFolderError: If the checkpoint belongs to another training.
         InvalidValueError: If two learners share a parameter without saying so, or a warm-up leaves no step.
     """
-    surroundings = Surroundings(torch.device(device), precision, channels_last)
+    surroundings = _Surroundings(torch.device(device), precision, channels_last)
     training = _Training(learners, sources, n_steps, seed, identity, surroundings, stateful or {})
     stored = phase.restore() if phase is not None else None
     if stored is not None:
@@ -127,6 +128,21 @@ def run_steps(
     for learner in learners.values():
         learner.module.eval()
     return training.log
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """Device, precision and layout of a training.
+
+    Attributes:
+        device: Device of networks and batches.
+        precision: Number type of forward passes.
+        channels_last: Layout of images (4 axes): channels-last, or else contiguous.
+    """
+
+    device: torch.device
+    precision: Precision
+    channels_last: bool
 
 
 class _Training:
@@ -141,7 +157,7 @@ class _Training:
         n_steps: int,
         seed: int,
         identity: Mapping[str, Any],
-        surroundings: Surroundings,
+        surroundings: _Surroundings,
         stateful: Mapping[str, Stateful],
     ) -> None:
         _check(learners, sources, n_steps)
@@ -149,10 +165,12 @@ class _Training:
         self._modules = {name: learner.module for name, learner in learners.items()}
         self._identity, self._absent = _identities(identity, learners, sources, seed, n_steps, surroundings)
         device = surroundings.device
-        dtype = compute_dtype(surroundings.precision, device)
         whole = self._modules[ONLY] if ONLY in learners else joined(self._modules)
         self._whole = whole
-        self._readers = {name: Reader(source, whole, n_steps, surroundings) for name, source in sources.items()}
+        dtype, channels_last = form_of(whole, surroundings.precision, surroundings.channels_last, device)
+        self._readers = {
+            name: Reader(source, whole, n_steps, device, channels_last) for name, source in sources.items()
+        }
         self._now = Now(self._readers, n_steps, seed, lambda: mixed_precision(device, dtype))
         for name, learner in learners.items():
             learner.begin(
@@ -160,7 +178,7 @@ class _Training:
                 name=name,
                 device=device,
                 dtype=dtype,
-                channels_last=surroundings.channels_last,
+                channels_last=channels_last,
                 is_alone=len(learners) == 1,
             )
         self._losses: dict[str, LossRecorder] = {}
@@ -321,7 +339,7 @@ def _identities(
     sources: Mapping[str, Source],
     seed: int,
     n_steps: int,
-    surroundings: Surroundings,
+    surroundings: _Surroundings,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What has to be the same for two processes to share a training, and what keys meant where they are not there."""
     flat: dict[str, Any] = {**identity, "seed": seed, "steps": n_steps}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,9 +10,10 @@ import torch
 from torch import nn
 
 from archwright.nn.inputs import call, tensors_of
-from archwright.tasks.base import Task
+from archwright.tasks.base import Batch, Task
 from archwright.training.config import TrainingConfig
-from archwright.training.device import place_batch
+from archwright.training.device import mixed_precision, place_batch, use_layout
+from archwright.training.forms import form_of
 from archwright.training.loop import fit
 from archwright.training.threads import Pace, Step
 
@@ -49,19 +51,29 @@ class Timed:
 
 
 def training_step(network: Callable[[int], nn.Module], task: Task, device: torch.device, batch_size: int) -> Timed:
-    """A step to be timed, without the optimizer: forward and backward of an example batch.
+    """A step to be timed, without the optimizer: forward and backward of an example batch, as a training does them.
 
     Args:
-        network: The one of the i-th step, on the device, in channels-last layout.
+        network: The one of the i-th step, on the device.
         task: Whose inputs and loss.
         device: Where.
         batch_size: Examples a step, of which so many are taken at most.
     """
     n = min(batch_size, MAX_MEASURED)
-    batch = place_batch(task.example(n), device, True)
+    example = task.example(n)
+
+    @functools.cache
+    def prepared(network: nn.Module) -> tuple[torch.dtype, Batch]:
+        form = form_of(network, "auto", True, device)
+        use_layout(network, form.channels_last)
+        return form.dtype, place_batch(example, device, form.channels_last)
 
     def step(i: int) -> None:
-        torch.autograd.backward(task.loss(call(network(i).train(), batch.inputs), batch))
+        trained = network(i).train()
+        dtype, batch = prepared(trained)
+        with mixed_precision(device, dtype):
+            loss = task.loss(call(trained, batch.inputs), batch)
+        torch.autograd.backward(loss)
 
     return Timed(step, n)
 

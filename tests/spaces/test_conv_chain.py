@@ -18,18 +18,18 @@ class TestContract(SpaceContract):
 
 
 def test_decisions_and_size() -> None:
-    """Three widths of the stem; five widths, three entries and three depths of each of three stages."""
+    """Two widths of the stem; four, five and five widths, three entries and three depths of three stages."""
     space = ConvChain()
-    assert space.size() == 3 * (5 * 3 * 3) ** 3 == 273_375
-    assert space.decisions["stem.width"].values == (8, 12, 16)
+    assert space.size() == 2 * (4 * 9) * (5 * 9) * (5 * 9) == 145_800
+    assert space.decisions["stem.width"].values == (8, 16)
     assert space.decisions["stage3.width"].values == (64, 96, 128, 192, 256)
 
 
 def test_equal_widths_are_one() -> None:
-    """Multiples of 4, at least 4: of a quarter of the width, 2, 3 and 4 channels are all 4."""
+    """Multiples of 16, or 8: of a quarter of the width, 2, 3 and 4 channels are 8, then 4, 6, 8, 12 and 16."""
     space = ConvChain(width_mult=0.25)
-    assert space.decisions["stem.width"].values == (4,)
-    assert space.decisions["stage1.width"].values == (4, 8, 12, 16)
+    assert space.decisions["stem.width"].values == (8,)
+    assert space.decisions["stage1.width"].values == (8, 16)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,9 @@ DEPTHS = (0, 1, 2)
 FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
 """Of a stage's width; the stem's is one of the first three."""
 
-STEP = 4
-"""Widths are its multiples."""
+LANES, NARROW = 16, 8
+"""Widths are multiples of the numbers in a processor's register: others take up to twice as long to train (see
+`training.forms`). Below them is one narrow width."""
 
 MIN_SIDE, MIN_HALVED = 4, 3
 """Smallest side in pixels of an image, and of a map that a stage halves to."""
@@ -57,8 +58,8 @@ class ConvChain(Space):
     2. Each convolution has batch norm and ReLU. Behind the last stage stand global average pooling and a linear layer.
 
     With `width_mult` = m the stem has 16m channels times one of three factors, stage s has 16m 2^s times one of five,
-    in multiples of 4. A stage halves the image as long as at least 3 pixels are left: from 24 pixels a side on all
-    three do.
+    as the nearest multiple of 16, or 8. A stage halves the image as long as at least 3 pixels are left: from 24 pixels
+    a side on all three do.
 
     Args:
         input_shape: (channels, height, width), at least 4 pixels a side; meant for less than 64.
@@ -139,7 +140,7 @@ class ConvChain(Space):
         """Widths to choose from, each once; of the stem at stage 0."""
         full = STEM_WIDTH * 2**stage * self.width_mult
         factors = FACTORS if stage else FACTORS[:3]
-        return tuple(dict.fromkeys(max(STEP, round(full * factor / STEP) * STEP) for factor in factors))
+        return tuple(dict.fromkeys(max(NARROW, round(full * factor / LANES) * LANES) for factor in factors))
 
     def network(self, choose: Chooser) -> nn.Module:
         stages: OrderedDict[str, nn.Module] = OrderedDict()

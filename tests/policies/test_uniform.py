@@ -125,6 +125,23 @@ def test_a_cost_that_hardly_varies_has_one_bin() -> None:
     assert edges[0] == 2.0 < edges[1] < 2.001
 
 
+def test_edges_near_a_limit() -> None:
+    """Of sums 0 to 4, those from 2 to 3 count: one bin from the one to the other."""
+    edges = quantile_edges(
+        BranchSpace(), RowSum(), np.random.default_rng(0), n_bins=1, low=0.0, high=1.0, within=(1.5, 3.0)
+    )
+    assert edges == [2.0, 3.0]
+
+
+def test_where_hardly_any_arch_is_near_a_limit_all_count() -> None:
+    """No sum lies above 4."""
+    drawn = [
+        quantile_edges(BranchSpace(), RowSum(), np.random.default_rng(0), n_bins=3, within=within)
+        for within in (None, (4.5, 9.0))
+    ]
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.parametrize("edges", [[], [1.0], [1.0, 1.0], [2.0, 1.0], [0.0, float("nan")]])
 def test_edges_ascend(edges: list[float]) -> None:
     """Fewer than two, equal, descending and undefined ones are refused."""

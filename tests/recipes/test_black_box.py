@@ -268,18 +268,21 @@ def test_paper_preset_has_the_paper_s_numbers(config: type[TrialsConfig]) -> Non
 
 
 @pytest.mark.parametrize("config", [RandomSearchConfig, GridSearchConfig, EvolutionSearchConfig])
-@pytest.mark.parametrize("name", ["smoke", "quick"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "long"])
 def test_small_presets_count_steps_and_evaluations(config: type[TrialsConfig], name: str) -> None:
     """Never passes over data: the same work on any machine; quick retrains three random networks."""
     found = config.preset(name, (1, 28, 28))
     assert found.training.steps is not None
     assert found.retrain.steps is not None
-    assert found.n_draws == {"smoke": 1, "quick": 3}[name]
+    assert found.n_draws == {"smoke": 1, "quick": 3, "long": 0}[name]
 
 
 @pytest.mark.parametrize(
     ("config", "name", "choices"),
-    [(GridSearchConfig, "paper", "smoke or quick"), (RandomSearchConfig, "fast", "smoke or quick or paper")],
+    [
+        (GridSearchConfig, "paper", "smoke or quick or long"),
+        (RandomSearchConfig, "fast", "smoke or quick or long or paper"),
+    ],
 )
 def test_unknown_presets(config: type[TrialsConfig], name: str, choices: str) -> None:
     """A grid has no paper; those there are get named."""

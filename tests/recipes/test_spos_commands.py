@@ -29,7 +29,7 @@ SMOKE = ("search", "spos", "--preset", "smoke", "--threads", "1")
         ((*SMOKE, "--data", "digist"), "unknown dataset 'digist'; did you mean digits?"),
         ((*SMOKE, "--space", "sposs"), "unknown space 'sposs'; did you mean spos or spos-bits?"),
         ((*SMOKE, "--limit", "mcas=1M"), "unknown cost 'mcas'; did you mean macs?"),
-        (("search", "spos", "--preset", "fast"), "unknown preset 'fast'; choose smoke, quick or paper"),
+        (("search", "spos", "--preset", "fast"), "unknown preset 'fast'; choose smoke, quick, long or paper"),
         ((*SMOKE, "--set", "supernet.stpes=3"), "unknown setting 'supernet.stpes'; did you mean supernet.steps"),
         ((*SMOKE, "--set", "evolution.population=0"), "evolution.population is 0; give at least 1"),
         ((*SMOKE, "--set", "supernet.batch_size=0"), "batch_size is 0; accepted: at least 1"),

@@ -313,7 +313,7 @@ def test_paper_preset_at_another_scale_has_bins_of_its_own() -> None:
     assert small.n_bins == 7
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "long", "paper"])
 def test_presets_count_steps_and_evaluations(name: str) -> None:
     """Never seconds or passes over data: the same work on any machine."""
     config = SposConfig.preset(name, (1, 28, 28))
@@ -360,6 +360,22 @@ def test_paths_of_other_spaces_are_drawn_by_macs(
     assert _policy_of_supernet(monkeypatch, smoke_config(0)).cost.name == "macs"
 
 
+def test_paths_under_limits_are_drawn_close_to_them(
+    monkeypatch: pytest.MonkeyPatch, smoke_config: Callable[[int], SposConfig]
+) -> None:
+    """From three quarters of the lowest limit on multiply-accumulates to the highest."""
+    config = replace(smoke_config(0), space="conv-chain", limits=(("macs", 2e6), ("macs", 4e6), ("params", 1e5)))
+    edges = _policy_of_supernet(monkeypatch, config).edges
+    assert 1.5e6 <= edges[0] < 1.6e6
+    assert 3.9e6 < edges[-1] <= 4e6
+
+
+def test_long_is_an_hour_shared_as_quick_is() -> None:
+    """No random networks beside it, as in every run of a given time."""
+    quick = SposConfig.preset("quick", (1, 28, 28))
+    assert SposConfig.preset("long", (1, 28, 28)) == replace(quick, time_s=3600.0, n_draws=0)
+
+
 def test_bins_of_another_cost_are_refused(tmp_path: Path, smoke_config: Callable[[int], SposConfig]) -> None:
     """Edges in multiply-accumulates hold no bit operations; before the folder is made."""
     config = replace(smoke_config(0), space="spos-bits", limits=(), bin_edges=(290e6, 300e6))
@@ -375,7 +391,7 @@ def test_quick_retrains_three_random_networks() -> None:
 
 def test_unknown_preset() -> None:
     """The three there are."""
-    with pytest.raises(InvalidValueError, match="unknown preset 'fast'; choose smoke, quick or paper"):
+    with pytest.raises(InvalidValueError, match="unknown preset 'fast'; choose smoke, quick, long or paper"):
         SposConfig.preset("fast", (1, 8, 8))
 
 

@@ -222,7 +222,7 @@ def test_presets(smoke_config: Callable[[int], SposConfig]) -> None:
         schedule="cosine",
         augment="crop,mirror",
     )
-    with pytest.raises(InvalidValueError, match="unknown preset 'fast'; choose smoke, quick or paper"):
+    with pytest.raises(InvalidValueError, match="unknown preset 'fast'; choose smoke, quick, long or paper"):
         TrainConfig.preset("fast", (1, 8, 8))
     with pytest.raises(InvalidValueError, match="threads is 0; give at least 1"):
         TrainConfig(threads=0)

@@ -9,7 +9,12 @@ from archwright.core import catalog
 Completion = Callable[[str], list[tuple[str, str]]]
 """Gives the possible values for the text typed so far, each with a line of help."""
 
-PRESETS = {"smoke": "seconds, to try things", "quick": "minutes on two cores", "paper": "the numbers of the paper"}
+PRESETS = {
+    "smoke": "seconds, to try things",
+    "quick": "minutes on two cores",
+    "long": "an hour, as quick shares it",
+    "paper": "the numbers of the paper",
+}
 DEVICES = {"auto": "a GPU where there is one", "cpu": "", "cuda": ""}
 
 

@@ -87,7 +87,7 @@ Preset = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        metavar="smoke|quick|paper",
+        metavar="smoke|quick|long|paper",
         autocompletion=completion.values(completion.PRESETS.items()),
         help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
     ),

@@ -14,8 +14,8 @@ from archwright.costs.base import Cost
 from archwright.policies.base import Policy, Progress
 from archwright.spaces.base import Space
 
-N_DRAWN = 10_000
-"""Random archs that estimate the distribution of a cost."""
+N_DRAWN, LEAST_SHARE = 10_000, 0.005
+"""Random archs that estimate the distribution of a cost, and how many of them are enough for that of a part of it."""
 
 
 @listed("policy", "uniform", summary="every arch equally likely")
@@ -88,6 +88,7 @@ def quantile_edges(
     low: float = 0.01,
     high: float = 0.99,
     n_drawn: int = N_DRAWN,
+    within: tuple[float, float] | None = None,
 ) -> list[float]:
     """Edges of equally wide bins between two quantiles of a cost over uniform archs.
 
@@ -102,8 +103,13 @@ def quantile_edges(
         low: Quantile of the first edge, in [0, 1].
         high: Quantile of the last edge, in [0, 1].
         n_drawn: Archs drawn to find the quantiles.
+        within: Lowest and highest cost of the archs that count, unless hardly any lie there: those that matter under
+            a limit are close to it.
     """
     values = _costs(cost, space, space.decisions.sample(n_drawn, rng))
+    if within is not None:
+        near = values[(values >= within[0]) & (values <= within[1])]
+        values = near if len(near) >= LEAST_SHARE * n_drawn else values
     bottom, top = np.quantile(values, [low, high])
     if bottom == top:
         return [float(bottom), float(np.nextafter(top, np.inf))]

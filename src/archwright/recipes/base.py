@@ -82,7 +82,7 @@ class SearchConfig:
 
     @classmethod
     def preset(cls, name: str, input_shape: Sequence[int]) -> Self:
-        """The settings of a preset: `smoke` (seconds), `quick` (minutes on two cores), `paper` where there is one.
+        """The settings of a preset: `smoke` (seconds), `quick` (minutes), `long` (an hour), `paper` where there is one.
 
         Args:
             name: Which.

@@ -18,13 +18,13 @@ from archwright.policies.uniform import UniformInCostBins, check_edges, quantile
 from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
 from archwright.recipes.opened import OpenSearch
-from archwright.recipes.presets import small_training, spos_training, suited
+from archwright.recipes.presets import final_training, long, small_training, spos_training, suited
 from archwright.recipes.recipe import recipe
 from archwright.strategies.evolution import Evolution, EvolutionConfig
 from archwright.training.config import TrainingConfig
 from archwright.weight_sharing.uniform_path import UniformPath
 
-PAPER_SIDE = 224
+PAPER_SIDE, NEAR = 224, 0.75
 PAPER_EDGES = tuple(1e6 * edge for edge in range(290, 370, 10))
 
 
@@ -35,7 +35,8 @@ class SposConfig(SearchConfig):
     Attributes:
         supernet: Training of the supernet.
         bin_edges: Edges of the bins of a cost that paths are drawn from, of the space's `binned_cost`
-            (multiply–accumulates, but for few spaces); empty: `n_bins` equal bins between the 1 % and 99 % quantiles.
+            (multiply–accumulates, but for few spaces); empty: `n_bins` equal bins between the 1 % and 99 % quantiles of
+            archs close to its limits, or of all where it has none.
         n_bins: See `bin_edges`.
         calibration: Images that set batch-norm statistics of each candidate.
         evolution: The search.
@@ -66,10 +67,12 @@ class SposConfig(SearchConfig):
                 supernet=replace(small_training(steps=900, batch_size=64), learning_rate=0.05),
                 calibration=CalibrationConfig(batches=2, batch_size=256),
                 evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=3),
-                retrain=small_training(steps=400, batch_size=64),
+                retrain=final_training(steps=400, batch_size=64),
                 n_draws=3,
             )
             return suited(quick, input_shape)
+        if name == "long":
+            return long(cls.preset("quick", input_shape))
         if name == "smoke":
             smoke = cls(
                 supernet=small_training(steps=8, batch_size=32),
@@ -81,7 +84,16 @@ class SposConfig(SearchConfig):
                 int8=False,
             )
             return suited(smoke, input_shape)
-        raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
+        raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick, long or paper")
+
+
+def _near_limits(search: OpenSearch, cost: str) -> tuple[float, float] | None:
+    """Costs that a supernet under limits has to know: from three quarters of the lowest limit to the highest.
+
+    The released code's bins go from 0.88 of its limit to 1.09.
+    """
+    limits = [one.limit for objective in search.opened.objectives for one in objective.constraints if one.cost == cost]
+    return (NEAR * min(limits), max(limits)) if limits else None
 
 
 @recipe(
@@ -102,7 +114,9 @@ def spos(search: OpenSearch, config: SposConfig) -> Found:
         check_edges(search.space, cost, config.bin_edges, setting="bin_edges")
 
     def policy() -> UniformInCostBins:
-        edges = config.bin_edges or quantile_edges(search.space, cost, search.rng("bins"), n_bins=config.n_bins)
+        edges = config.bin_edges or quantile_edges(
+            search.space, cost, search.rng("bins"), n_bins=config.n_bins, within=_near_limits(search, cost.name)
+        )
         return UniformInCostBins(search.space, cost, edges)
 
     shared = search.supernet()

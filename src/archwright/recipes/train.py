@@ -23,6 +23,8 @@ from archwright.recipes.presets import (
     check_time,
     darts_language_training,
     default_threads,
+    final_training,
+    long,
     small_training,
     spos_training,
     suited,
@@ -77,7 +79,7 @@ class TrainConfig:
 
     @classmethod
     def preset(cls, name: str, input_shape: Sequence[int]) -> Self:
-        """`smoke` (seconds) and `quick` (minutes) train as a search of that preset retrains its winner; `paper`.
+        """`smoke` (seconds), `quick` (minutes) and `long` (an hour) train as a search of that preset does; `paper`.
 
         `paper` is the training of SPOS from 64 pixels on (Guo et al., 2020, released code) and that of NAS-Bench-201
         below (Dong and Yang, 2020: 200 epochs); for texts, that of DARTS's recurrent networks.
@@ -94,10 +96,12 @@ class TrainConfig:
             training = darts_language_training() if is_text else _paper_training(min(input_shape[1:]))
             return as_published(cls(training=training), input_shape, jitter=True)
         if name == "quick":
-            return suited(cls(training=small_training(steps=400, batch_size=64)), input_shape)
+            return suited(cls(training=final_training(steps=400, batch_size=64)), input_shape)
+        if name == "long":
+            return long(cls.preset("quick", input_shape))
         if name == "smoke":
             return suited(cls(training=small_training(steps=8, batch_size=32), int8=False), input_shape)
-        raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or paper")
+        raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick, long or paper")
 
 
 def _paper_training(side: int) -> TrainingConfig:

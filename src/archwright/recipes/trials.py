@@ -10,8 +10,11 @@ from archwright.core.errors import InvalidValueError
 from archwright.costs.profiling.profile import ProfileConfig
 from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
-from archwright.recipes.presets import amoeba_training, small_training, suited
+from archwright.recipes.presets import amoeba_training, final_training, long, small_training, suited
 from archwright.training.config import TrainingConfig
+
+RATE = 0.05
+"""Learning rate of the short presets, at which networks without batch norm learn too."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,19 @@ class TrialsConfig(SearchConfig):
     @classmethod
     def preset(cls, name: str, input_shape: Sequence[int]) -> Self:
         presets = cls.lengths()
+        if name == "long":
+            return long(cls.preset("quick", input_shape))
         if name not in presets:
-            raise InvalidValueError(f"unknown preset {name!r}; choose {' or '.join(presets)}")
+            known = [*list(presets)[:2], "long", *list(presets)[2:]]
+            raise InvalidValueError(f"unknown preset {name!r}; choose {' or '.join(known)}")
         if name == "smoke":
             profile = ProfileConfig(warmup=1, repeats=5, n_fitted=3, n_checked=1)
             short = _small(8, 32)
             smoke = cls(training=short, retrain=short, n_draws=1, profile=profile, int8=False, **presets[name])
             return suited(smoke, input_shape)
         if name == "quick":
-            return suited(cls(training=_small(200), retrain=_small(400), n_draws=3, **presets[name]), input_shape)
+            retrain = replace(final_training(steps=400, batch_size=64), learning_rate=RATE)
+            return suited(cls(training=_small(200), retrain=retrain, n_draws=3, **presets[name]), input_shape)
         return as_published(cls(**presets[name]), input_shape)
 
     @classmethod
@@ -47,5 +54,4 @@ class TrialsConfig(SearchConfig):
 
 
 def _small(steps: int, batch_size: int = 64) -> TrainingConfig:
-    """A rate at which networks without batch norm learn too."""
-    return replace(small_training(steps=steps, batch_size=batch_size), learning_rate=0.05)
+    return replace(small_training(steps=steps, batch_size=batch_size), learning_rate=RATE)

@@ -68,7 +68,7 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("resume", [False, True])
-@pytest.mark.parametrize("name", ["thesis.doc", "log.txt", "trials.sqlite", ".hidden"])
+@pytest.mark.parametrize("name", ["thesis.doc", "log.txt", "choice.json", "trials.sqlite", ".hidden"])
 def test_a_folder_of_something_else_is_left_untouched(tmp_path: Path, resume: bool, name: str) -> None:
     """Not even a lock file is made."""
     (tmp_path / name).write_text("mine")
@@ -96,6 +96,23 @@ def test_a_start_that_was_killed_before_run_json(tmp_path: Path, resume: bool) -
         run.log("next")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.txt", "run.json", "run.lock"]
     assert (tmp_path / "log.txt").read_text().splitlines()[0] == "2026-01-01T00:00:00Z star"
+
+
+def test_what_went_before_a_run_is_kept_from_its_start(tmp_path: Path) -> None:
+    """Written before run.json: a start that was killed between the two begins anew, a run that goes on keeps it."""
+    (tmp_path / "run.lock").write_text("")
+    (tmp_path / "choice.json").write_text("{")
+    begin(tmp_path, documents={"choice.json": {"space": "a"}}).close()
+    begin(tmp_path, resume=True, documents={"choice.json": {"space": "b"}}).close()
+    assert json.loads((tmp_path / "choice.json").read_text()) == {"space": "a"}
+
+
+def test_a_choice_that_was_not_run_is_no_other_run_s(tmp_path: Path) -> None:
+    """What a killed start left goes."""
+    (tmp_path / "run.lock").write_text("")
+    (tmp_path / "choice.json").write_text("{}")
+    begin(tmp_path).close()
+    assert not (tmp_path / "choice.json").exists()
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.0, True])

@@ -20,6 +20,7 @@ from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms
 from archwright.recipes.augmenting import settled
 from archwright.recipes.limited_costs import limited_costs, n_unmeasured, table_digest
 from archwright.recipes.presets import check_time, default_threads, spos_training
+from archwright.runs.files import Json
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.spaces.base import Space
@@ -157,7 +158,15 @@ class Opened:
         stated = {**identity, **to_json(self.config), **table_digest(self.config.latency_table)}
         return effective_config(stated, self.task)
 
-    def begin(self, recipe: str, *, out: Path | str | None, resume: bool, progress: Progress | None) -> Run:
+    def begin(
+        self,
+        recipe: str,
+        *,
+        out: Path | str | None,
+        resume: bool,
+        progress: Progress | None,
+        documents: Mapping[str, Json] | None = None,
+    ) -> Run:
         """The run of these settings, begun or gone on with.
 
         Args:
@@ -165,6 +174,7 @@ class Opened:
             out: The run's folder; None keeps everything in memory.
             resume: Go on with the run in it.
             progress: Where to show how far it is.
+            documents: JSON by file name that the folder of a new run keeps.
 
         Raises:
             RunFolderError: As `open_run`.
@@ -178,6 +188,7 @@ class Opened:
             threads=self.config.threads,
             recipe=recipe,
             absent=absent_settings(self.config),
+            documents=documents,
         )
 
     def n_members(self, objective: Objective) -> int:

@@ -13,7 +13,7 @@ from archwright.runs import files
 from archwright.runs.ledger import Ledger
 from archwright.runs.phase import CHECKPOINTS
 from archwright.runs.record import read_record
-from archwright.runs.status import RESULT, check_products, read_status
+from archwright.runs.status import CHOICE, RESULT, check_products, read_status
 from archwright.stores.opening import FILE_NAME as STORE
 from archwright.stores.opening import open_store
 
@@ -62,6 +62,7 @@ def run_document(folder: Path | str, *, result: Mapping[str, Any] | None = None)
         "drawing": extras.get("drawing"),
         "training": {**_mapping(extras.get("training")), **_curves(folder, list(ledger))},
         "rank": _read(folder, RANK),
+        "choice": _chosen(folder),
         "latencies": {cost: table for cost, name in LATENCIES.items() if (table := _read(folder, name))},
         "folder": str(folder),
     }
@@ -109,6 +110,14 @@ def _curves(folder: Path, phases: Sequence[str]) -> dict[str, Any]:
         if curve:
             found[path.stem] = curve
     return found
+
+
+def _chosen(folder: Path) -> dict[str, Any]:
+    """What the recipe `auto` says of its choice; empty where it made none."""
+    try:
+        return _read(folder, CHOICE)
+    except ArchwrightError:  # nothing depends on it
+        return {}
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def write_page(path: Path | str, document: Mapping[str, Any]) -> None:
             "value"}, a mapping or a text, "layers": rows of one table, "classes": the test by class as in
             `finish.predictions.classes_document`, "training": {name: [(step, loss), …]}, "drawing": the
             architecture as SVG text, "status": what `read_status` gives, "ledger": {phase: entry}, "rank": what
-            `archwright rank` gives, "latencies": {cost: measured table}}. Every key may be absent; the page then says
-            what was not measured.
+            `archwright rank` gives, "latencies": {cost: measured table}, "choice": choice.json}. Every key may be
+            absent; the page then says what was not measured.
     """
     write_text(path, render_page(document))
 

@@ -81,7 +81,7 @@ def run_view(document: Document) -> dict[str, Any]:
         "mistakes": mistakes_view(figures, classes) if figures else [],
         "next_steps": next_steps(result, "DIR"),
         "ledger": found.ledger_view(part(document, "ledger") or part(result, "ledger")),
-        "repeat": _repeat(result, run),
+        "repeat": _repeat(result, run, part(document, "choice")),
         "config": [(name, _plain(value)) for name, value in flattened(config).items()],
         "charts": charts,
         "searched": bool({"trade-off", "best-so-far", "parallel"} & charts.keys()),
@@ -203,10 +203,13 @@ def _failures(studies: Sequence[tuple[str, Trials]]) -> dict[str, Any]:
     return {"n": len(failed), "n_trials": n_trials, "table": Table(("study", "trial", "message"), rows)}
 
 
-def _repeat(result: Document, run: Document) -> list[tuple[str, str]]:
+def _repeat(result: Document, run: Document, choice: Document) -> list[tuple[str, str]]:
     host = part(run, "host")
+    reasons = (reason.partition(" ") for reason in _texts(choice.get("reasons")))
     rows = [
         ("command", command_text(run)),
+        *((name, why.strip()) for name, _, why in reasons),
+        ("the same", str(choice.get("command") or "")),
         ("seed", _plain(run.get("seed", result.get("seed")))),
         ("threads", _plain(run.get("threads"))),
         ("versions", versions_text(run)),

@@ -30,6 +30,7 @@ from archwright.stores.opening import open_store
 LOG = "log.txt"
 FILES = (
     "plan.json",
+    status.CHOICE,
     *(record.FILE_NAME, RESULT, LOG, lock.FILE_NAME, status.FILE_NAME, ledger.FILE_NAME, "report.html", "report.json"),
     *("predictions.safetensors", DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"),
 )
@@ -268,6 +269,7 @@ def open_run(
     threads: int | None = None,
     command: Sequence[str] | None = None,
     absent: Mapping[str, Any] | None = None,
+    documents: Mapping[str, Json] | None = None,
 ) -> Run:
     """Begin a run in a new or empty folder, or go on with the one in it.
 
@@ -282,6 +284,7 @@ def open_run(
         threads: Threads an evaluation uses; None takes torch's current number.
         command: The command line, for repeating the run; None takes this process's, if it is archwright's.
         absent: What settings of the config, by dotted name, meant in runs that lack them (`absent_settings`).
+        documents: What a new run keeps of what went before it, JSON by file name: "choice.json".
 
     Raises:
         RunFolderError: If the folder is not empty (without `resume`), in use, not a run's, damaged, of another
@@ -306,7 +309,7 @@ def open_run(
     folder = Path(out)
     lock = _claim(folder, resume=resume)
     try:
-        started, notes = _begin_or_go_on(folder, asked, absent or {})
+        started, notes = _begin_or_go_on(folder, asked, absent or {}, documents or {})
         run = Run(folder, started, progress=shown, checkpoint_every_s=checkpoint_every_s, lock=lock)
         for note in notes:
             run.log(note)
@@ -391,12 +394,15 @@ def _refuse_misplaced(folder: Path) -> None:
 
 
 def _begin_or_go_on(
-    folder: Path, asked: Mapping[str, Any], absent: Mapping[str, Any]
+    folder: Path, asked: Mapping[str, Any], absent: Mapping[str, Any], documents: Mapping[str, Json]
 ) -> tuple[Mapping[str, Any], list[str]]:
     """The record to work by, and lines for the log."""
     _refuse_links(folder)
     if not (folder / record.FILE_NAME).exists():
         files.remove_leftovers(folder)
+        (folder / status.CHOICE).unlink(missing_ok=True)  # of a start that was killed
+        for name, document in documents.items():  # before the record, so that a run that has begun has them
+            files.write_json(folder / name, document)
         files.write_sealed_json(folder / record.FILE_NAME, asked)
         return asked, [f"started {asked['recipe'] or 'a run'} with seed {asked['seed']}"]
     stored = record.read_record(folder)

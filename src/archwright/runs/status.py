@@ -19,6 +19,7 @@ from archwright.runs.progress import Standing
 
 FILE_NAME = "status.json"
 RESULT = "result.json"
+CHOICE = "choice.json"
 
 _MADE = re.compile(r"([\w-][\w.-]*/){0,3}[\w-][\w.-]*")
 _FIELDS = ("phase", "done", "total", "best", "figures", "time_left_s", "updated", "elapsed_s", "pid")
@@ -156,8 +157,8 @@ def is_fresh(folder: Path) -> bool:
         names = {path.name for path in folder.iterdir() if not files.is_leftover(path)}
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be listed: {error.strerror}; check its permissions") from error
-    # A log alone may be anyone's; beside our lock it is ours.
-    return not names or (lock.FILE_NAME in names and names <= {lock.FILE_NAME, "log.txt"})
+    # A log or a choice alone may be anyone's; beside our lock it is ours.
+    return not names or (lock.FILE_NAME in names and names <= {lock.FILE_NAME, "log.txt", CHOICE})
 
 
 def _read_or_empty(path: Path) -> dict[str, Any]:

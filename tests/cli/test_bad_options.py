@@ -124,6 +124,7 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
         "evolution.mutation_probability": ("-1", "2", "x"),
         "evolution.generations": ("-1", "x", "1e300"),
     },
+    "auto": {"lengths": ("", "x", "paper")},
     "random": {"n_trials": ("0", "-1", "x", "1e300")},
     "grid": {"grid.n_trials": ("0", "x", "1e300"), "grid.levels": ("1", "x", "1e300")},
     "regularized-evolution": {
@@ -137,7 +138,8 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Settings by recipe; those of the trainings and `SHARED` come to them."""
 
-GROUPS = {recipe: ("supernet" if recipe == "spos" else "training", "retrain") for recipe in OWN}
+TRAINED = {"spos": ("supernet",), "auto": ()}
+GROUPS = {recipe: (*TRAINED.get(recipe, ("training",)), "retrain") for recipe in OWN}
 DATA = (
     *(
         "",
@@ -180,7 +182,10 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("search", "val_images"): _after(SEARCH, "--val-images", (*COUNTS, "100k")),
     ("search", "input_"): _after(SEARCH, "--input", (*SHAPES, "1x8x8")),
     ("search", "space"): _after(SEARCH, "--space", (*NAMES, "os:path", "file.py:X", ":", "..:x", "empty.py:X")),
-    ("search", "space_set"): _after(SEARCH, "--space-set", (*SPACE_SETTINGS, "n_classes=3")),
+    ("search", "space_set"): [
+        *_after(SEARCH, "--space-set", (*SPACE_SETTINGS, "n_classes=3")),
+        ("search", "auto", "--dry-run", "--space-set", "affine=true"),
+    ],
     ("search", "preset"): _after((*SEARCH[:2], "--dry-run"), "--preset", ("", "fast", LONG, NUL, CONTROL)),
     ("search", "limit"): _after(
         SEARCH, "--limit", ("", "x", "=1", "macs", *(f"macs={value}" for value in LIMITS), "nothing=1", f"{CONTROL}=1")

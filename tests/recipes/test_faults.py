@@ -39,6 +39,14 @@ class TestRegularizedEvolution(FaultContract):
     n_kills = n_damaged = 2
 
 
+class TestAuto(FaultContract):
+    arguments = (
+        *("search", "auto", *SMOKE, "--space", f"{Path(__file__).with_name('stepped_space.py')}:Stepped"),
+        *("--max-macs", "592", "--set", "n_draws=0", "--set", "retrain.steps=2"),
+    )
+    n_kills = n_damaged = 2
+
+
 class TestTrain(FaultContract):
     arguments = ("train", f"{TINY}:0120", *SMOKE, "--set", "int8=true", "--set", "int8_agreement=0")
     studies = ()

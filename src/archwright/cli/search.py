@@ -262,10 +262,17 @@ def execute(
         task = open_task(data, seed=seed, **data_options)
         config = effective_config(request, run_recipe.config, stored, task.input_shape)
         make_deterministic(pick_device(config.device))
+        given = is_given(request.fields, request.settings, stored)
+        if hasattr(run_recipe, "choose"):
+            folder, others = out if resume else None, () if given else (1,)
+            run_recipe = run_recipe.choose(config, task, folder=folder, spent=process_age_s, other_threads=others)
+            config = run_recipe.config
+            if told := run_recipe.lines():
+                print_lines(told)
         if dry_run or not (resume and (out / "result.json").exists()):
-            given = is_given(request.fields, request.settings, stored)
             config, lines = choose_threads(run_recipe, config, task, given=given, spent=process_age_s)
-            print_lines([*lines, *augment_lines(config, task)])
+            same = run_recipe.same(config, task) if hasattr(run_recipe, "same") else []
+            print_lines([*lines, *augment_lines(config, task), *same])
         if not dry_run:
             runner = {} if workers is None else {"runner": workers.runner(config.threads)}
             shown = make_progress(sys.stderr)
@@ -316,9 +323,12 @@ def effective_config(request: Request, cls: Any, stored: Mapping[str, Any], inpu
 
 def _space_args(config: Any, request: Request) -> dict[str, Any]:
     """Settings of the space that was named, those of the command line in the place of stored ones."""
+    from archwright.recipes.variants import ANY
     from archwright.spaces.opening import parse_settings, space_of
 
     spec = config.space if hasattr(config, "space") else space_of(config.arch)
+    if spec == ANY:
+        raise InvalidValueError("--space-set is for a space that is chosen; give --space NAME too, or leave it out")
     return {**config.space_args, **to_json(parse_settings(spec, request.space_set))}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from archwright.core.config import MAX_TRIALS, check_range
 from archwright.finish import Found
 from archwright.recipes.opened import OpenSearch
-from archwright.recipes.recipe import recipe
+from archwright.recipes.recipe import AutoMethod, recipe
 from archwright.recipes.trials import TrialsConfig
 from archwright.strategies.random import Random
 
@@ -37,6 +37,7 @@ class RandomSearchConfig(TrialsConfig):
     RandomSearchConfig,
     summary="random search: train architectures drawn uniformly within the limits, retrain the best",
     source="Li & Talwalkar, UAI 2019, arXiv:1902.07638",
+    auto=AutoMethod(),
 )
 def random_search(search: OpenSearch, config: RandomSearchConfig) -> Found:
     """Uniform over the feasible architectures, none twice, each trained from scratch (Li and Talwalkar, UAI 2019).

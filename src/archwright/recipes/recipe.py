@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -17,11 +18,25 @@ from archwright.recipes.planning import lengths_of
 from archwright.recipes.rehearsal import Rehearsal, workload
 from archwright.recipes.workload import Workload
 from archwright.runners.base import Runner
+from archwright.runs.files import Json
 from archwright.runs.progress import Progress
 from archwright.tasks.base import Task
 
 C = TypeVar("C", bound=SearchConfig)
 Body = Callable[[OpenSearch, C], Found]
+
+
+@dataclass(frozen=True)
+class AutoMethod:
+    """When the recipe `auto` may take a method; of those it may take, the first by what they ask for.
+
+    Attributes:
+        least_epochs: Passes over the training part that its shared weights are to make in their share of a run.
+        least_members: Architectures within the limits, below which it is not worth its while.
+    """
+
+    least_epochs: float = 0.0
+    least_members: int = 0
 
 
 class Recipe(Generic[C]):
@@ -31,18 +46,20 @@ class Recipe(Generic[C]):
         entry: Its line in the catalogue.
         config: The class of its settings.
         body: The method itself.
+        auto: When the recipe `auto` may take it; None where it does not.
 
     Attributes:
         name: As on the command line.
         config: The class of its settings.
         body: The method itself: from an open search and its settings to what was found.
+        auto: See above.
     """
 
-    def __init__(self, entry: Entry, config: type[C], body: Body[C]) -> None:
+    def __init__(self, entry: Entry, config: type[C], body: Body[C], auto: AutoMethod | None = None) -> None:
         self.__listing__ = entry
         self.__doc__, self.__module__ = body.__doc__, body.__module__
         self.__name__ = self.__qualname__ = body.__name__
-        self.name, self.config, self.body = entry.name, config, body
+        self.name, self.config, self.body, self.auto = entry.name, config, body, auto
 
     def __call__(
         self,
@@ -54,6 +71,7 @@ class Recipe(Generic[C]):
         resume: bool = False,
         progress: Progress | None = None,
         spent_s: float = 0.0,
+        documents: Mapping[str, Json] | None = None,
     ) -> Result:
         """Search, train the winner to its end, compare it, test it once, export it.
 
@@ -65,6 +83,7 @@ class Recipe(Generic[C]):
             resume: Go on with the run in `out`; a finished one is only opened.
             progress: Where to show how far it is.
             spent_s: Seconds that went by for this run before this call; they count in the ledger as its start.
+            documents: JSON by file name that the folder of a new run keeps, see `open_run`.
 
         Raises:
             UsageError: Before anything starts: an unknown name, an unreachable limit, an unusable folder.
@@ -76,7 +95,7 @@ class Recipe(Generic[C]):
         plain = open_plain(task) if config.plain else SWITCHED_OFF
         rehearsal = Rehearsal(opened)
         rehearsed = self.body(rehearsal, config)  # numbers that do not fit are refused before the folder is made
-        with opened.begin(self.name, out=out, resume=resume, progress=progress) as run:
+        with opened.begin(self.name, out=out, resume=resume, progress=progress, documents=documents) as run:
             if run.result is not None:
                 return reopen(run, opened.space)
             run.note_start(time.monotonic() - begun)
@@ -107,7 +126,9 @@ class Recipe(Generic[C]):
         return self.workload(config, task).estimate()
 
 
-def recipe(name: str, config: type[C], *, summary: str, source: str = "") -> Callable[[Body[C]], Recipe[C]]:
+def recipe(
+    name: str, config: type[C], *, summary: str, source: str = "", auto: AutoMethod | None = None
+) -> Callable[[Body[C]], Recipe[C]]:
     """Make a recipe of a function that is the method itself, and list it in the catalogue.
 
         @recipe("random", RandomSearchConfig, summary="…", source="…")
@@ -122,11 +143,12 @@ def recipe(name: str, config: type[C], *, summary: str, source: str = "") -> Cal
         config: The class of its settings, with a method `preset`.
         summary: One line for `archwright list`.
         source: Paper or library.
+        auto: When the recipe `auto` may take it; by default it does not.
     """
 
     def made(body: Body[C]) -> Recipe[C]:
         target = f"{body.__module__}:{body.__qualname__}"
-        return Recipe(Entry(name, "recipe", summary, source, target), config, body)
+        return Recipe(Entry(name, "recipe", summary, source, target), config, body, auto)
 
     return made
 

@@ -103,7 +103,8 @@ def workload(rehearsal: Rehearsal, found: Found) -> Workload:
         n = retrain.n_steps(task.split("train+validation"))
         load = Load((n_retrained + as_many) * n * retrain.batch_size)
         said = [f"{n_retrained} networks"] * bool(n_retrained) + [f"{n_plain} plain"] * bool(n_plain)
-        items.append(Item(f"retraining, {' and '.join(said)} of {n:,} steps", load, FINAL, n, ("retrain",)))
+        what = f"retraining, {' and '.join(said)} of {n:,} steps"
+        items.append(Item(what, load, FINAL, n, ("retrain",), n_networks=n_retrained))
     networks = _networks(rehearsal)
     training = training_step(networks, task, opened.device, max(batch_sizes))
     scoring = scoring_pass(networks, task, opened.device)

@@ -19,7 +19,7 @@ from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
 from archwright.recipes.opened import OpenSearch
 from archwright.recipes.presets import final_training, long, small_training, spos_training, suited
-from archwright.recipes.recipe import recipe
+from archwright.recipes.recipe import AutoMethod, recipe
 from archwright.strategies.evolution import Evolution, EvolutionConfig
 from archwright.training.config import TrainingConfig
 from archwright.weight_sharing.uniform_path import UniformPath
@@ -102,6 +102,7 @@ def _near_limits(search: OpenSearch, cost: str) -> tuple[float, float] | None:
     summary="single-path one-shot: train a supernet one path a step, search it by evolution under limits, "
     "retrain the winner",
     source="Guo et al., ECCV 2020, arXiv:1904.00420",
+    auto=AutoMethod(least_epochs=3, least_members=200),
 )
 def spos(search: OpenSearch, config: SposConfig) -> Found:
     """Single Path One-Shot NAS (Guo et al., arXiv:1904.00420).

@@ -70,6 +70,8 @@ class Item:
         length: Steps or evaluations.
         phases: Beginnings of the names of the phases it consists of.
         is_search: Whether it is a search, whose length is evaluations.
+        n_networks: Of the final training, how many networks of the space are trained for that long; plain ones come on
+            top, as large as the limits allow.
     """
 
     what: str
@@ -78,6 +80,7 @@ class Item:
     length: int = 1
     phases: tuple[str, ...] = ()
     is_search: bool = False
+    n_networks: int = 1
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from archwright.nn.choice import extract as extract_network
 from archwright.nn.inputs import OUTPUT, Inputs, Signature, TensorSpec, call, n_tokens_of, one_input
 from archwright.nn.meta import on_meta
 from archwright.spaces.arguments import whole_number
+from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.blocks import network_strip
 from archwright.spaces.pieces import CostFormula, CostPiece
 from archwright.spaces.sweep import check_shapes
@@ -55,6 +56,7 @@ class Space(ABC):
             in networks built one by one, as a space wants whose supernet is too large.
         binned_cost: Catalogue name of the cost that tells archs apart where they are drawn by bins of their cost; a
             space whose archs all have the same multiply–accumulates names another.
+        auto: When the recipe `auto` may take the space, and with which settings; None where it does not.
     """
 
     __listing__: ClassVar[Entry]
@@ -62,6 +64,7 @@ class Space(ABC):
     n_classes: int = 10
     counts_supernet: ClassVar[bool] = False
     binned_cost: ClassVar[str] = "macs"
+    auto: ClassVar[AutoUse | None] = None
     opened_as: str | None = None
 
     def __init__(self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> None:

@@ -24,6 +24,7 @@ from archwright.nn.ops.pooling import GlobalAvgPool2d
 from archwright.nn.ops.residual import ResidualBlock
 from archwright.nn.sizes import Size
 from archwright.spaces.arguments import check_image
+from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.base import Space
 from archwright.spaces.pieces import CostFormula
 
@@ -69,6 +70,7 @@ class ConvChain(Space):
 
     input_shape = (3, 32, 32)
     n_classes = 10
+    auto = AutoUse(tuple({"width_mult": m} for m in (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)), sides=(8, 63))
 
     def __init__(
         self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None, width_mult: float = 1.0

@@ -20,6 +20,7 @@ from archwright.nn.ops.enas_rnn import EnasRnnCell, HighwayRead
 from archwright.nn.ops.language_model import NO_REGULARIZATION, LanguageModel, Regularization
 from archwright.nn.sizes import Size
 from archwright.spaces.arguments import truth_value, whole_number, whole_number_or_none
+from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.enas.numbers import check_below, check_count
 from archwright.spaces.language import LanguageSpace
 from archwright.spaces.pieces import CostPiece
@@ -91,6 +92,9 @@ class EnasRnn(LanguageSpace):
         search: Whether it is the network that the search trains, with its width and regularisation.
         regularized: Whether to train with dropout and penalties of the released code.
     """
+
+    # without the regularisation of trainings of days
+    auto = AutoUse(tuple({"hidden": n, "regularized": False} for n in (32, 64, 128, 256, 512)))
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ from archwright.nn.ops.residual import Residual
 from archwright.nn.ops.squeeze import SqueezeExcite
 from archwright.nn.sizes import Size
 from archwright.spaces.arguments import check_image
+from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.base import Space
 from archwright.spaces.mnasnet.blocks import (
     BLOCKS,
@@ -74,6 +75,7 @@ class MnasNet(Space):
     counts_supernet = True
     input_shape = (3, 224, 224)
     n_classes = 1000
+    auto = AutoUse(tuple({"width": m} for m in (0.25, 0.5, 0.75, 1.0)), sides=(64, None))
     blocks: ClassVar[tuple[Block, ...]] = BLOCKS
 
     def __init__(

@@ -21,6 +21,7 @@ from archwright.nn.ops.resize import Resize2d
 from archwright.nn.ops.squeeze import SqueezeExcite
 from archwright.nn.sizes import Size, lazy_map
 from archwright.spaces.arguments import check_image, truth_value
+from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.mobile import MIN_SIDE, check_counts, image_forms, round_width, strides_of
 from archwright.spaces.ofa.checks import check_factor, check_numbers
 from archwright.spaces.ofa.genotype import Fields, GenotypeSpace, Slot
@@ -61,6 +62,7 @@ class OfaChain(GenotypeSpace):
 
     input_shape = (3, 224, 224)
     n_classes = 1000
+    auto = AutoUse(tuple({"width_mult": m} for m in (0.25, 0.5, 0.75, 1.0)), sides=(64, None))
     base_widths: ClassVar[tuple[int, ...]]
     stages: ClassVar[tuple[Stage, ...]]
     norm_eps: ClassVar[float]

@@ -39,7 +39,7 @@ $(VENV)/docs.stamp: pyproject.toml constraints.txt | $(BIN)/python
 install: $(VENV)/demo.stamp ## install into .venv
 
 demo: $(VENV)/demo.stamp ## a real search on 5,000 MNIST images (a second call continues or shows it)
-	$(BIN)/archwright search spos --data mnist5k --preset quick --max-macs 4.7M --seed 0 --out runs/demo --resume
+	$(BIN)/archwright search auto --data mnist5k --preset quick --max-macs 4.7M --seed 0 --out runs/demo --resume
 
 test: $(VENV)/dev.stamp ## run the tests
 	$(TEST_ENV) $(PYTEST)

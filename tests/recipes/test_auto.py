@@ -42,7 +42,7 @@ NO_METHODS = {"auto", "grid", "regularized-evolution"}
 
 
 def _config(preset: str = "quick", **settings: Any) -> AutoConfig:
-    config = AutoConfig.preset(preset, (1, 8, 8))
+    config = replace(AutoConfig.preset(preset, (1, 8, 8)), time_s=None)
     return replace(config, **{"space": STEPPED, "threads": 1, "device": "cpu", "n_draws": 0, **settings})
 
 
@@ -226,7 +226,7 @@ def test_shared_weights_are_taken_where_they_train_long_enough() -> None:
     assert (
         f"spos: its shared weights pass about {n:.0f} epochs of the training part, 3 are the least" in chosen.reasons[1]
     )
-    assert f"supernet 900 steps ({n:.0f} epochs), search 80 evaluations" in chosen.reasons[2]
+    assert f"supernet 900 steps ({n:.0f} epochs), search 60 evaluations" in chosen.reasons[2]
 
 
 def test_short_trainings_are_taken_below_that() -> None:
@@ -340,7 +340,7 @@ def test_the_command_line_goes_on_with_a_run(cli: Callable[..., Any], tmp_path: 
     assert "limits was [['macs', 592.0]] and is now [['macs', 600.0]]" in other.err
     longer = cli("search", "auto", "--preset", "quick", "--out", tmp_path / "run", "--resume")
     assert longer.code == 2
-    assert "retrain.steps was 2 and is now 400" in longer.err
+    assert "retrain.steps was 2 and is now 800" in longer.err
 
 
 def test_settings_of_a_space_that_is_not_named_are_refused(cli: Callable[..., Any]) -> None:
@@ -354,8 +354,16 @@ def test_settings_of_a_space_that_is_not_named_are_refused(cli: Callable[..., An
 
 def test_papers_have_no_preset_here() -> None:
     """What a paper's lengths are is its method's affair."""
-    with pytest.raises(InvalidValueError, match="unknown preset 'paper'; choose smoke or quick"):
+    with pytest.raises(InvalidValueError, match="unknown preset 'paper'; choose smoke, quick or long"):
         AutoConfig.preset("paper", (1, 8, 8))
+
+
+@pytest.mark.parametrize(("name", "time_s"), [("smoke", None), ("quick", 240.0), ("long", 3600.0)])
+def test_presets_say_how_long_a_run_is(name: str, time_s: float | None) -> None:
+    """Without random networks beside it, as in every run of a given time."""
+    config = AutoConfig.preset(name, (1, 28, 28))
+    assert config.time_s == time_s
+    assert config.n_draws == (1 if time_s is None else 0)
 
 
 def test_threads_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:

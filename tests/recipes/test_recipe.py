@@ -16,7 +16,7 @@ import torch
 from archwright.core.errors import RunFolderError
 from archwright.core.objective import Objective
 from archwright.core.trial import Candidate
-from archwright.costs import count
+from archwright.costs import Macs, count
 from archwright.evaluators import FromScratch
 from archwright.finish import Found
 from archwright.recipes import RandomSearchConfig, random_search
@@ -82,17 +82,29 @@ def test_the_estimate_goes_through_the_body() -> None:
 
 
 def test_a_large_plain_network_is_estimated_as_such() -> None:
-    """Its training counts as much as its multiply-accumulates are of the space's, up to ten times as many."""
+    """Its training counts as much as its multiply-accumulates are of those that are timed, up to ten times as many."""
     config = RandomSearchConfig(**{**vars(CONFIG), "n_trials": 1, "n_draws": 0})
-    space, chain = open_search(config, digits()).space, PlainChain(input_shape=(1, 8, 8), max_width=40)
+    chain = PlainChain(input_shape=(1, 8, 8), max_width=40)
     with torch.device("meta"):
-        timed = [space.build(arch) for arch in space.sample(4, np.random.default_rng(0))]
         plain = [count(chain.build({"width": width}), chain.signature).macs for width in chain.widths]
-    typical = sum(count(network, space.signature).macs for network in timed) / 4
-    for limit in (3 * typical, 1e9):
-        work = random_search.workload(replace(config, limits=(("macs", limit),)), digits())
+    for limit in (1e6, 1e9):
+        limited = replace(config, limits=(("macs", limit),))
+        opened = open_search(limited, digits())
+        typical = float(Macs().cost_rows(opened.space, opened.members(4)).mean())
+        work = random_search.workload(limited, digits())
         widest = max(macs for macs in plain if macs <= min(limit, 10 * typical))
         assert work.parts[-1].load.trained == pytest.approx((1 + widest / typical) * 2 * 16)
+
+
+def test_members_keep_the_limits_of_some_winner() -> None:
+    """What is timed is what a search under limits trains; without limits, or where hardly one keeps them, any arch."""
+    config = RandomSearchConfig(**{**vars(CONFIG), "limits": (("macs", 6e4), ("macs", 9e4))})
+    opened = open_search(config, digits())
+    macs = Macs().cost_rows(opened.space, opened.members(4))
+    assert (macs <= 9e4).all()  # 11 of the 81 architectures
+    assert (opened.members(4) == opened.members(4)).all()
+    free = open_search(replace(config, limits=()), digits())
+    assert (free.members(4) == free.space.decisions.sample(4, np.random.default_rng(0))).all()
 
 
 def test_a_recipe_is_listed_and_documented_as_its_body() -> None:

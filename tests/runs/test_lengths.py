@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,23 @@ def test_time_is_shared_in_proportion(run: Run) -> None:
     spend(run, "search", 10.0)
     spend(run, "baseline", 10.0)
     assert plan.length("final training", 40, lambda: 1.0) == 80
+
+
+def test_a_search_that_only_scores_grows_as_the_root(run: Run) -> None:
+    """50 and 40 s of training and 10 s of scoring fill 390 s: 90 * 4.11 + 10 * 2.03 s, not 3.9 times each."""
+    parts = [replace(part, by_root=part.name == "search") for part in PARTS]
+    plan = Planned(run, 400.0, lambda: (parts, 10.0))
+    growth = ((-10 + math.sqrt(10**2 + 4 * 90 * 390)) / 180) ** 2
+    assert 90 * growth + 10 * math.sqrt(growth) == pytest.approx(390)
+    assert plan.length("supernet", 100) == int(100 * growth) == 410
+    spend(run, "supernet", 0.5 * 410)
+    assert plan.length("search", 10) == 20
+
+
+def test_where_time_is_short_all_parts_shrink_alike(run: Run) -> None:
+    """40 s for what usually takes 100."""
+    parts = [replace(part, by_root=part.name == "search") for part in PARTS]
+    assert Planned(run, 50.0, lambda: (parts, 10.0)).length("supernet", 100) == 40
 
 
 def test_what_took_longer_shortens_what_follows(run: Run) -> None:

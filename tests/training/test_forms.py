@@ -30,6 +30,13 @@ def test_registers_filled_in_part_take_the_contiguous_layout() -> None:
     assert form_of(dense(24), "auto", True, CPU) == Form(torch.bfloat16, False)
 
 
+@pytest.mark.parametrize(("n_full", "is_last"), [(2, False), (3, True)])
+def test_the_layout_is_that_of_most_convolutions(n_full: int, is_last: bool) -> None:
+    """One of 8 channels beside two of 32, two thirds, or beside three, three quarters."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), *(nn.Conv2d(32, 32, 3) for _ in range(n_full)))
+    assert form_of(network, "auto", True, CPU) == Form(torch.bfloat16, is_last)
+
+
 def test_a_layout_that_was_chosen_is_kept() -> None:
     assert form_of(dense(32), "auto", False, CPU) == Form(torch.bfloat16, False)
 

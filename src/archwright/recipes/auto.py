@@ -58,7 +58,10 @@ WINNER_EPOCHS = 10
 MOST_EFFICIENT = 3.0
 """How many times as fast a multiply-accumulate of a large network may be as one of a small network."""
 
-LengthsName = Literal["smoke", "quick"]
+LengthsName = Literal["smoke", "quick", "long"]
+
+QUICK_S = 240.0
+"""Seconds of the preset `quick`."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,20 @@ class AutoConfig(SearchConfig):
 
     @classmethod
     def preset(cls, name: str, input_shape: Sequence[int]) -> Self:
+        """`smoke` (seconds), `quick` (four minutes of this machine) or `long` (an hour).
+
+        Args:
+            name: Which.
+            input_shape: (C, H, W) of images, (T,) of texts.
+
+        Raises:
+            InvalidValueError: If there is no such preset.
+        """
         if name not in get_args(LengthsName):
-            raise InvalidValueError(f"unknown preset {name!r}; choose smoke or quick")
+            raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick or long")
         like = SposConfig.preset(name, input_shape)
+        if name == "quick":  # what a machine manages in steps differs more than what people call quick
+            like = replace(like, time_s=QUICK_S, n_draws=0)
         shared = {each.name: getattr(like, each.name) for each in fields(SearchConfig) if each.name != "space"}
         return cls(**shared, lengths=cast(LengthsName, name))
 

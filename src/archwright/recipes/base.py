@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 
 from archwright.core.config import MAX_THREADS, absent_settings, added_field, check_range, to_json
+from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Direction, Goal, Objective
 from archwright.costs.base import Cost
@@ -28,6 +30,9 @@ from archwright.spaces.opening import open_space_for
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads
+
+N_DRAWN, MAX_DRAWS = 32, 8
+"""Archs that are drawn at once to find some within limits, and how often."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,30 @@ class Opened:
             return size
         feasible = Watch(self.space, self.costs).feasible(objective)
         return int(feasible(self.space.decisions.enumerate_rows()).sum())
+
+    def members(self, n: int) -> Rows:
+        """A few archs within the limits of some winner that can be counted: what a search will mostly train.
+
+        They are the same at each call; where hardly any arch keeps the limits, they are any archs.
+
+        Args:
+            n: How many.
+        """
+        rng, space = np.random.default_rng(0), self.space
+        counted = [cost for cost in self.costs if not n_unmeasured([cost])]
+        watch, names = Watch(space, counted), {cost.name for cost in counted}
+        known = [tuple(one for one in each.constraints if one.cost in names) for each in self.objectives]
+        if not any(known):
+            return space.decisions.sample(n, rng)
+        within = [watch.feasible(replace(self.objectives[0], constraints=limits)) for limits in known]
+        found = space.decisions.sample(0, rng)
+        for _ in range(MAX_DRAWS):
+            drawn = space.decisions.sample(max(n, N_DRAWN), rng)
+            keeps = np.logical_or.reduce([each(drawn) for each in within])
+            found = np.concatenate([found, drawn[keeps]])[:n]
+            if len(found) == n:
+                return found
+        return np.concatenate([found, drawn])[:n]
 
     def with_costs(self, costs: list[Cost]) -> Opened:
         """The same run with costs that have their latency tables."""

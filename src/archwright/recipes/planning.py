@@ -9,7 +9,7 @@ from typing import Any
 from archwright.core.errors import InvalidValueError
 from archwright.recipes.presets import MAX_SECONDS, duration
 from archwright.recipes.workload import Item, Speed, Workload
-from archwright.runs.lengths import Lengths, Part, Planned
+from archwright.runs.lengths import Lengths, Part, Planned, grown, growth_of
 from archwright.runs.run import Run
 
 AFTER_S = 10.0
@@ -59,7 +59,14 @@ def lengths_of(run: Run, config: Any, work: Callable[[], Workload]) -> Lengths:
         found = work()
         speed = found.glance()
         parts = [
-            Part(item.name, item.length, item.load.seconds(speed) / item.length, least_of(item), item.phases)
+            Part(
+                item.name,
+                item.length,
+                item.load.seconds(speed) / item.length,
+                least_of(item),
+                item.phases,
+                item.only_scores,
+            )
             for item in found.parts
             if item.name
         ]
@@ -94,10 +101,10 @@ def plan_lines(work: Workload, speed: Speed, time_s: float, spent_s: float, plan
             f"--time is {duration(time_s)}; a few evaluations, short trainings and the files take about "
             f"{duration(1.2 * least_s)} here; give at least that"
         )
-    factor = (time_s - fixed_s) / sum(item.load.seconds(speed) for item in planned)
+    growth = growth_of([(item.load.seconds(speed), item.only_scores) for item in planned], time_s - fixed_s)
     lines = [f"plan       {duration(time_s)} in all; the length of each part is chosen when it begins"]
     for item in planned:
-        n = plan.get(item.name, max(least_of(item), int(item.length * factor)))
+        n = plan.get(item.name, max(least_of(item), int(grown(item.length, growth, by_root=item.only_scores))))
         seconds = item.load.seconds(speed) * n / item.length
         unit = "evaluations" if item.is_search else "steps"
         lines.append(f"  {duration(seconds):>9}  {item.name}, about {n:,} {unit}")

@@ -23,7 +23,6 @@ from archwright.recipes.workload import Item, Load, Memory, Workload
 from archwright.runs.lengths import FINAL
 from archwright.runs.run import open_run
 from archwright.search import SearchResult
-from archwright.spaces.base import Space
 from archwright.strategies.base import Strategy
 from archwright.strategies.random import Random
 from archwright.training.device import use_layout
@@ -73,7 +72,17 @@ class Rehearsal(OpenSearch):
             what += f", {work.n_steps:,} steps of {work.batch_size}"
         self.batch_sizes.append(work.batch_size)
         phases = (name, name.replace("search", "baseline", 1))
-        self.items.append(Item(what, _load(work, n if is_random else 2 * n), name, n, phases, is_search=True))
+        self.items.append(
+            Item(
+                what,
+                _load(work, n if is_random else 2 * n),
+                name,
+                n,
+                phases,
+                is_search=True,
+                only_scores=not work.n_steps,
+            )
+        )
         return self.unscored(objective, evaluator)
 
 
@@ -126,7 +135,7 @@ def _plain_networks(opened: Opened, found: Found) -> tuple[int, float]:
     if isinstance(space, str):
         return 0, 0.0
     costs, ratios = {cost.name: cost for cost in opened.costs}, []
-    typical = _typical_macs(opened.space) if costs else 1.0
+    typical = _typical_macs(opened) if costs else 1.0
     for objective in (search.objective for search in found.searches):
         limits = {one.cost: one.limit for one in objective.constraints}
         if elsewhere(objective, costs):
@@ -141,10 +150,11 @@ def _plain_networks(opened: Opened, found: Found) -> tuple[int, float]:
     return sum(ratio > 0 for ratio in ratios), sum(ratios)
 
 
-def _typical_macs(space: Space) -> float:
+def _typical_macs(opened: Opened) -> float:
     """Mean multiply-accumulates of the archs that are timed."""
+    space = opened.space
     with on_meta():
-        networks = [space.build(arch) for arch in space.sample(N_MEASURED, np.random.default_rng(0))]
+        networks = [space.build(arch) for arch in space.decisions.archs(opened.members(N_MEASURED))]
     return float(np.mean([count(network, space.signature, memory=False).macs for network in networks])) or 1.0
 
 
@@ -153,16 +163,15 @@ def _load(work: Work, times: int) -> Load:
 
 
 def _networks(rehearsal: Rehearsal) -> Callable[[int], nn.Module]:
-    """The i-th of some random archs: paths of the shared weights that the body made, else stand-alone networks."""
-    space, device, rng = rehearsal.space, rehearsal.device, np.random.default_rng(0)
+    """The i-th of some archs within the limits: paths of the shared weights that the body made, or on their own."""
+    space, device, rows = rehearsal.space, rehearsal.device, rehearsal.opened.members(N_MEASURED)
     shared = rehearsal.shared
     if shared is None:
-        built = [build_seeded(space, arch, 0).to(device) for arch in space.sample(N_MEASURED, rng)]
+        built = [build_seeded(space, arch, 0).to(device) for arch in space.decisions.archs(rows)]
         for network in built:
             use_layout(network, True)
         return lambda i: built[i % N_MEASURED]
     use_layout(shared.network.to(device), True)
-    rows = space.decisions.sample(N_MEASURED, rng)
 
     def path(i: int) -> nn.Module:
         shared.activate(rows[i % N_MEASURED])

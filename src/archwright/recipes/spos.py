@@ -66,8 +66,8 @@ class SposConfig(SearchConfig):
             quick = cls(
                 supernet=replace(small_training(steps=900, batch_size=64), learning_rate=0.05),
                 calibration=CalibrationConfig(batches=2, batch_size=256),
-                evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=3),
-                retrain=final_training(steps=400, batch_size=64),
+                evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=2),
+                retrain=final_training(steps=800, batch_size=64),
                 n_draws=3,
             )
             return suited(quick, input_shape)

@@ -96,7 +96,7 @@ class TrainConfig:
             training = darts_language_training() if is_text else _paper_training(min(input_shape[1:]))
             return as_published(cls(training=training), input_shape, jitter=True)
         if name == "quick":
-            return suited(cls(training=final_training(steps=400, batch_size=64)), input_shape)
+            return suited(cls(training=final_training(steps=800, batch_size=64)), input_shape)
         if name == "long":
             return long(cls.preset("quick", input_shape))
         if name == "smoke":

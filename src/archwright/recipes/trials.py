@@ -43,7 +43,7 @@ class TrialsConfig(SearchConfig):
             smoke = cls(training=short, retrain=short, n_draws=1, profile=profile, int8=False, **presets[name])
             return suited(smoke, input_shape)
         if name == "quick":
-            retrain = replace(final_training(steps=400, batch_size=64), learning_rate=RATE)
+            retrain = replace(final_training(steps=800, batch_size=64), learning_rate=RATE)
             return suited(cls(training=_small(200), retrain=retrain, n_draws=3, **presets[name]), input_shape)
         return as_published(cls(**presets[name]), input_shape)
 

@@ -25,7 +25,7 @@ from archwright.recipes.planning import plan_lines, reserve_s
 from archwright.recipes.recipe import Recipe
 from archwright.recipes.rehearsal import Rehearsal, workload
 from archwright.recipes.workload import Item, Speed, Workload
-from archwright.runs.lengths import FINAL
+from archwright.runs.lengths import FINAL, grown, growth_of
 from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.base import Space
 from archwright.spaces.opening import open_space_for
@@ -329,14 +329,15 @@ def outlook_in(
     speed = Speed(trained_s, trained_s / 3)  # the forward pass of three like ones
     plan_lines(work, speed, time_s, spent_s, config.plan or {})
     planned = [item for item in work.parts if item.name]
-    factor = (time_s - spent_s - reserve_s(work, speed)) / sum(item.load.seconds(speed) for item in planned)
-    lengths = {item.name: item.length * factor for item in planned}
+    left_s = time_s - spent_s - reserve_s(work, speed)
+    growth = growth_of([(item.load.seconds(speed), item.only_scores) for item in planned], left_s)
+    lengths = {item.name: grown(item.length, growth, by_root=item.only_scores) for item in planned}
     for item in planned:
         if item.name == FINAL:
             batch_size = config.retrain.batch_size
             own_s = item.n_networks * typical_s(variant, batch_size, watch)
             step_s = batch_size * (own_s + plain_s(variant, opened, batch_size, watch))
-            lengths[FINAL] = factor * item.load.seconds(speed) / step_s
+            lengths[FINAL] = growth * item.load.seconds(speed) / step_s
     return _outlook(opened, work, lengths, usual.winner_epochs)
 
 

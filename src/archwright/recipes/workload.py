@@ -70,6 +70,7 @@ class Item:
         length: Steps or evaluations.
         phases: Beginnings of the names of the phases it consists of.
         is_search: Whether it is a search, whose length is evaluations.
+        only_scores: Whether it is a search that trains nothing.
         n_networks: Of the final training, how many networks of the space are trained for that long; plain ones come on
             top, as large as the limits allow.
     """
@@ -80,6 +81,7 @@ class Item:
     length: int = 1
     phases: tuple[str, ...] = ()
     is_search: bool = False
+    only_scores: bool = False
     n_networks: int = 1
 
 

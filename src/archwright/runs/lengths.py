@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ class Part:
         unit_s: Seconds of one step or evaluation, as estimated at the run's start.
         least: The shortest it may be.
         phases: Beginnings of the names of the phases it consists of.
+        by_root: Whether it grows as the square root of what the others grow by: a search that only scores, where many
+            more evaluations find little more.
     """
 
     name: str
@@ -52,14 +55,43 @@ class Part:
     unit_s: float
     least: int
     phases: tuple[str, ...]
+    by_root: bool = False
+
+
+def growth_of(parts: Sequence[tuple[float, bool]], left_s: float) -> float:
+    """By how much parts grow, or shrink, to fill a time.
+
+    Args:
+        parts: Of each its seconds at its usual length, and whether it grows by the root.
+        left_s: The time.
+    """
+    roots = sum(seconds for seconds, by_root in parts if by_root)
+    others = sum(seconds for seconds, by_root in parts if not by_root)
+    if left_s <= roots + others:
+        return left_s / (roots + others)
+    # others * g + roots * sqrt(g) = left, a quadratic equation for sqrt(g)
+    return (
+        ((math.sqrt(roots**2 + 4 * others * left_s) - roots) / (2 * others)) ** 2 if others else (left_s / roots) ** 2
+    )
+
+
+def grown(usual: float, growth: float, *, by_root: bool) -> float:
+    """A length that grows; where time is short all shrink alike.
+
+    >>> grown(100, 4.0, by_root=False), grown(100, 4.0, by_root=True), grown(100, 0.25, by_root=True)
+    (400.0, 200.0, 25.0)
+    """
+    return usual * (math.sqrt(growth) if by_root and growth > 1 else growth)
 
 
 class Planned(Lengths):
     """Lengths that make a run last a given time: each is chosen when its part begins, from the time that is left.
 
-    What is left is divided so that all parts ahead keep the proportions of the settings. How long a part takes is
-    estimated at the start and corrected by how long the parts before really took. Lengths are stored before they are
-    used, so that a run that goes on after a kill has the same ones; time spent is the ledger's, over all processes.
+    What is left is divided so that all parts ahead keep the proportions of the settings, but for searches that only
+    score: where there is more time than the settings take, these grow as the square root of the others. How long a part
+    takes is estimated at the start and corrected by how long the parts before really took. Lengths are stored before
+    they are used, so that a run that goes on after a kill has the same ones; time spent is the ledger's, over all
+    processes.
 
     Args:
         run: Whose parts; its folder keeps the lengths in plan.json.
@@ -103,11 +135,11 @@ class Planned(Lengths):
         if part not in known:
             return usual
         factor = self._correction(parts)
-        own_s = usual * (unit_s() if unit_s is not None else factor * known[part].unit_s)
+        own_s, by_root = usual * (unit_s() if unit_s is not None else factor * known[part].unit_s), known[part].by_root
         ahead = [each for each in parts if each.name not in self.chosen and each.name != part]
-        ahead_s = sum(each.usual * each.unit_s for each in ahead) * factor
-        left_s = self._time_s - self.spent_s - reserve_s
-        return max(known[part].least, int(usual * left_s / (own_s + ahead_s)))
+        seconds = [(own_s, by_root), *((each.usual * each.unit_s * factor, each.by_root) for each in ahead)]
+        growth = growth_of(seconds, max(0.0, self._time_s - self.spent_s - reserve_s))
+        return max(known[part].least, int(grown(usual, growth, by_root=by_root)))
 
     @property
     def spent_s(self) -> float:

@@ -17,9 +17,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from archwright.training.config import Precision
 from archwright.training.device import compute_dtype
 
-LANES = 16
+LANES, MOST = 16, 0.75
 """Numbers in a register: channels-last convolutions of widths that are no multiples of it fill some registers in part,
-and take up to twice as long as in the contiguous layout, which the library pads."""
+and take up to twice as long as in the contiguous layout, which the library pads. Where most convolutions fill them, the
+channels-last layout is the faster one."""
 
 
 class Form(NamedTuple):
@@ -75,4 +76,5 @@ def _is_dense_convolution(module: nn.Module) -> bool:
 
 
 def _fills_registers(network: nn.Module) -> bool:
-    return all(module.out_channels % LANES == 0 for module in network.modules() if isinstance(module, nn.Conv2d))
+    full = [module.out_channels % LANES == 0 for module in network.modules() if isinstance(module, nn.Conv2d)]
+    return sum(full) >= MOST * len(full)

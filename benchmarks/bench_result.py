@@ -4,15 +4,17 @@ usage: bench_result.py DATA [CASE ...]     (DATA: a folder with mnist/mnist.npz 
 
 For each case and seed, two commands are executed, one after the other: `archwright search auto … --time T`, and
 `archwright train plain-chain:… --time T` for the plain network that the search itself compared its winner with, with
-all of T for its one training. Results are kept under runs/bench-result, and finished ones are read again, so the script
-goes on where it was stopped. Differences are paired: the same images, the same seeds; intervals are of 95 %, by a
-bootstrap over images and seeds. Cases whose data are missing are skipped.
+all of T for its one training. Differences are paired: the same images, the same seeds; intervals are of 95 %, by a
+bootstrap over images and seeds. `quick-…` cases are the preset itself, `archwright search auto --preset quick`.
 
-`quick` cases time the preset itself: `archwright search auto --preset quick`, five seeds.
+What was measured is kept in results/result.json, with the machine: which test images were right, costs, minutes. The
+script executes what is not there yet and reports all of it, so it goes on where it was stopped, also elsewhere. Runs
+stand under runs/bench-result until they are over. Cases whose data are missing are only reported.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -32,7 +34,9 @@ from archwright.training.evaluate import evaluate
 from common import machine, report
 
 FOLDER = Path("runs/bench-result")
+KEPT = Path(__file__).parent / "results" / "result.json"
 N_RESAMPLED = 4000
+Hits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -42,23 +46,21 @@ class Case:
     name: str
     data: str
     limit: str
-    time: str
+    time: str = ""
     seeds: int = 3
     options: tuple[str, ...] = ()
 
+    @property
+    def is_there(self) -> bool:
+        return not self.data.startswith("npz:") or Path(self.data.removeprefix("npz:")).exists()
+
 
 def cases(data: Path) -> list[Case]:
-    mnist, cifar = f"npz:{_mnist(data)}", f"npz:{data / 'images.npz'}"
-    found = [
-        Case(f"{name}-{limit}", source, limit, "3m")
-        for name, source in (("mnist5k", "mnist5k"), ("digits", "digits"), ("mnist10k", mnist))
-        for limit in ("2M", "8M")
-    ]
-    found.append(Case("cifar-8M", cifar, "8M", "10m", options=("--augment", "crop,mirror")))
-    found += [
-        Case(f"quick-{name}", source, "4.7M", "", 5) for name, source in (("mnist5k", "mnist5k"), ("mnist10k", mnist))
-    ]
-    return [case for case in found if not case.data.endswith(".npz") or Path(case.data.removeprefix("npz:")).exists()]
+    sources = {"mnist5k": "mnist5k", "digits": "digits", "mnist10k": f"npz:{_mnist(data)}"}
+    timed = [Case(f"{name}-{limit}", source, limit, "3m") for name, source in sources.items() for limit in ("2M", "8M")]
+    cifar = Case("cifar-8M", f"npz:{data / 'images.npz'}", "8M", "10m", options=("--augment", "crop,mirror"))
+    quick = [Case(f"quick-{name}", sources[name], "4.7M", seeds=5) for name in ("mnist5k", "mnist10k")]
+    return [*timed, cifar, *quick]
 
 
 def _mnist(data: Path) -> Path:
@@ -75,70 +77,62 @@ def _mnist(data: Path) -> Path:
 def main() -> None:
     data, names = Path(sys.argv[1]), sys.argv[2:]
     print(machine())
+    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     for case in cases(data):
-        if not names or case.name in names:
-            measure(case)
+        if names and case.name not in names:
+            continue
+        for seed in range(case.seeds):
+            if case.is_there and f"{case.name}/{seed}" not in kept:
+                kept[f"{case.name}/{seed}"] = measure(case, seed)
+                KEPT.parent.mkdir(exist_ok=True)
+                KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+        tell(case, [kept[key] for key in sorted(kept) if key.startswith(f"{case.name}/")])
 
 
-def measure(case: Case) -> None:
-    searched = [search(case, seed) for seed in range(case.seeds)]
-    winners = np.array([hits(folder) for folder in searched])
-    records = [json.loads((folder / "result.json").read_text()) for folder in searched]
-    if not case.time:
-        minutes = [spent(record) / 60 for record in records]
-        report(f"{case.name}: accuracy, time", f"{spread(winners)}; {np.mean(minutes):.1f} min", "0.986, 0.984")
-        return
-    beside = np.array([plain_hits(folder, case) for folder in searched])
-    alone = np.array([hits(train_plain(case, seed, folder)) for seed, folder in enumerate(searched)])
-    report(f"{case.name}: winner", spread(winners), "")
-    report(f"{case.name}: winner - plain, as long a training", difference(winners, beside), "not below 0")
-    report(f"{case.name}: winner - plain, all of {case.time}", difference(winners, alone), "not below 0")
-    for what, cost in (("macs, M", lambda one: one["macs"] / 1e6), ("ONNX Runtime, ms", latency)):
-        pairs = ", ".join(f"{cost(one):.3g}" for one in records)
-        report(f"{case.name}: {what}", pairs, "")
-    plains = ", ".join(f"{one['plain_baseline']['macs'] / 1e6:.3g}" for one in records)
-    report(f"{case.name}: macs of plain, M", plains, "")
-    minutes = ", ".join(f"{spent(one) / 60:.2f}" for one in records)
-    report(f"{case.name}: minutes of the search", minutes, case.time)
+# ── measuring ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def search(case: Case, seed: int) -> Path:
-    """The folder of a search, executed or found."""
-    folder = FOLDER / case.name / str(seed) / "search"
+def measure(case: Case, seed: int) -> dict[str, Any]:
+    """One seed: the search, and the plain network with all of the time."""
+    folder = FOLDER / case.name / str(seed)
     length = ("--time", case.time) if case.time else ("--preset", "quick")
-    command = ["search", "auto", "--data", case.data, "--max-macs", case.limit, *length, *case.options]
-    return done(folder, [*command, "--seed", str(seed)])
-
-
-def train_plain(case: Case, seed: int, searched: Path) -> Path:
-    """The folder of the plain network that was trained for all of the time."""
-    plain = json.loads((searched / "result.json").read_text())["plain_baseline"]
-    task = open_task(case.data, seed=seed)
+    common = ["--data", case.data, *length, *case.options, "--seed", str(seed)]
+    searched = done(folder / "search", ["search", "auto", "--max-macs", case.limit, *common])
+    record = json.loads((searched / "result.json").read_text())
+    plain, task = record["plain_baseline"], open_task(case.data, seed=seed)
     space = open_space(plain["space"], **task.space_args())
-    code = f"{plain['space']}:{space.code(plain['arch'])}"
-    command = ["train", code, "--data", case.data, "--time", case.time, *case.options, "--seed", str(seed)]
-    return done(FOLDER / case.name / str(seed) / "plain", command)
+    found = {
+        "machine": machine(),
+        "winner": {**costs(record), "minutes": spent(record), "steps": record["n_final_steps"]},
+        "baseline": record["random_baseline"]["test"],
+        "plain": {"macs": plain["macs"]},
+        "hits": packed(hits(searched)),
+        "plain hits": packed(plain_hits(searched, space.build(plain["arch"]), task)),
+    }
+    if case.time:
+        alone = done(folder / "plain", ["train", f"{plain['space']}:{space.code(plain['arch'])}", *common])
+        trained = json.loads((alone / "result.json").read_text())
+        found["alone"] = {**costs(trained), "minutes": spent(trained), "steps": trained["n_final_steps"]}
+        found["alone hits"] = packed(hits(alone))
+    return found
 
 
 def done(folder: Path, command: list[str]) -> Path:
+    """The folder of a command, executed unless it was."""
     if not (folder / "result.json").exists():
         whole = [sys.executable, "-m", "archwright", *command, "--out", str(folder), "--resume"]
         subprocess.run(whole, check=True, stdout=subprocess.DEVNULL)
     return folder
 
 
-def hits(folder: Path) -> NDArray[np.bool_]:
+def hits(folder: Path) -> Hits:
     """Whether each test image was put into its class, from the one reading of the test part."""
     kept = safetensors.torch.load_file(folder / "predictions.safetensors")
     return np.asarray(kept["predictions"] == kept["labels"])
 
 
-def plain_hits(folder: Path, case: Case) -> NDArray[np.bool_]:
+def plain_hits(folder: Path, network: Any, task: Any) -> Hits:
     """The same of the plain network beside a search, from its stored weights."""
-    record = json.loads((folder / "result.json").read_text())
-    task = open_task(case.data, seed=record["seed"])
-    plain = record["plain_baseline"]
-    network = open_space(plain["space"], **task.space_args()).build(plain["arch"])
     load_network(network, safetensors.torch.load_file(folder / "checkpoints" / "retrain-plain.safetensors"))
     recording = Recording(task)
     evaluate(network, task, "test", meter=recording)
@@ -146,20 +140,58 @@ def plain_hits(folder: Path, case: Case) -> NDArray[np.bool_]:
     return np.asarray(kept["predictions"] == kept["labels"])
 
 
-def latency(record: dict[str, Any]) -> float:
-    return float(record["latency_ms"]["onnxruntime"]["median"])
+def costs(record: dict[str, Any]) -> dict[str, float]:
+    return {"macs": record["macs"], "latency_ms": record["latency_ms"]["onnxruntime"]["median"]}
 
 
 def spent(record: dict[str, Any]) -> float:
-    return float(sum(entry["wall_s"] for entry in record["ledger"].values()))
+    return round(sum(entry["wall_s"] for entry in record["ledger"].values()) / 60, 3)
 
 
-def spread(found: NDArray[np.bool_]) -> str:
+def packed(found: Hits) -> dict[str, Any]:
+    return {"n": len(found), "bits": base64.b64encode(np.packbits(found).tobytes()).decode()}
+
+
+# ── reporting ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def tell(case: Case, found: list[dict[str, Any]]) -> None:
+    if not found:
+        return
+    winners, beside = matrix(found, "hits"), matrix(found, "plain hits")
+    baseline = np.mean([one["baseline"] for one in found])
+    report(f"{case.name}: winner", f"{spread(winners)}; random search {baseline:.4f}", f"{len(found)} of {case.seeds}")
+    report(f"{case.name}: winner - plain, as long a training", difference(winners, beside), "not below 0")
+    report(f"{case.name}: minutes of the search", listed(one["winner"]["minutes"] for one in found), case.time)
+    if case.time:
+        alone = matrix(found, "alone hits")
+        report(f"{case.name}: plain, all of {case.time}", spread(alone), "")
+        report(f"{case.name}: winner - plain, all of {case.time}", difference(winners, alone), "not below 0")
+        for what, key, scale in (("macs, M", "macs", 1e-6), ("ONNX Runtime, ms", "latency_ms", 1.0)):
+            both = [listed(one[name][key] * scale for one in found) for name in ("winner", "alone")]
+            report(f"{case.name}: {what}, winner / plain", " / ".join(both), "")
+
+
+def matrix(found: list[dict[str, Any]], key: str) -> Hits:
+    """Hits (seeds, images)."""
+    return np.array(
+        [
+            np.unpackbits(np.frombuffer(base64.b64decode(one[key]["bits"]), np.uint8), count=one[key]["n"]).astype(bool)
+            for one in found
+        ]
+    )
+
+
+def listed(values: Any) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
+
+
+def spread(found: Hits) -> str:
     means = found.mean(axis=1)
     return f"{means.mean():.4f} ({', '.join(f'{one:.4f}' for one in means)})"
 
 
-def difference(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> str:
+def difference(one: Hits, other: Hits) -> str:
     """Mean difference of two sets of networks on the same images, and its interval."""
     delta, rng = one.astype(np.int8) - other.astype(np.int8), np.random.default_rng(0)
     seeds, images = delta.shape

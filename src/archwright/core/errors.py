@@ -95,7 +95,16 @@ class SpaceError(UsageError, TypeError):
 
 
 class InfeasibleError(UsageError, ValueError):
-    """Limits that no architecture of the space meets."""
+    """Limits that no architecture of the space meets.
+
+    Args:
+        message: What is told of one space.
+        short: The same in a table of several; the message by default.
+    """
+
+    def __init__(self, message: str, short: str = "") -> None:
+        super().__init__(message)
+        self.short = short or message
 
 
 class DataError(UsageError, ValueError):

@@ -77,7 +77,8 @@ class Watch:
                 raise InfeasibleError(
                     f"no architecture of space {self.space.name!r} at input {shape} "
                     f"has {constraint.cost} <= {constraint.limit:,.10g}; "
-                    f"the smallest reachable is {smallest:,.10g}, so give at least that"
+                    f"the smallest reachable is {smallest:,.10g}, so give at least that",
+                    f"the smallest member has {constraint.cost} {smallest:,.10g}",
                 )
 
     def _is_met_by_chance(self, constraint: Constraint) -> bool:

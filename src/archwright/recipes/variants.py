@@ -12,7 +12,7 @@ import torch
 
 from archwright.core import catalog
 from archwright.core.arch import Arch
-from archwright.core.errors import UsageError
+from archwright.core.errors import InfeasibleError, UsageError
 from archwright.core.trial import derive_seed
 from archwright.costs.counted import Macs
 from archwright.costs.latency import MeasuredLatency
@@ -144,6 +144,8 @@ def _settings_of(spec: str, task: Task) -> list[Mapping[str, Any]]:
 def _variant(spec: str, settings: Mapping[str, Any], config: SearchConfig, task: Task) -> Variant:
     try:
         opened = open_search(replace(config, space=spec, space_args=dict(settings)), task)
+    except InfeasibleError as error:
+        return Variant(spec, settings, error.short)
     except UsageError as error:
         return Variant(spec, settings, str(error))
     space, counted = opened.space, [cost for cost in opened.costs if not n_unmeasured([cost])]

@@ -78,6 +78,11 @@ def growth_of(parts: Sequence[tuple[float, bool]], left_s: float) -> float:
 def grown(usual: float, growth: float, *, by_root: bool) -> float:
     """A length that grows; where time is short all shrink alike.
 
+    Args:
+        usual: The length in the settings.
+        growth: See `growth_of`.
+        by_root: Whether it grows as the root.
+
     >>> grown(100, 4.0, by_root=False), grown(100, 4.0, by_root=True), grown(100, 0.25, by_root=True)
     (400.0, 200.0, 25.0)
     """

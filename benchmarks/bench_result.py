@@ -5,7 +5,7 @@ usage: bench_result.py DATA [CASE ...]     (DATA: a folder with mnist/mnist.npz 
 For each case and seed, two commands are executed, one after the other: `archwright search auto … --time T`, and
 `archwright train plain-chain:… --time T` for the plain network that the search itself compared its winner with, with
 all of T for its one training. Differences are paired: the same images, the same seeds; intervals are of 95 %, by a
-bootstrap over images and seeds. `quick-…` cases are the preset itself, `archwright search auto --preset quick`.
+bootstrap over images and seeds.
 
 What was measured is kept in results/result.json, with the machine: which test images were right, costs, minutes. The
 script executes what is not there yet and reports all of it, so it goes on where it was stopped, also elsewhere. Runs
@@ -46,7 +46,7 @@ class Case:
     name: str
     data: str
     limit: str
-    time: str = ""
+    time: str
     seeds: int = 3
     options: tuple[str, ...] = ()
 
@@ -59,8 +59,7 @@ def cases(data: Path) -> list[Case]:
     sources = {"mnist5k": "mnist5k", "digits": "digits", "mnist10k": f"npz:{_mnist(data)}"}
     timed = [Case(f"{name}-{limit}", source, limit, "3m") for name, source in sources.items() for limit in ("2M", "8M")]
     cifar = Case("cifar-8M", f"npz:{data / 'images.npz'}", "8M", "10m", options=("--augment", "crop,mirror"))
-    quick = [Case(f"quick-{name}", sources[name], "4.7M", seeds=5) for name in ("mnist5k", "mnist10k")]
-    return [*timed, cifar, *quick]
+    return [*timed, cifar]
 
 
 def _mnist(data: Path) -> Path:
@@ -95,8 +94,7 @@ def main() -> None:
 def measure(case: Case, seed: int) -> dict[str, Any]:
     """One seed: the search, and the plain network with all of the time."""
     folder = FOLDER / case.name / str(seed)
-    length = ("--time", case.time) if case.time else ("--preset", "quick")
-    common = ["--data", case.data, *length, *case.options, "--seed", str(seed)]
+    common = ["--data", case.data, "--time", case.time, *case.options, "--seed", str(seed)]
     searched = done(folder / "search", ["search", "auto", "--max-macs", case.limit, *common])
     record = json.loads((searched / "result.json").read_text())
     plain, task = record["plain_baseline"], open_task(case.data, seed=seed)
@@ -109,11 +107,10 @@ def measure(case: Case, seed: int) -> dict[str, Any]:
         "hits": packed(hits(searched)),
         "plain hits": packed(plain_hits(searched, space.build(plain["arch"]), task)),
     }
-    if case.time:
-        alone = done(folder / "plain", ["train", f"{plain['space']}:{space.code(plain['arch'])}", *common])
-        trained = json.loads((alone / "result.json").read_text())
-        found["alone"] = {**costs(trained), "minutes": spent(trained), "steps": trained["n_final_steps"]}
-        found["alone hits"] = packed(hits(alone))
+    alone = done(folder / "plain", ["train", f"{plain['space']}:{space.code(plain['arch'])}", *common])
+    trained = json.loads((alone / "result.json").read_text())
+    found["alone"] = {**costs(trained), "minutes": spent(trained), "steps": trained["n_final_steps"]}
+    found["alone hits"] = packed(hits(alone))
     return found
 
 
@@ -163,13 +160,12 @@ def tell(case: Case, found: list[dict[str, Any]]) -> None:
     report(f"{case.name}: winner", f"{spread(winners)}; random search {baseline:.4f}", f"{len(found)} of {case.seeds}")
     report(f"{case.name}: winner - plain, as long a training", difference(winners, beside), "not below 0")
     report(f"{case.name}: minutes of the search", listed(one["winner"]["minutes"] for one in found), case.time)
-    if case.time:
-        alone = matrix(found, "alone hits")
-        report(f"{case.name}: plain, all of {case.time}", spread(alone), "")
-        report(f"{case.name}: winner - plain, all of {case.time}", difference(winners, alone), "not below 0")
-        for what, key, scale in (("macs, M", "macs", 1e-6), ("ONNX Runtime, ms", "latency_ms", 1.0)):
-            both = [listed(one[name][key] * scale for one in found) for name in ("winner", "alone")]
-            report(f"{case.name}: {what}, winner / plain", " / ".join(both), "")
+    alone = matrix(found, "alone hits")
+    report(f"{case.name}: plain, all of {case.time}", spread(alone), "")
+    report(f"{case.name}: winner - plain, all of {case.time}", difference(winners, alone), "not below 0")
+    for what, key, scale in (("macs, M", "macs", 1e-6), ("ONNX Runtime, ms", "latency_ms", 1.0)):
+        both = [listed(one[name][key] * scale for one in found) for name in ("winner", "alone")]
+        report(f"{case.name}: {what}, winner / plain", " / ".join(both), "")
 
 
 def matrix(found: list[dict[str, Any]], key: str) -> Hits:

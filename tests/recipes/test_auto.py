@@ -195,7 +195,7 @@ def test_no_space_that_fits_is_refused_with_reasons() -> None:
         auto.choose(_config(space=ANY, limits=(("macs", 10.0),)), digits())
     said = str(found.value)
     assert said.startswith(
-        "no space fits the data 'digits' (1x8x8) and the limits (conv-chain width_mult=0.25: no arch"
+        "no space fits the data 'digits' (1x8x8) and the limits (conv-chain width_mult=0.25: the smallest member has"
     )
     assert "ofa-proxyless: meant for images of 64 pixels a side and more" in said
     assert said.count("conv-chain width_mult") == 1

@@ -14,7 +14,7 @@ from archwright.spaces.opening import open_space
 from archwright.training.device import mixed_precision, use_layout
 from archwright.training.forms import Form, form_of
 from archwright.training.networks import build_seeded
-from common import THREADS, interleaved, machine, ratio, report
+from common import THREADS, interleaved, machine, ratio, report, stepper
 
 BLOCKS, BATCH = 10, 64
 SHAPES = ((1, 28, 28), (3, 32, 32), (3, 64, 64))
@@ -42,10 +42,10 @@ def measure(name: str, shape: tuple[int, int, int]) -> None:
         print(f"{name}, {shape}: float32 by rule")
         return
     forms = (form, PLAIN, PLAIN)
-    in_form, plain, again = interleaved(
-        [stepper(network, shape, each) for network, each in zip(networks, forms, strict=True)], BLOCKS
+    fast, plain, again = interleaved(
+        [in_form(network, shape, each) for network, each in zip(networks, forms, strict=True)], BLOCKS
     )
-    middle, low, high = ratio(in_form, plain)
+    middle, low, high = ratio(fast, plain)
     same, same_low, same_high = ratio(again, plain)
     layout = "channels-last" if form.channels_last else "contiguous"
     report(
@@ -55,23 +55,12 @@ def measure(name: str, shape: tuple[int, int, int]) -> None:
     )
 
 
-def stepper(network: torch.nn.Module, shape: tuple[int, int, int], form: Form):
+def in_form(network: torch.nn.Module, shape: tuple[int, int, int], form: Form):
     use_layout(network, form.channels_last)
     images = torch.randn(BATCH, *shape)
     if form.channels_last:
         images = images.to(memory_format=torch.channels_last)
-    targets = torch.randint(10, (BATCH,))
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=True)
-
-    def run() -> None:
-        with mixed_precision(CPU, form.dtype):
-            outputs = network(images)
-            loss = torch.nn.functional.cross_entropy(outputs, targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-
-    return run
+    return stepper(network, images, torch.randint(10, (BATCH,)), forward=lambda: mixed_precision(CPU, form.dtype))
 
 
 if __name__ == "__main__":

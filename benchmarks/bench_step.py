@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
 
 from archwright.core.arch import Arch
 from archwright.nn.choice import selection_of
 from archwright.spaces.base import Space
 from archwright.spaces.spos import SposSpace
 from archwright.testing import MBConvSpace
-from common import THREADS, interleaved, machine, ratio, report
+from common import THREADS, interleaved, machine, ratio, report, stepper
 
 BLOCKS, STEPS = 20, 2
 CHOICES, ELASTIC = 1.03, 1.05
@@ -43,7 +42,7 @@ def measure(space: Space, batch: int, limit: float, arch: Arch | None = None) ->
     again = space.extract(supernet, arch).to(memory_format=torch.channels_last).train()
     images = torch.randn(batch, *shape).to(memory_format=torch.channels_last)
     targets = torch.randint(space.n_classes, (batch,))
-    runs = [stepper(network, images, targets) for network in (supernet, alone, again)]
+    runs = [stepper(network, images, targets, STEPS) for network in (supernet, alone, again)]
     in_supernet, stand_alone, stand_alone_again = interleaved(runs, BLOCKS)
     name = f"step, {space.name} {space.code(arch)}, {'x'.join(map(str, shape))}, batch {batch}"
     middle, low, high = ratio(in_supernet, stand_alone)
@@ -53,19 +52,6 @@ def measure(space: Space, batch: int, limit: float, arch: Arch | None = None) ->
         f"{middle:.3f} ({low:.3f} to {high:.3f}); A/A {same:.3f} ({same_low:.3f} to {same_high:.3f})",
         f"at most {limit}",
     )
-
-
-def stepper(network: nn.Module, images: torch.Tensor, targets: torch.Tensor):
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=True)
-
-    def run() -> None:
-        for _ in range(STEPS):
-            loss = nn.functional.cross_entropy(network(images), targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-
-    return run
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,3 +100,34 @@ def data_folder() -> Path | None:
     """Where benchmark data lie, from ARCHWRIGHT_DATA; None where it is not set."""
     folder = os.environ.get("ARCHWRIGHT_DATA")
     return Path(folder) if folder else None
+
+
+def stepper(
+    network: Any,
+    images: Any,
+    targets: Any,
+    steps: int = 1,
+    forward: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Callable[[], None]:
+    """A piece of work to be timed: so many training steps of a classifier by SGD.
+
+    Args:
+        network: The classifier, in training mode.
+        images: The batch.
+        targets: Its classes.
+        steps: At each call.
+        forward: Context of the forward pass, e.g. mixed precision.
+    """
+    import torch
+
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=True)
+
+    def run() -> None:
+        for _ in range(steps):
+            with forward():
+                loss = torch.nn.functional.cross_entropy(network(images), targets)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+    return run

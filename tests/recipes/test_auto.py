@@ -16,8 +16,8 @@ import torch
 from archwright.core import catalog
 from archwright.core.errors import InfeasibleError, InvalidValueError, RunFolderError, UnknownNameError
 from archwright.recipes import AutoConfig, TrainConfig, auto, train
-from archwright.recipes.auto import Choice
 from archwright.recipes.base import open_search
+from archwright.recipes.choice import Choice
 from archwright.recipes.planning import reserve_s
 from archwright.recipes.recipe import known_recipe
 from archwright.recipes.variants import ANY, Stopwatch, Variant, declared_spaces, outlook, outlook_in, variants

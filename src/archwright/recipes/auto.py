@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
 
 from archwright.core import catalog
 from archwright.core.catalog import Entry
-from archwright.core.config import added_field, from_json, settings_of
+from archwright.core.config import added_field, from_json
 from archwright.core.errors import InfeasibleError, InvalidValueError, RunFolderError, UsageError
 from archwright.finish import Result
 from archwright.recipes.augmenting import settled, with_augment
 from archwright.recipes.base import SearchConfig
+from archwright.recipes.choice import Choice
 from archwright.recipes.limited_costs import n_unmeasured
 from archwright.recipes.presets import duration
 from archwright.recipes.recipe import Recipe, known_recipe
@@ -31,12 +30,10 @@ from archwright.recipes.variants import (
     outlook,
     outlook_in,
     rounded,
-    setting_text,
     typical_s,
     variants,
 )
 from archwright.recipes.workload import Workload
-from archwright.reports.next_steps import data_arguments
 from archwright.reports.text import quantity
 from archwright.runners.base import Runner
 from archwright.runs.files import Json, is_there
@@ -44,13 +41,9 @@ from archwright.runs.progress import Progress
 from archwright.runs.record import FILE_NAME as RUN_FILE
 from archwright.runs.record import read_record
 from archwright.runs.run import check_folder
-from archwright.runs.status import CHOICE
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device
-
-FORMAT = 1
-"""Of choice.json, in which a run's folder keeps the choice."""
 
 WINNER_EPOCHS = 10
 """Passes over the training part that a winner is to make: the largest space is taken of which it makes so many."""
@@ -117,103 +110,6 @@ class AutoConfig(SearchConfig):
         shared = {each.name: getattr(self, each.name) for each in fields(SearchConfig)}
         config: SearchConfig = with_augment(replace(own, **shared), self.retrain.augment)
         return config
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen, to be called like a recipe.
-
-    Attributes:
-        method: The recipe.
-        config: Its whole configuration.
-        reasons: A line each on the space, the method and the lengths; none where a begun run goes on.
-        rows: What there was to choose from, as JSON.
-        notes: What the figures leave out.
-        lengths: The preset that the configuration began with.
-    """
-
-    method: Recipe[Any]
-    config: SearchConfig
-    reasons: tuple[str, ...] = ()
-    rows: tuple[dict[str, Json], ...] = ()
-    notes: tuple[str, ...] = ()
-    lengths: str = "quick"
-
-    def __call__(self, config: SearchConfig, task: Task, **options: Any) -> Result:
-        """Run the method.
-
-        Args:
-            config: That of the choice; other threads are no other choice.
-            task: The data.
-            options: As a recipe takes them.
-        """
-        kept = {CHOICE: self.to_json(self.command(config, task))} if self.reasons else {}
-        return self.method(config, task, documents=kept, **options)
-
-    def workload(self, config: SearchConfig, task: Task) -> Workload:
-        """What a run computes, as of a recipe."""
-        return self.method.workload(config, task)
-
-    def to_json(self, command: str) -> Json:
-        """What choice.json holds.
-
-        Args:
-            command: That repeats the run without choosing.
-        """
-        return {
-            "format": FORMAT,
-            "spaces": list(self.rows),
-            "reasons": list(self.reasons),
-            "notes": list(self.notes),
-            "command": command,
-        }
-
-    def lines(self) -> list[str]:
-        """What is told before the run: what there was to choose from, and why."""
-        if not self.reasons:
-            return []
-        width = max(len(_label(row)) for row in self.rows)
-        told = [f"  {_label(row):{width}}  {_figures(row)}" for row in self.rows]
-        return ["spaces", *told, *self.notes, *self.reasons]
-
-    def same(self, config: SearchConfig, task: Task) -> list[str]:
-        """The line with the command of the same run; none where a begun run goes on.
-
-        Args:
-            config: That of the choice, with the threads of the run.
-            task: The data.
-        """
-        return [f"the same   {self.command(config, task)}"] if self.reasons else []
-
-    def command(self, config: SearchConfig, task: Task) -> str:
-        """The command of the same run, which chooses nothing, for a shell.
-
-        Args:
-            config: That of the choice, with the threads of the run.
-            task: The data.
-        """
-        given, is_planned = config, config.time_s is not None or bool(config.plan)
-        usual = self.method.config.preset(self.lengths, task.input_shape)
-        usual = replace(usual, n_draws=0) if is_planned else usual
-        words = ["archwright", "search", self.method.name, "--space", given.space]
-        words += [word for name, value in given.space_args.items() for word in ("--space-set", _pair(name, value))]
-        by_cost: dict[str, list[str]] = {}
-        for cost, limit in given.limits:
-            by_cost.setdefault(cost, []).append(setting_text(limit))
-        words += [word for cost, values in by_cost.items() for word in ("--limit", f"{cost}={','.join(values)}")]
-        words += [word for goal in given.goals for word in ("--goal", goal)]
-        words += ["--preset", self.lengths] if self.lengths != "quick" else []
-        words += ["--time", f"{setting_text(given.time_s)}s"] if given.time_s is not None else []
-        words += ["--seed", str(given.seed), "--threads", str(given.threads)]
-        words += ["--device", given.device] if given.device != usual.device else []
-        told = {"space", "limits", "goals", "time_s", "seed", "threads", "device"}
-        before, now = settings_of(settled(usual, task)), settings_of(settled(given, task))
-        for name, value in now.items():
-            if name in told or name.startswith("space_args") or value == before[name]:
-                continue
-            words += ["--set", _pair(name, value)]
-        data = data_arguments({"dataset": task.name, "data_options": dict(task.options)})
-        return f"{shlex.join(words)} --data {data}"
 
 
 class Auto:
@@ -484,21 +380,3 @@ def _row(variant: Variant, winner_epochs: float | None) -> dict[str, Json]:
         "winner_epochs": winner_epochs,
         "reason": variant.reason,
     }
-
-
-def _label(row: Mapping[str, Any]) -> str:
-    return Variant(row["space"], row["settings"]).label
-
-
-def _figures(row: Mapping[str, Any]) -> str:
-    if row["reason"] is not None:
-        return f"does not fit: {row['reason']}"
-    said = f"{row['share']:6.1%} within the limits, mean {quantity(row['mean_macs'])} multiply-accumulates"
-    epochs = row["winner_epochs"]
-    return said if epochs is None else f"{said}, {rounded(epochs)} epochs"
-
-
-def _pair(name: str, value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{name}={json.dumps(dict(value))}"
-    return f"{name}={setting_text(value)}"

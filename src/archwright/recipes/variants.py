@@ -30,7 +30,7 @@ from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.base import Space
 from archwright.spaces.opening import open_space_for
 from archwright.tasks.base import Task
-from archwright.training.device import pick_device, set_threads, use_layout
+from archwright.training.device import pick_device, set_threads
 from archwright.training.networks import build_seeded
 from archwright.training.threads import fastest, probe_threads
 from archwright.training.timing import GLANCE_S, Timed, training_step
@@ -233,7 +233,6 @@ class Stopwatch:
         which = (space.name, json.dumps(space.args()), space.code(arch))
         if which not in self._known:
             network = build_seeded(space, arch, 0).to(device)
-            use_layout(network, True)
             self._known[which] = self.seconds(training_step(lambda _: network, task, device, batch_size))
         return self._known[which]
 

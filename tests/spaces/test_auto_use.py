@@ -37,13 +37,13 @@ def test_texts_are_read_token_by_token() -> None:
     """Whole numbers on one axis are tokens; images are none."""
     tokens = Signature((TensorSpec((35,), "int64", name="input"),))
     assert TEXTS.unsuited(tokens) is None
-    assert IMAGES.unsuited(tokens) is not None
+    assert IMAGES.unsuited(tokens) == "meant for images of 8 to 63 pixels a side"
 
 
 def test_several_inputs_are_neither() -> None:
     """No space here says that it is meant for two images."""
     one, other = (TensorSpec((3, 32, 32), "float32", name=name) for name in "ab")
-    assert IMAGES.unsuited(Signature((one, other))) is not None
+    assert IMAGES.unsuited(Signature((one, other))) == "meant for images of 8 to 63 pixels a side"
 
 
 @pytest.mark.parametrize(("settings", "sides"), [((), None), (({},), (0, 5)), (({},), (9, 8))])

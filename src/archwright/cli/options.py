@@ -89,7 +89,7 @@ Preset = Annotated[
         "--preset",
         metavar="smoke|quick|long|paper",
         autocompletion=completion.values(completion.PRESETS.items()),
-        help=f"Seconds, minutes, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
+        help=f"Seconds, minutes, an hour, or the paper's own numbers.  [default: {DEFAULT_PRESET}]",
     ),
 ]
 ArchSpec = Annotated[

@@ -34,16 +34,16 @@ from common import THREADS, machine, report
 FOLDER, LIMIT = Path("runs/bench-schedule"), 8e6
 CPU = torch.device("cpu")
 CHANGES: Mapping[str, Mapping[str, Any]] = {
-    "twice the rate": {"learning_rate": 0.2},
+    "SGD alone, warm-up of a quarter": {"optimizer": "sgd", "warmup_steps": 0.25},
+    "AdamW 4e-3": {"optimizer": "adamw", "learning_rate": 4e-3, "weight_decay": 0.05, "nesterov": False},
+    "warm-up of a quarter": {"warmup_steps": 0.25},
+    "twice Muon's rate": {"muon_rate": 1.0},
+    "two thirds of Muon's rate": {"muon_rate": 0.33},
+    "twice all rates": {"learning_rate": 0.2},
     "no smoothing": {"label_smoothing": 0.0},
-    "decay 1e-4": {"weight_decay": 1e-4},
-    "decay 1e-3": {"weight_decay": 1e-3},
     "averaged weights (0.99)": {"ema_decay": 0.99},
     "batches of 128": {"batch_size": 128},
-    "half the rate": {"learning_rate": 0.05},
-    "AdamW 4e-3": {"optimizer": "adamw", "learning_rate": 4e-3, "weight_decay": 0.05, "nesterov": False},
     "SPOS's, as before": {},
-    "warm-up of a tenth": {"warmup_steps": 0.1},
     "float32": {"precision": "float32"},
 }
 

@@ -63,6 +63,7 @@ TRAININGS = {
     "augment": AUGMENTS,
     "optimizer": ("", "x", "none"),
     "learning_rate": ("0", "-1", "inf", "nan", "x"),
+    "muon_rate": ("0", "-1", "inf", "nan", "x"),
     "momentum": ("1", "-1", "x"),
     "dampening": ("1", "-1", "x"),
     "nesterov": ("", "2", "maybe"),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.training.config import OptimizerConfig
+from archwright.training.muon import Muon
 from archwright.training.optimizers import Updater
 
 CONFIGS = [
@@ -22,6 +23,9 @@ CONFIGS = [
     {"optimizer": "rmsprop", "momentum": 0.0, "squares_decay": 0.9, "eps": 0.01},
     {"optimizer": "rmsprop", "momentum": 0.8, "centered": True, "weight_decay": 0.01},
 ]
+
+
+MUON = {"optimizer": "muon", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01, "muon_rate": 0.3}
 
 
 class Branches(nn.Module):
@@ -95,7 +99,56 @@ def test_steps_equal_plain_torch(settings: dict[str, Any], clip_norm: float | No
     torch.testing.assert_close(_parameters(ours), _parameters(theirs), atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("settings", CONFIGS, ids=str)
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_muon_moves_convolutions_and_sgd_the_rest(clip_norm: float | None) -> None:
+    """Beside the two optimizers on their own, Muon's at 0.3 times the rate; its biases are SGD's and do not decay."""
+    ours, theirs = _network(torch.contiguous_format), _network(torch.contiguous_format)
+    updater = _updater(ours, OptimizerConfig(learning_rate=0.1, clip_norm=clip_norm, **MUON))
+    muon = Muon([branch.weight for branch in theirs.convs], lr=0.03, momentum=0.9, weight_decay=0.01)
+    biases = [branch.bias for branch in theirs.convs] + [theirs.head.bias]
+    groups = [{"params": [theirs.head.weight], "weight_decay": 0.01}, {"params": biases, "weight_decay": 0.0}]
+    sgd = torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True, foreach=False)
+    for step in range(8):
+        _step(updater, _loss(ours, step), 0.1)
+        for optimizer in (muon, sgd):
+            optimizer.zero_grad(set_to_none=True)
+        _loss(theirs, step).backward()
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(theirs.parameters(), clip_norm)
+        for optimizer in (muon, sgd):
+            optimizer.step()
+    torch.testing.assert_close(_parameters(ours), _parameters(theirs), atol=2e-6, rtol=1e-5)
+
+
+def test_muon_leaves_depthwise_convolutions_to_sgd() -> None:
+    """One channel in: the update of SGD without momentum is the rate times the gradient."""
+    network = nn.Conv2d(4, 4, 3, groups=4, bias=False)
+    before = network.weight.detach().clone()
+    loss = network(torch.ones(1, 4, 3, 3)).sum()
+    _step(_updater(network, OptimizerConfig(optimizer="muon", momentum=0.0)), loss, 0.1)
+    torch.testing.assert_close(before - network.weight.detach(), torch.full((4, 1, 3, 3), 0.1))
+
+
+@pytest.mark.parametrize("settings", [*CONFIGS, MUON], ids=str)
+def test_state_goes_through_a_checkpoint(settings: dict[str, Any]) -> None:
+    """Four steps, and two more in a new updater that took up the state: the bits of six steps."""
+    whole, first = _network(), _network()
+    config = OptimizerConfig(learning_rate=0.1, **settings)
+    straight, updater = _updater(whole, config), _updater(first, config)
+    for step in range(4):
+        _step(straight, _loss(whole, step), 0.1)
+        _step(updater, _loss(first, step), 0.1)
+    second = _network()
+    second.load_state_dict(first.state_dict())
+    resumed = _updater(second, config)
+    resumed.load({name: value.clone() for name, value in updater.tensors().items()})
+    for step in range(4, 6):
+        _step(straight, _loss(whole, step), 0.1)
+        _step(resumed, _loss(second, step), 0.1)
+    assert torch.equal(_parameters(second), _parameters(whole))
+
+
+@pytest.mark.parametrize("settings", [*CONFIGS, MUON], ids=str)
 def test_branch_without_gradient_is_not_touched(settings: dict[str, Any]) -> None:
     """After both branches ran, a step of one leaves every bit of the other, for all its momentum and decay."""
     network = _network()

@@ -75,11 +75,11 @@ def small_training(*, steps: int, batch_size: int) -> TrainingConfig:
 
 
 def final_training(*, steps: int, batch_size: int) -> TrainingConfig:
-    """For networks that are handed out, and those beside them: a quarter of warm-up, a cosine, Nesterov's momentum.
+    """For networks that are handed out, and those beside them: Muon, a short warm-up, a cosine.
 
-    A long warm-up lets a rate of 0.1 pass for batches of 64 and few steps; larger batches take a rate that grows with
-    their square root. Weights alone decay, ten times as strongly as in SPOS's training; labels are smoothed. What was
-    measured beside it stands in `docs/benchmarks.md`.
+    Dense convolutions move by Muon and all else by SGD with Nesterov's momentum, at rates that grow with the square
+    root of the batch. Weights decay but for those of norms and biases; labels are smoothed. What was measured beside
+    it stands in `docs/benchmarks.md`.
 
     Args:
         steps: Its length.
@@ -88,12 +88,13 @@ def final_training(*, steps: int, batch_size: int) -> TrainingConfig:
     return TrainingConfig(
         steps=steps,
         batch_size=batch_size,
+        optimizer="muon",
         learning_rate=0.1 * (batch_size / 64) ** 0.5,
         momentum=0.9,
         nesterov=True,
         weight_decay=5e-4,
         schedule="cosine",
-        warmup_steps=steps // 4,
+        warmup_steps=steps // 10,
         label_smoothing=0.1,
     )
 

@@ -13,7 +13,7 @@ from archwright.tasks.augmenting import parse_augment
 from archwright.tasks.base import Split
 from archwright.tasks.batching import steps_per_epoch
 
-OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
+OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "muon"]
 ScheduleName = Literal["constant", "cosine", "cosine-restarts", "linear", "step", "polynomial", "inverse-sqrt"]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 
@@ -26,17 +26,19 @@ class OptimizerConfig:
     """Optimizer and schedule of one learner: of a network, of arch parameters, of a discriminator.
 
     Attributes:
-        optimizer: "sgd", "adam" (decay as an L2 term of the gradient), "adamw" (decay apart from it) or "rmsprop".
+        optimizer: "sgd", "adam" (decay as an L2 term of the gradient), "adamw" (decay apart from it), "rmsprop", or
+            "muon" (weights of dense convolutions by `muon.Muon`, all others by SGD).
         learning_rate: Highest learning rate.
-        momentum: Of SGD and RMSprop.
+        muon_rate: Muon's own learning rate as a multiple of the others'.
+        momentum: Of SGD, Muon and RMSprop.
         dampening: Share of a gradient that does not enter SGD's momentum.
-        nesterov: Nesterov's form of momentum, of SGD.
+        nesterov: Nesterov's form of momentum, of SGD and Muon.
         betas: Decay of Adam's first and second moments.
         amsgrad: Whether Adam divides by the largest second moment so far (AMSGrad).
         squares_decay: Decay of RMSprop's mean of squared gradients (torch's `alpha`).
         centered: Whether RMSprop divides by the standard deviation of the gradients, not by their root mean square.
         eps: What Adam and RMSprop add to the root they divide by.
-        weight_decay: L2 coefficient.
+        weight_decay: L2 coefficient; Muon's weights lose that share of theirs at rate 1.
         decay_norm_and_bias: Whether decay also meets parameters of at most one axis (biases, norms).
         schedule: How the rate falls after warm-up; see `schedules.learning_rate`.
         warmup_steps: Steps in which the rate rises linearly.
@@ -60,6 +62,7 @@ class OptimizerConfig:
 
     optimizer: OptimizerName = "sgd"
     learning_rate: float = 0.1
+    muon_rate: float = added_field(0.5, absent=0.5)
     momentum: float = 0.9
     dampening: float = added_field(0.0, absent=0.0)
     nesterov: bool = False
@@ -188,8 +191,10 @@ def _check_length(config: TrainingConfig) -> None:
 def _check_optimizer(config: OptimizerConfig) -> None:
     _choice("optimizer", config.optimizer, get_args(OptimizerName))
     _require("learning_rate", config.learning_rate, 0 < config.learning_rate < math.inf, "a positive number")
+    _require("muon_rate", config.muon_rate, 0 < config.muon_rate < math.inf, "a positive number")
     _require("momentum", config.momentum, 0 <= config.momentum < 1, "a number in [0, 1)")
     _require("dampening", config.dampening, 0 <= config.dampening < 1, "a number in [0, 1)")
+    _require("dampening", config.dampening, not config.dampening or config.optimizer != "muon", "0 with muon")
     can_look_ahead = config.momentum > 0 and config.dampening == 0
     _require(
         "nesterov", config.nesterov, not config.nesterov or can_look_ahead, "False where momentum is 0 or dampening not"

@@ -21,7 +21,7 @@ import torch
 
 from archwright.core.arch import Arch
 from archwright.costs.counted import Macs
-from archwright.recipes.presets import final_training, small_training
+from archwright.recipes.presets import usual_training
 from archwright.spaces.base import Space
 from archwright.spaces.opening import open_space
 from archwright.tasks import open_task
@@ -43,7 +43,6 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "no smoothing": {"label_smoothing": 0.0},
     "averaged weights (0.99)": {"ema_decay": 0.99},
     "batches of 128": {"batch_size": 128},
-    "SPOS's, as before": {},
     "float32": {"precision": "float32"},
 }
 
@@ -73,13 +72,12 @@ def compare(name: str, arrays: dict[str, Any], steps: int, augment: str) -> None
     FOLDER.mkdir(parents=True, exist_ok=True)
     np.savez(FOLDER / f"{name}.npz", **arrays)
     task = open_task(f"npz:{FOLDER / name}.npz", seed=0)
-    present = replace(final_training(steps=steps, batch_size=64), augment=augment)
-    before = replace(small_training(steps=steps, batch_size=64), augment=augment)
+    present = replace(usual_training(steps=steps, batch_size=64), augment=augment)
     chosen = networks(task)
     reference = scores(task, chosen, present)
     report(f"{name}, {steps} steps: present", f"{reference.mean():.4f} ({shown(reference)})", "")
     for what, change in CHANGES.items():
-        found = scores(task, chosen, changed(present, change) if change else before)
+        found = scores(task, chosen, changed(present, change))
         delta = found - reference
         report(f"{name}: {what}", f"{delta.mean():+.4f} ({shown(delta)})", "")
 
@@ -91,7 +89,7 @@ def changed(present: TrainingConfig, change: Mapping[str, Any]) -> TrainingConfi
         made["warmup_steps"] = round(made["warmup_steps"] * steps)
     if "batch_size" in made:
         size = made["batch_size"]
-        like = final_training(steps=steps * present.batch_size // size, batch_size=size)
+        like = usual_training(steps=steps * present.batch_size // size, batch_size=size)
         return replace(like, augment=present.augment)
     return replace(present, **made)
 

@@ -11,7 +11,7 @@ import torch
 from archwright.core.errors import InvalidValueError
 from archwright.core.trial import Candidate
 from archwright.evaluators import CalibrationConfig, Evaluator, FromScratch, SupernetEvaluator
-from archwright.recipes.presets import small_language_training, small_training
+from archwright.recipes.presets import small_language_training, usual_training
 from archwright.spaces import Space
 from archwright.tasks.base import Meter
 from archwright.testing import EvaluatorContract, PictureSpace, PictureTask, ReversalTask, SequenceSpace, toy_task
@@ -95,5 +95,5 @@ def test_a_task_of_another_form_is_refused() -> None:
     with pytest.raises(InvalidValueError, match=r"give 3 tensors, .* space .* takes images 3x8x8 \(float32\)"):
         SupernetEvaluator(space, space.supernet(), ReversalTask())
     with pytest.raises(InvalidValueError, match="give 3x8x8"):
-        FromScratch(SequenceSpace(), toy_task(space), replace(small_training(steps=1, batch_size=8)))
+        FromScratch(SequenceSpace(), toy_task(space), replace(usual_training(steps=1, batch_size=8)))
     assert torch.is_grad_enabled()

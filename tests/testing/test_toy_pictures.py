@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from archwright.recipes.presets import small_training
+from archwright.recipes.presets import usual_training
 from archwright.spaces import Space
 from archwright.tasks import Task
 from archwright.tasks.base import Batch
@@ -45,7 +45,7 @@ def test_a_network_learns_it() -> None:
     task, space = PictureTask(), PictureSpace()
     network = build_seeded(space, space.parse("111"), 0)
     grey = float(task.split("validation").ordered(99).__next__().targets.abs().mean())
-    config = replace(small_training(steps=40, batch_size=12), optimizer="adam", learning_rate=0.02, weight_decay=0.0)
+    config = replace(usual_training(steps=40, batch_size=12), optimizer="adam", learning_rate=0.02, weight_decay=0.0)
     fit(network, task, config, seed=0)
     assert evaluate(network, task, "validation")["distance"] < 0.5 * grey
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+LOW_RATE = 0.05
+"""Of supernets, whose paths learn from each other's steps, and of searches that meet networks without batch norm."""
+
 LONG_S = 3600.0
 """Seconds of the preset `long`."""
 
@@ -67,15 +70,8 @@ def amoeba_training(epochs: int) -> TrainingConfig:
     )
 
 
-def small_training(*, steps: int, batch_size: int) -> TrainingConfig:
-    """For a few thousand small images: SPOS's training with a rate that suits the batch."""
-    return replace(
-        spos_training(steps), batch_size=batch_size, learning_rate=0.1, nesterov=True, warmup_steps=steps // 20
-    )
-
-
-def final_training(*, steps: int, batch_size: int) -> TrainingConfig:
-    """For networks that are handed out, and those beside them: Muon, a short warm-up, a cosine.
+def usual_training(*, steps: int, batch_size: int, rate: float = 0.1) -> TrainingConfig:
+    """For networks that are handed out, those beside them, supernets and candidates: Muon, a short warm-up, a cosine.
 
     Dense convolutions move by Muon and all else by SGD with Nesterov's momentum, at rates that grow with the square
     root of the batch. Weights decay but for those of norms and biases; labels are smoothed. What was measured beside
@@ -84,12 +80,13 @@ def final_training(*, steps: int, batch_size: int) -> TrainingConfig:
     Args:
         steps: Its length.
         batch_size: Examples a step.
+        rate: Highest learning rate of batches of 64.
     """
     return TrainingConfig(
         steps=steps,
         batch_size=batch_size,
         optimizer="muon",
-        learning_rate=0.1 * (batch_size / 64) ** 0.5,
+        learning_rate=rate * (batch_size / 64) ** 0.5,
         momentum=0.9,
         nesterov=True,
         weight_decay=5e-4,

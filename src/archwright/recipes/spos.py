@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self
 
 from archwright.core.config import check_range
@@ -18,7 +18,7 @@ from archwright.policies.uniform import UniformInCostBins, check_edges, quantile
 from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
 from archwright.recipes.opened import OpenSearch
-from archwright.recipes.presets import final_training, long, small_training, spos_training, suited
+from archwright.recipes.presets import LOW_RATE, long, spos_training, suited, usual_training
 from archwright.recipes.recipe import AutoMethod, recipe
 from archwright.strategies.evolution import Evolution, EvolutionConfig
 from archwright.training.config import TrainingConfig
@@ -64,10 +64,10 @@ class SposConfig(SearchConfig):
             return as_published(cls(limits=(("macs", 330e6),), bin_edges=PAPER_EDGES), input_shape, jitter=True)
         if name == "quick":
             quick = cls(
-                supernet=replace(small_training(steps=900, batch_size=64), learning_rate=0.05),
+                supernet=usual_training(steps=900, batch_size=64, rate=LOW_RATE),
                 calibration=CalibrationConfig(batches=2, batch_size=256),
                 evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=2),
-                retrain=final_training(steps=800, batch_size=64),
+                retrain=usual_training(steps=800, batch_size=64),
                 n_draws=3,
             )
             return suited(quick, input_shape)
@@ -75,10 +75,10 @@ class SposConfig(SearchConfig):
             return long(cls.preset("quick", input_shape))
         if name == "smoke":
             smoke = cls(
-                supernet=small_training(steps=8, batch_size=32),
+                supernet=usual_training(steps=8, batch_size=32),
                 calibration=CalibrationConfig(batches=1, batch_size=64),
                 evolution=EvolutionConfig(population=4, top=2, mutations=2, crossovers=2, generations=1),
-                retrain=small_training(steps=8, batch_size=32),
+                retrain=usual_training(steps=8, batch_size=32),
                 n_draws=1,
                 profile=ProfileConfig(warmup=1, repeats=5, n_fitted=3, n_checked=1),
                 int8=False,

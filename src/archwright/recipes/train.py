@@ -23,11 +23,10 @@ from archwright.recipes.presets import (
     check_time,
     darts_language_training,
     default_threads,
-    final_training,
     long,
-    small_training,
     spos_training,
     suited,
+    usual_training,
 )
 from archwright.recipes.workload import Item, Load, Memory, Workload
 from archwright.runs.files import digest
@@ -96,11 +95,11 @@ class TrainConfig:
             training = darts_language_training() if is_text else _paper_training(min(input_shape[1:]))
             return as_published(cls(training=training), input_shape, jitter=True)
         if name == "quick":
-            return suited(cls(training=final_training(steps=800, batch_size=64)), input_shape)
+            return suited(cls(training=usual_training(steps=800, batch_size=64)), input_shape)
         if name == "long":
             return long(cls.preset("quick", input_shape))
         if name == "smoke":
-            return suited(cls(training=small_training(steps=8, batch_size=32), int8=False), input_shape)
+            return suited(cls(training=usual_training(steps=8, batch_size=32), int8=False), input_shape)
         raise InvalidValueError(f"unknown preset {name!r}; choose smoke, quick, long or paper")
 
 

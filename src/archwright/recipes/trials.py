@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from archwright.core.errors import InvalidValueError
 from archwright.costs.profiling.profile import ProfileConfig
 from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
-from archwright.recipes.presets import amoeba_training, final_training, long, small_training, suited
+from archwright.recipes.presets import LOW_RATE, amoeba_training, long, suited, usual_training
 from archwright.training.config import TrainingConfig
-
-RATE = 0.05
-"""Learning rate of the short presets, at which networks without batch norm learn too."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +36,15 @@ class TrialsConfig(SearchConfig):
             raise InvalidValueError(f"unknown preset {name!r}; choose {' or '.join(known)}")
         if name == "smoke":
             profile = ProfileConfig(warmup=1, repeats=5, n_fitted=3, n_checked=1)
-            short = _small(8, 32)
+            short = usual_training(steps=8, batch_size=32, rate=LOW_RATE)
             smoke = cls(training=short, retrain=short, n_draws=1, profile=profile, int8=False, **presets[name])
             return suited(smoke, input_shape)
         if name == "quick":
-            retrain = replace(final_training(steps=800, batch_size=64), learning_rate=RATE)
-            return suited(cls(training=_small(200), retrain=retrain, n_draws=3, **presets[name]), input_shape)
+            training, retrain = (usual_training(steps=n, batch_size=64, rate=LOW_RATE) for n in (200, 800))
+            return suited(cls(training=training, retrain=retrain, n_draws=3, **presets[name]), input_shape)
         return as_published(cls(**presets[name]), input_shape)
 
     @classmethod
     def lengths(cls) -> dict[str, dict[str, Any]]:
         """How much each preset tries: settings by the preset's name."""
         raise InvalidValueError(f"{cls.__name__} has no presets")
-
-
-def _small(steps: int, batch_size: int = 64) -> TrainingConfig:
-    return replace(small_training(steps=steps, batch_size=batch_size), learning_rate=RATE)

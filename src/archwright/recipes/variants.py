@@ -79,15 +79,18 @@ class Variant:
 
 
 def setting_text(value: Any) -> str:
-    """A setting as it is written behind `--set NAME=` or `--space-set NAME=`.
+    """A setting as it is written behind `--set NAME=` or `--space-set NAME=`, to the last bit of a number.
 
     >>> setting_text(0.5), setting_text(False), setting_text((16, 24)), setting_text(None), setting_text((("a", 1.0),))
     ('0.5', 'false', '16,24', 'none', 'a:1')
+    >>> float(setting_text(0.1 * 0.5**0.5)) == 0.1 * 0.5**0.5
+    True
     """
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:.15g}"
+        short = f"{value:.15g}"
+        return short if float(short) == value else repr(value)
     if isinstance(value, list | tuple):
         return ",".join(setting_text(item).replace(",", ":") for item in value)
     return str(value)

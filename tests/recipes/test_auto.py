@@ -218,15 +218,15 @@ def test_a_cost_that_does_not_exist_is_nobodys_reason() -> None:
 
 
 def test_shared_weights_are_taken_where_they_train_long_enough() -> None:
-    """900 steps of 64 are 45 passes over the training part's 20 batches, 3 are enough."""
+    """500 steps of 64 are 25 passes over the training part's 20 batches, 3 are enough."""
     task = digits()
     chosen = auto.choose(_config(space="conv-chain", limits=(("macs", 2e6),)), task)
-    n = 900 / (task.split("train").n // 64)
+    n = 500 / (task.split("train").n // 64)
     assert chosen.method.name == "spos"
     assert (
         f"spos: its shared weights pass about {n:.0f} epochs of the training part, 3 are the least" in chosen.reasons[1]
     )
-    assert f"supernet 900 steps ({n:.0f} epochs), search 60 evaluations" in chosen.reasons[2]
+    assert f"supernet 500 steps ({n:.0f} epochs), search 60 evaluations" in chosen.reasons[2]
 
 
 def test_short_trainings_are_taken_below_that() -> None:
@@ -340,7 +340,7 @@ def test_the_command_line_goes_on_with_a_run(cli: Callable[..., Any], tmp_path: 
     assert "limits was [['macs', 592.0]] and is now [['macs', 600.0]]" in other.err
     longer = cli("search", "auto", "--preset", "quick", "--out", tmp_path / "run", "--resume")
     assert longer.code == 2
-    assert "retrain.steps was 2 and is now 800" in longer.err
+    assert "retrain.steps was 2 and is now 1000" in longer.err
 
 
 def test_settings_of_a_space_that_is_not_named_are_refused(cli: Callable[..., Any]) -> None:

@@ -301,9 +301,9 @@ def test_estimate_counts_all_work() -> None:
     ]
     assert [line.split("  ")[-1] for line in lines if not line.startswith("estimated time ")] == [
         "search and baseline, 17 evaluations each, 200 steps of 64",
-        "retraining, 5 networks and 1 plain of 800 steps",
+        "retraining, 5 networks and 1 plain of 1,000 steps",
         "search, 20 evaluations, 200 steps of 64",
-        "retraining, 4 networks and 1 plain of 800 steps",
+        "retraining, 4 networks and 1 plain of 1,000 steps",
     ]
 
 

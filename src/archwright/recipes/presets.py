@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LOW_RATE = 0.05
 """Of supernets, whose paths learn from each other's steps, and of searches that meet networks without batch norm."""
 
+QUICK_STEPS = 1000
+"""Steps of 64 examples of the final training in the preset `quick`; with --time, its share of the run."""
+
 LONG_S = 3600.0
 """Seconds of the preset `long`."""
 
@@ -86,7 +89,7 @@ def usual_training(*, steps: int, batch_size: int, rate: float = 0.1) -> Trainin
         steps=steps,
         batch_size=batch_size,
         optimizer="muon",
-        learning_rate=rate * (batch_size / 64) ** 0.5,
+        learning_rate=round(rate * (batch_size / 64) ** 0.5, 4),
         momentum=0.9,
         nesterov=True,
         weight_decay=5e-4,

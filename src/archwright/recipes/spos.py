@@ -18,7 +18,7 @@ from archwright.policies.uniform import UniformInCostBins, check_edges, quantile
 from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
 from archwright.recipes.opened import OpenSearch
-from archwright.recipes.presets import LOW_RATE, long, spos_training, suited, usual_training
+from archwright.recipes.presets import LOW_RATE, QUICK_STEPS, long, spos_training, suited, usual_training
 from archwright.recipes.recipe import AutoMethod, recipe
 from archwright.strategies.evolution import Evolution, EvolutionConfig
 from archwright.training.config import TrainingConfig
@@ -64,10 +64,10 @@ class SposConfig(SearchConfig):
             return as_published(cls(limits=(("macs", 330e6),), bin_edges=PAPER_EDGES), input_shape, jitter=True)
         if name == "quick":
             quick = cls(
-                supernet=usual_training(steps=900, batch_size=64, rate=LOW_RATE),
+                supernet=usual_training(steps=500, batch_size=64, rate=LOW_RATE),
                 calibration=CalibrationConfig(batches=2, batch_size=256),
                 evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=2),
-                retrain=usual_training(steps=800, batch_size=64),
+                retrain=usual_training(steps=QUICK_STEPS, batch_size=64),
                 n_draws=3,
             )
             return suited(quick, input_shape)

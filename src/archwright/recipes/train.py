@@ -20,6 +20,7 @@ from archwright.finish.result import Result, reopen
 from archwright.recipes.augmenting import as_published, settled
 from archwright.recipes.planning import lengths_of
 from archwright.recipes.presets import (
+    QUICK_STEPS,
     check_time,
     darts_language_training,
     default_threads,
@@ -95,7 +96,7 @@ class TrainConfig:
             training = darts_language_training() if is_text else _paper_training(min(input_shape[1:]))
             return as_published(cls(training=training), input_shape, jitter=True)
         if name == "quick":
-            return suited(cls(training=usual_training(steps=800, batch_size=64)), input_shape)
+            return suited(cls(training=usual_training(steps=QUICK_STEPS, batch_size=64)), input_shape)
         if name == "long":
             return long(cls.preset("quick", input_shape))
         if name == "smoke":

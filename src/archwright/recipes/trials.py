@@ -10,7 +10,7 @@ from archwright.core.errors import InvalidValueError
 from archwright.costs.profiling.profile import ProfileConfig
 from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
-from archwright.recipes.presets import LOW_RATE, amoeba_training, long, suited, usual_training
+from archwright.recipes.presets import LOW_RATE, QUICK_STEPS, amoeba_training, long, suited, usual_training
 from archwright.training.config import TrainingConfig
 
 
@@ -40,7 +40,7 @@ class TrialsConfig(SearchConfig):
             smoke = cls(training=short, retrain=short, n_draws=1, profile=profile, int8=False, **presets[name])
             return suited(smoke, input_shape)
         if name == "quick":
-            training, retrain = (usual_training(steps=n, batch_size=64, rate=LOW_RATE) for n in (200, 800))
+            training, retrain = (usual_training(steps=n, batch_size=64, rate=LOW_RATE) for n in (200, QUICK_STEPS))
             return suited(cls(training=training, retrain=retrain, n_draws=3, **presets[name]), input_shape)
         return as_published(cls(**presets[name]), input_shape)
 

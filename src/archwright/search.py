@@ -25,7 +25,7 @@ from archwright.runs.phase import Phase
 from archwright.spaces.base import Space
 from archwright.stores.base import Store
 from archwright.stores.opening import open_store
-from archwright.strategies.base import Strategy
+from archwright.strategies.base import Feasible, Strategy
 
 MAX_FAILURES = 20
 """Failed trials in a row after which a search ends: by then it is not the architectures' fault."""
@@ -47,6 +47,7 @@ class SearchResult:
         costs: Noted with each trial.
         runner: Where evaluations execute.
         is_scored: Whether the trials were evaluated; not where a method derives its arch without scoring any.
+        domain: Which archs were searched, of those within the limits; None for all.
     """
 
     trials: tuple[Trial, ...]
@@ -55,6 +56,7 @@ class SearchResult:
     costs: tuple[Cost, ...] = ()
     runner: Runner = field(default_factory=Serial)
     is_scored: bool = True
+    domain: Feasible | None = None
 
     @property
     def n_steps(self) -> int:
@@ -111,6 +113,7 @@ def search(
     store: Store | str | Path | None = None,
     runner: Runner | None = None,
     phase: Phase | None = None,
+    domain: Feasible | None = None,
 ) -> SearchResult:
     """Search a space; with a store on disk, a search that was stopped goes on where it was.
 
@@ -128,6 +131,7 @@ def search(
         store: Where trials live: a `Store`, a folder, file or URL for `open_store`; None keeps them in memory.
         runner: Where evaluations execute; in this process by default. The trials do not depend on it.
         phase: Where progress is shown.
+        domain: Says which rows, of those within the limits, may be tried; None for all.
 
     Raises:
         InfeasibleError: If no architecture meets a limit; says the smallest reachable value.
@@ -140,7 +144,8 @@ def search(
     noted = costs if costs is not None else (Params(), Macs())
     watch = Watch(space, [*noted, *open_costs([*objective.costs, *_goals_on_costs(objective, noted)], noted)])
     watch.check_reachable(objective)
-    strategy.bind(objective, watch.feasible(objective))
+    within = watch.feasible(objective)
+    strategy.bind(objective, within if domain is None else lambda rows: within(rows) & domain(rows))
     opened, runner = open_store(store), runner or Serial()
     try:
         with runner.start(evaluator) as running:
@@ -150,7 +155,8 @@ def search(
     finally:
         if opened is not store:
             opened.close()
-    return SearchResult(tuple(loop.trials), objective, evaluator, tuple(watch.costs.values()), runner)
+    noted_costs = tuple(watch.costs.values())
+    return SearchResult(tuple(loop.trials), objective, evaluator, noted_costs, runner, domain=domain)
 
 
 def _goals_on_costs(objective: Objective, noted: Sequence[Cost]) -> list[str]:

@@ -115,6 +115,7 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "spos": {
         "bin_edges": ("x", "1", "2,1", "1,inf"),
         "n_bins": ("0", "-1", "x", "1e300"),
+        "least_of_limit": ("-1", "1", "x", "nan"),
         "calibration.augment": AUGMENTS,
         "calibration.batches": ("0", "x", "1e300"),
         "calibration.batch_size": ("0", "x", "1e300"),

@@ -16,13 +16,16 @@ from scipy.stats import chisquare
 
 from archwright.core.arch import Arch
 from archwright.core.errors import InvalidValueError, UnknownNameError
-from archwright.costs import BitOps, SpaceTable, count
+from archwright.costs import BitOps, Macs, SpaceTable, count
 from archwright.evaluators import CalibrationConfig
 from archwright.export.onnx import onnx_metadata, onnx_session
 from archwright.export.preprocessing import preprocess
 from archwright.policies import UniformInCostBins
 from archwright.recipes import SposConfig, spos
 from archwright.recipes.augmenting import with_augment
+from archwright.recipes.base import open_search
+from archwright.recipes.rehearsal import Rehearsal
+from archwright.recipes.spos import _large_enough
 from archwright.reports.building import build_report
 from archwright.spaces import SposBits, SposSpace, open_architecture
 from archwright.stores import open_store
@@ -433,3 +436,27 @@ def test_estimate_counts_all_work(smoke_config: Callable[[int], SposConfig]) -> 
         "search and baseline, 8 evaluations each",
         "retraining, 3 networks and 1 plain of 8 steps",
     ]
+
+
+@pytest.mark.parametrize(("least", "lowest"), [(0.0, 0.0), (0.9, 0.9 * 4.5e6)])
+def test_small_networks_are_left_out_on_request(least: float, lowest: float) -> None:
+    """Those of the search and of random search beside it use at least that share of the limit, where many can."""
+    settings = {"limits": (("macs", 4.5e6),), "least_of_limit": least, "n_draws": 0, "plain": False}
+    config = replace(SposConfig.preset("smoke", (1, 8, 8)), threads=1, device="cpu", **settings)
+    rehearsal = Rehearsal(open_search(config, digits()))
+    cost = Macs()
+    rows = rehearsal.space.decisions.sample(500, np.random.default_rng(1))
+    (objective,) = rehearsal.opened.objectives
+    keeps = _large_enough(rehearsal, objective, cost, least)
+    macs = cost.cost_rows(rehearsal.space, rows)
+    assert (keeps is None) == (least == 0)
+    if keeps is not None:
+        assert (keeps(rows) == (macs >= lowest)).all()
+    assert _large_enough(rehearsal, replace(objective, constraints=()), cost, least) is None
+
+
+def test_where_few_use_the_limit_all_are_tried() -> None:
+    """A limit above all networks is no size to come near to."""
+    config = replace(SposConfig.preset("smoke", (1, 8, 8)), threads=1, device="cpu", limits=(("macs", 1e12),))
+    rehearsal = Rehearsal(open_search(config, digits()))
+    assert _large_enough(rehearsal, rehearsal.opened.objectives[0], Macs(), 0.9) is None

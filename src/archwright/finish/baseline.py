@@ -33,7 +33,7 @@ def random_baseline(
     device: torch.device,
     label: str = "",
 ) -> SearchResult:
-    """Random search of equal budget: uniform archs under the same limits.
+    """Random search of equal budget: uniform archs under the same limits, of those that the method searched.
 
     A method that scored archs is met by as many, on the same evaluator; where its trials were of several lengths, by as
     many full ones as their steps pay for. One that scored none is met by archs trained from scratch, as many as its
@@ -62,6 +62,7 @@ def random_baseline(
             store=run.store(f"baseline{label}"),
             runner=found.runner,
             phase=phase,
+            domain=found.domain,
         )
         if not phase.is_done:
             phase.finish()

@@ -27,7 +27,7 @@ from archwright.runners.serial import Serial
 from archwright.runs.lengths import Lengths
 from archwright.runs.run import Run
 from archwright.search import SearchResult, search
-from archwright.strategies.base import Strategy
+from archwright.strategies.base import Feasible, Strategy
 from archwright.strategies.random import Random
 from archwright.tasks.base import Split
 from archwright.training.config import TrainingConfig
@@ -123,18 +123,25 @@ class OpenSearch:
 
     # ── what was found ────────────────────────────────────────────────────────────────────────────
 
-    def find(self, strategy: Callable[[int], Strategy], evaluator: Evaluator) -> Found:
+    def find(
+        self,
+        strategy: Callable[[int], Strategy],
+        evaluator: Evaluator,
+        domain: Callable[[Objective], Feasible | None] | None = None,
+    ) -> Found:
         """Search once for each winner that is asked for.
 
         Args:
             strategy: Makes the strategy of a search from its seed.
             evaluator: Scores candidates.
+            domain: For an objective, which rows may be tried, of those within its limits; None for all.
         """
         searches, is_random = [], False
         for label, objective in zip(labels_of(self.opened.objectives), self.opened.objectives, strict=True):
             made = strategy(self.seed_of(f"search{label}"))
             is_random = isinstance(made, Random)
-            searches.append(self._search(f"search{label}", objective, made, evaluator))
+            tried = None if domain is None else domain(objective)
+            searches.append(self._search(f"search{label}", objective, made, evaluator, tried))
         return Found(tuple(searches), self.n_steps, self.curves, is_random)
 
     def derived(self, derive: Callable[[Objective], Candidate], evaluator: Evaluator) -> Found:
@@ -159,7 +166,9 @@ class OpenSearch:
         (arch,) = self.space.sample(1, np.random.default_rng(0))
         return SearchResult((Trial(Candidate(0, arch, 0)),), objective, evaluator)
 
-    def _search(self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator) -> SearchResult:
+    def _search(
+        self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator, domain: Feasible | None
+    ) -> SearchResult:
         """One search, as a phase of the run."""
         usual = n_trials(self.opened, objective, strategy)
         n = self.lengths.length(name, usual)
@@ -175,6 +184,7 @@ class OpenSearch:
                 store=self.run.store(name),
                 runner=self.runner,
                 phase=phase,
+                domain=domain,
             )
             if not phase.is_done:
                 phase.finish()

@@ -23,7 +23,7 @@ from archwright.recipes.workload import Item, Load, Memory, Workload
 from archwright.runs.lengths import FINAL
 from archwright.runs.run import open_run
 from archwright.search import SearchResult
-from archwright.strategies.base import Strategy
+from archwright.strategies.base import Feasible, Strategy
 from archwright.strategies.random import Random
 from archwright.training.device import use_layout
 from archwright.training.networks import build_seeded
@@ -64,7 +64,9 @@ class Rehearsal(OpenSearch):
         what = f"{phase}, {n_steps:,} steps of {sharing.batch_size}"
         self.items.append(Item(what, Load(n_steps * sharing.batch_size), phase, n_steps, (phase,)))
 
-    def _search(self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator) -> SearchResult:
+    def _search(
+        self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator, domain: Feasible | None
+    ) -> SearchResult:
         n, work = n_trials(self.opened, objective, strategy), evaluator.work()
         is_random = isinstance(strategy, Random)
         what = f"{name}, {n:,} evaluations" if is_random else f"{name} and baseline, {n:,} evaluations each"

@@ -26,7 +26,7 @@ from archwright.runs.run import open_run
 from archwright.runs.status import RESULT
 from archwright.search import SearchResult
 from archwright.spaces.base import Space
-from archwright.strategies.base import Strategy
+from archwright.strategies.base import Feasible, Strategy
 from archwright.tasks import open_task
 from archwright.tasks.base import Part, Task
 from archwright.training.checkpoint import load_network
@@ -108,7 +108,9 @@ class _Reopening(OpenSearch):
             raise RunFolderError(f"the {phase} of {self.folder} is not trained yet; finish the run with --resume first")
         load_network(shared.network, tensors)
 
-    def _search(self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator) -> SearchResult:
+    def _search(
+        self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator, domain: Feasible | None
+    ) -> SearchResult:
         if self.scored_by is None:
             self.scored_by = evaluator
             if isinstance(evaluator, SupernetEvaluator):

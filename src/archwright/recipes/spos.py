@@ -5,26 +5,37 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
-from archwright.core.config import check_range
+import numpy as np
+from numpy.typing import NDArray
+
+from archwright.core.config import added_field, check_range
+from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
+from archwright.core.objective import Objective
+from archwright.costs.base import Cost
 from archwright.costs.profiling.profile import ProfileConfig
-from archwright.costs.watch import open_costs
+from archwright.costs.watch import Watch, open_costs
 from archwright.evaluators.supernet import CalibrationConfig
 from archwright.finish import Found
 from archwright.policies.uniform import UniformInCostBins, check_edges, quantile_edges
 from archwright.recipes.augmenting import as_published
 from archwright.recipes.base import SearchConfig
+from archwright.recipes.limited_costs import n_unmeasured
 from archwright.recipes.opened import OpenSearch
 from archwright.recipes.presets import LOW_RATE, QUICK_STEPS, long, spos_training, suited, usual_training
 from archwright.recipes.recipe import AutoMethod, recipe
+from archwright.strategies.base import Feasible
 from archwright.strategies.evolution import Evolution, EvolutionConfig
 from archwright.training.config import TrainingConfig
 from archwright.weight_sharing.uniform_path import UniformPath
 
 PAPER_SIDE, NEAR = 224, 0.75
+N_DRAWN, LEAST_LARGE = 4096, 2000
+"""Archs that are drawn to see how many use their limit, and how many there have to be, about."""
+
 PAPER_EDGES = tuple(1e6 * edge for edge in range(290, 370, 10))
 
 
@@ -38,6 +49,8 @@ class SposConfig(SearchConfig):
             (multiply–accumulates, but for few spaces); empty: `n_bins` equal bins between the 1 % and 99 % quantiles of
             archs close to its limits, or of all where it has none.
         n_bins: See `bin_edges`.
+        least_of_limit: Share of a limit on that cost below which no arch is tried, where enough archs lie above it:
+            short trainings of a supernet favour small networks, and a limit is there to be used. 0 tries all.
         calibration: Images that set batch-norm statistics of each candidate.
         evolution: The search.
     """
@@ -45,12 +58,14 @@ class SposConfig(SearchConfig):
     supernet: TrainingConfig = field(default_factory=lambda: spos_training(150_000))
     bin_edges: tuple[float, ...] = ()
     n_bins: int = 7
+    least_of_limit: float = added_field(0.0, absent=0.0)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("n_bins", self.n_bins, 1, 10_000)
+        check_range("least_of_limit", self.least_of_limit, 0, 0.99)
         edges = self.bin_edges
         if edges and (len(edges) < 2 or not all(a < b < math.inf for a, b in itertools.pairwise(edges))):
             raise InvalidValueError(f"bin_edges is {edges}; give two or more rising numbers, or none")
@@ -68,6 +83,7 @@ class SposConfig(SearchConfig):
                 calibration=CalibrationConfig(batches=2, batch_size=256),
                 evolution=EvolutionConfig(population=20, top=8, mutations=10, crossovers=10, generations=2),
                 retrain=usual_training(steps=QUICK_STEPS, batch_size=64),
+                least_of_limit=0.9,
                 n_draws=3,
             )
             return suited(quick, input_shape)
@@ -94,6 +110,24 @@ def _near_limits(search: OpenSearch, cost: str) -> tuple[float, float] | None:
     """
     limits = [one.limit for objective in search.opened.objectives for one in objective.constraints if one.cost == cost]
     return (NEAR * min(limits), max(limits)) if limits else None
+
+
+def _large_enough(search: OpenSearch, objective: Objective, cost: Cost, least: float) -> Feasible | None:
+    """Which rows cost at least a share of their limit; None where there is no limit, or few archs would be left."""
+    limits = [one.limit for one in objective.constraints if one.cost == cost.name]
+    space, counted = search.space, [one for one in search.costs if not n_unmeasured([one])]
+    if not limits or not least:
+        return None
+
+    def keeps(rows: Rows) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = cost.cost_rows(space, rows) >= least * min(limits)
+        return found
+
+    names = {one.name for one in counted}
+    known = replace(objective, constraints=tuple(one for one in objective.constraints if one.cost in names))
+    rows = space.decisions.sample(N_DRAWN, np.random.default_rng(0))
+    share = float((keeps(rows) & Watch(space, counted).feasible(known)(rows)).mean())
+    return keeps if share * space.size() >= LEAST_LARGE else None
 
 
 @recipe(
@@ -125,4 +159,5 @@ def spos(search: OpenSearch, config: SposConfig) -> Found:
     return search.find(
         lambda seed: Evolution(search.space, config.evolution, seed=seed),
         search.by_shared(shared, config.calibration),
+        lambda objective: _large_enough(search, objective, cost, config.least_of_limit),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import sys
@@ -10,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from archwright.core import catalog
 from archwright.core.errors import InfeasibleError, InvalidValueError, RunFolderError, UnknownNameError
@@ -23,7 +26,7 @@ from archwright.recipes.recipe import known_recipe
 from archwright.recipes.variants import ANY, Stopwatch, Variant, declared_spaces, outlook, outlook_in, variants
 from archwright.recipes.workload import Speed
 from archwright.reports.folder import run_document
-from archwright.tasks import digits
+from archwright.tasks import digits, open_task
 from archwright.training.config import TrainingConfig
 from archwright.training.threads import Pace
 from archwright.training.timing import Timed
@@ -115,6 +118,56 @@ def test_a_latency_without_a_table_is_left_out() -> None:
     chosen = auto.choose(_config(limits=limits), digits())
     assert chosen.rows[0]["share"] == 1.0
     assert chosen.notes == ("note       latency_ms is measured later, so these figures leave its limit out",)
+
+
+# ── the inputs of photos ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> str:
+    """A tree of grey images of two sizes, which are brought to 224 pixels unless somebody says otherwise."""
+    rng = np.random.default_rng(0)
+    for part, label, i in itertools.product(("train", "test"), ("a", "b"), range(12)):
+        file = tmp_path / "photos" / part / label / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (70 + i % 2, 70), dtype=np.uint8)).save(file)
+    return f"folder:{tmp_path / 'photos'}"
+
+
+def test_inputs_are_chosen_by_hand(photos: str) -> None:
+    """A width has side² + 2 multiply-accumulates at two classes: under 20,000, 2 x (96² + 2) is the highest mean.
+
+    At 64 pixels widths to 4 fit: their means are 2.5, 3 and 4 times 4,098. At 96 pixels 1 and 2 do, which m = 1 has
+    both of and m = 2 the latter only; at 128 and more, 1 of m = 1 or none.
+    """
+    chosen = auto.choose(_config(limits=(("macs", 20_000.0),)), open_task(photos))
+    assert (chosen.config.space_args, chosen.task.input_shape) == ({"mult": 2}, (1, 96, 96))
+    means = {(row["settings"]["mult"], (row["input_shape"] or [224])[-1]): row["mean_macs"] for row in chosen.rows}
+    assert len(means) == 3 * 6
+    assert means[2, 96] == 2 * (96 * 96 + 2)
+    assert means[4, 64] == 4 * (64 * 64 + 2)
+    assert chosen.reasons[0].startswith("space      ")
+    assert "mult=2 input=1x96x96: the largest members" in chosen.reasons[0]
+
+
+def test_inputs_that_were_asked_for_stay(photos: str) -> None:
+    """Only the widths are chosen then."""
+    chosen = auto.choose(_config(limits=(("macs", 20_000.0),)), open_task(photos, input_shape=(1, 64, 64)))
+    assert (chosen.config.space_args, chosen.task.input_shape) == ({"mult": 4}, (1, 64, 64))
+
+
+def test_a_run_keeps_the_inputs_that_were_chosen(cli: Callable[..., Any], tmp_path: Path, photos: str) -> None:
+    """Its folder, the command it prints, and going on with it, from Python too, where the data are opened as ever."""
+    given = ("--space", STEPPED, "--max-macs", "20k", *SMOKE, "--data", photos, "--out", tmp_path / "run")
+    made = cli("search", "auto", *given)
+    assert made.code == 0, made.err
+    assert "--input 1x96x96" in next(line for line in made.out.splitlines() if line.startswith("the same   "))
+    assert run_document(tmp_path / "run")["config"]["data_options"] == {"input_shape": [1, 96, 96]}
+    assert cli("search", "auto", *given, "--resume").out == made.out[made.out.index("winner  ") :]
+    config = replace(_config(limits=(("macs", 20_000.0),), n_draws=0), lengths=None)
+    begun = auto.choose(config, open_task(photos), folder=tmp_path / "run")
+    assert begun.task.input_shape == (1, 96, 96)
+    assert begun.task.fingerprint == open_task(photos, input_shape=(1, 96, 96)).fingerprint
 
 
 # ── which one ─────────────────────────────────────────────────────────────────────────────────────

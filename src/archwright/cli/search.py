@@ -266,7 +266,7 @@ def execute(
         if hasattr(run_recipe, "choose"):
             folder, others = out if resume else None, () if given else (1,)
             run_recipe = run_recipe.choose(config, task, folder=folder, spent=process_age_s, other_threads=others)
-            config = run_recipe.config
+            config, task = run_recipe.config, run_recipe.task
             if told := run_recipe.lines():
                 print_lines(told)
         if dry_run or not (resume and (out / "result.json").exists()):

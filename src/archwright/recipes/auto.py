@@ -115,6 +115,8 @@ class AutoConfig(SearchConfig):
 class Auto:
     """The recipe that chooses a space, a method and lengths, and is then that method's run in all that it leaves.
 
+    Photos may be brought to smaller inputs than the usual ones (`Task.other_inputs`), which counts as another variant.
+
     Of the spaces that say when they may be taken (`Space.auto`) it takes, for images of such a size or for texts, the
     one whose members within the limits have the most multiply-accumulates on average. Where a time is given, only those
     are taken of which a typical member passes ten epochs of the training part in the winner's share of it. Of the
@@ -168,7 +170,7 @@ class Auto:
         chosen = self.choose(config, task, folder=begins, spent=lambda: time.monotonic() - begun)
         return chosen(
             chosen.config,
-            task,
+            chosen.task,
             out=out,
             runner=runner,
             resume=resume,
@@ -179,13 +181,13 @@ class Auto:
     def workload(self, config: AutoConfig, task: Task) -> Workload:
         """What a run of what it chooses computes."""
         chosen = self.choose(config, task)
-        return chosen.workload(chosen.config, task)
+        return chosen.workload(chosen.config, chosen.task)
 
     def estimate(self, config: AutoConfig, task: Task) -> list[str]:
         """Lines that say what it chooses and why, and how long that will take."""
         chosen = self.choose(config, task)
-        lines = chosen.workload(chosen.config, task).estimate()
-        return [*chosen.lines(), *lines, *chosen.same(chosen.config, task)]
+        lines = chosen.workload(chosen.config, chosen.task).estimate()
+        return [*chosen.lines(), *lines, *chosen.same(chosen.config, chosen.task)]
 
     def choose(
         self,
@@ -235,6 +237,7 @@ class Auto:
         return Choice(
             plan.method,
             plan.config,
+            _with_inputs(task, plan.variant.input_shape),
             _reasons(plan, config),
             tuple(_row(one, epochs.get(one.label)) for one in found),
             _notes(fitting),
@@ -314,7 +317,14 @@ def _begun(config: AutoConfig, task: Task, folder: Path) -> Choice:
         config = replace(config, space=base.space, space_args=base.space_args)
     elif not config.space_args and config.space == base.space:
         config = replace(config, space_args=base.space_args)
-    return Choice(method, config.of(method, task, base if config.lengths is None else None))
+    chosen = stored.get("data_options", {}).get("input_shape")
+    if chosen is not None and tuple(chosen) in task.other_inputs():
+        task = _with_inputs(task, tuple(chosen))
+    return Choice(method, config.of(method, task, base if config.lengths is None else None), task)
+
+
+def _with_inputs(task: Task, input_shape: tuple[int, ...] | None) -> Task:
+    return task if input_shape is None else task.brought_to(input_shape)
 
 
 def _none_fits(found: Sequence[Variant], task: Task) -> str:
@@ -375,6 +385,7 @@ def _row(variant: Variant, winner_epochs: float | None) -> dict[str, Json]:
     return {
         "space": variant.space,
         "settings": dict(variant.settings),
+        "input_shape": None if variant.input_shape is None else list(variant.input_shape),
         "share": variant.share,
         "mean_macs": variant.mean_macs,
         "winner_epochs": winner_epochs,

@@ -32,6 +32,7 @@ class Choice:
     Attributes:
         method: The recipe.
         config: Its whole configuration.
+        task: The data, with the inputs that were chosen.
         reasons: A line each on the space, the method and the lengths; none where a begun run goes on.
         rows: What there was to choose from, as JSON.
         notes: What the figures leave out.
@@ -40,6 +41,7 @@ class Choice:
 
     method: Recipe[Any]
     config: SearchConfig
+    task: Task
     reasons: tuple[str, ...] = ()
     rows: tuple[dict[str, Json], ...] = ()
     notes: tuple[str, ...] = ()
@@ -123,7 +125,7 @@ class Choice:
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    return Variant(row["space"], row["settings"]).label
+    return Variant(row["space"], row["settings"], row["input_shape"]).label
 
 
 def _figures(row: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,11 +48,12 @@ ANY = "auto"
 
 @dataclass(frozen=True)
 class Variant:
-    """A space with settings, and what is known of its members.
+    """A space with settings and inputs, and what is known of its members.
 
     Attributes:
         space: Its name, or as it was given.
         settings: Of the space.
+        input_shape: What the data's inputs are brought to; None leaves them.
         reason: Why it does not fit; None where it does.
         opened: A run of it, ready to begin; None where it could not be opened.
         share: Of the draws that keep the limits, the smallest of all winners that are asked for.
@@ -61,6 +63,7 @@ class Variant:
 
     space: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    input_shape: tuple[int, ...] | None = None
     reason: str | None = None
     opened: Opened | None = None
     share: float = 0.0
@@ -69,8 +72,9 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """Its name and settings in a line."""
-        return " ".join([self.space, *(f"{name}={setting_text(value)}" for name, value in self.settings.items())])
+        """Its name, settings and inputs in a line."""
+        words = [self.space, *(f"{name}={setting_text(value)}" for name, value in self.settings.items())]
+        return " ".join(words if self.input_shape is None else [*words, f"input={'x'.join(map(str, self.input_shape))}"])
 
     @property
     def n_members(self) -> float:
@@ -97,7 +101,7 @@ def setting_text(value: Any) -> str:
 
 
 def variants(config: SearchConfig, task: Task) -> list[Variant]:
-    """The spaces that may be chosen with their settings, those that do not fit too.
+    """The spaces that may be chosen with their settings and inputs, those that do not fit too.
 
     Args:
         config: With the limits; its space is `ANY`, or the one whose settings are to be chosen, unless it has some.
@@ -109,17 +113,27 @@ def variants(config: SearchConfig, task: Task) -> list[Variant]:
     pick_device(config.device)
     settled(config, task)
     open_costs([*(cost for cost, _ in config.limits), *config.goals])
-    if config.space != ANY:
-        given = [config.space_args] if config.space_args else _settings_of(config.space, task)
-        return [_variant(config.space, settings, config, task) for settings in given]
     found = []
-    for name, use in declared_spaces():
-        unsuited = use.unsuited(task.signature)
-        if unsuited is not None:
-            found.append(Variant(name, reason=unsuited))
+    for seen in [*(_sketch(task, shape) for shape in task.other_inputs()), task]:
+        shape = None if seen is task else seen.input_shape
+        if config.space != ANY:
+            given = [config.space_args] if config.space_args else _settings_of(config.space, seen)
+            found += [_variant(config.space, settings, shape, config, seen) for settings in given]
             continue
-        found += [_variant(name, settings, config, task) for settings in use.settings]
+        for name, use in declared_spaces():
+            unsuited = use.unsuited(seen.signature)
+            if unsuited is None:
+                found += [_variant(name, settings, shape, config, seen) for settings in use.settings]
+            elif seen is task:
+                found.append(Variant(name, reason=unsuited))
     return found
+
+
+def _sketch(task: Task, input_shape: tuple[int, ...]) -> Task:
+    """The task with other inputs, enough to count and to time networks: no example of the data is read for it."""
+    made = copy.copy(task)
+    made.input_shape = input_shape
+    return made
 
 
 def declared_spaces() -> Iterator[tuple[str, AutoUse]]:
@@ -144,13 +158,15 @@ def _settings_of(spec: str, task: Task) -> list[Mapping[str, Any]]:
     return [{}] if use is None else list(use.settings)
 
 
-def _variant(spec: str, settings: Mapping[str, Any], config: SearchConfig, task: Task) -> Variant:
+def _variant(
+    spec: str, settings: Mapping[str, Any], shape: tuple[int, ...] | None, config: SearchConfig, task: Task
+) -> Variant:
     try:
         opened = open_search(replace(config, space=spec, space_args=dict(settings)), task)
     except InfeasibleError as error:
-        return Variant(spec, settings, error.short)
+        return Variant(spec, settings, shape, error.short)
     except UsageError as error:
-        return Variant(spec, settings, str(error))
+        return Variant(spec, settings, shape, str(error))
     space, counted = opened.space, [cost for cost in opened.costs if not n_unmeasured([cost])]
     rows = space.decisions.sample(N_DRAWS, np.random.default_rng(derive_seed(config.seed, "auto")))
     values = Watch(space, [*counted, Macs()]).values(rows)
@@ -164,10 +180,10 @@ def _variant(spec: str, settings: Mapping[str, Any], config: SearchConfig, task:
     share, mean = min(shares), float(np.mean(means))
     if share < LEAST_SHARE:
         few = f"{share:.1%} of its members keep the limits, and {LEAST_SHARE:.0%} are the least"
-        return Variant(spec, settings, few, opened, share, mean)
+        return Variant(spec, settings, shape, few, opened, share, mean)
     nearest = int(np.where(kept, np.abs(values["macs"] - mean), np.inf).argmin())
     (typical,) = space.decisions.archs(rows[nearest : nearest + 1])
-    return Variant(spec, settings, None, opened, share, mean, typical)
+    return Variant(spec, settings, shape, None, opened, share, mean, typical)
 
 
 # ── what a method does in a time ──────────────────────────────────────────────────────────────────
@@ -233,7 +249,7 @@ class Stopwatch:
             device: Where.
             batch_size: Examples a step.
         """
-        which = (space.name, json.dumps(space.args()), space.code(arch))
+        which = (space.name, json.dumps(space.args()), space.code(arch))  # its arguments hold the input's shape
         if which not in self._known:
             network = build_seeded(space, arch, 0).to(device)
             self._known[which] = self.seconds(training_step(lambda _: network, task, device, batch_size))

@@ -257,6 +257,25 @@ class Task(ABC):
         sizes = {"input_shape": self.input_shape, "n_classes": self.n_classes}
         return {name: value for name, value in sizes.items() if value is not None}
 
+    def other_inputs(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes that `brought_to` could give inputs, where their present one was nobody's wish; by default none.
+
+        The recipe `auto` chooses among them by the limits and the time.
+        """
+        return ()
+
+    def brought_to(self, input_shape: tuple[int, ...]) -> Task:
+        """The same data with inputs of another shape: the task that `open_task` gives for it.
+
+        Args:
+            input_shape: One of `other_inputs`.
+
+        Raises:
+            UsageError: If the data stay as they are.
+        """
+        shape = "x".join(map(str, input_shape))
+        raise UsageError(f"inputs of the data {self.name!r} stay as they are; they cannot be brought to {shape}")
+
     def plain_space(self) -> str | None:
         """What the space of the networks that a run sets beside its winner is opened by; None where there is none.
 

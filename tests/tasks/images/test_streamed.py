@@ -82,6 +82,18 @@ def test_photos_are_cut_and_scaled(make_tree: Callable[..., Path]) -> None:
     assert tuple(inputs.shape) == (8, 3, 64, 64)
 
 
+def test_photos_can_be_brought_to_smaller_inputs(make_tree: Callable[..., Path]) -> None:
+    """Unless somebody gave the inputs; the task is then the one that is opened with those."""
+    root = make_tree(shapes=((70, 90, 3), (80, 60, 3)))
+    task = folder(root, val_images=7, seed=3)
+    assert task.other_inputs() == tuple((3, side, side) for side in (64, 96, 128, 160, 192))
+    smaller, opened = task.brought_to((3, 96, 96)), folder(root, val_images=7, seed=3, input_shape=(3, 96, 96))
+    assert smaller.fingerprint == opened.fingerprint
+    assert smaller.options == opened.options
+    assert opened.other_inputs() == ()
+    assert folder(make_tree("small")).other_inputs() == ()
+
+
 def test_options_are_kept_as_json(make_tree: Callable[..., Path]) -> None:
     """What was given, and nothing else; the validation part has the number asked for."""
     root = make_tree()

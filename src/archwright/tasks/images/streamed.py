@@ -30,6 +30,9 @@ N_SAMPLED: dict[Part, int] = {"train": 1000, "validation": 500, "test": 500}
 """Images of each part that are read when the data are opened, as a sample."""
 
 DEFAULT_SIDE = 224
+OTHER_SIDES = (64, 96, 128, 160, 192)
+"""Sides of inputs that may be chosen for photos in the place of the default one."""
+
 MAX_SIDE = 4096
 
 
@@ -106,6 +109,29 @@ class StreamedTask(ClassificationTask):
             **{"layout": "CHW", "scale": 1 / 255, "mean": mean.tolist(), "std": std.tolist()},
             **self.framing.to_json(),
         }
+
+    def other_inputs(self) -> tuple[tuple[int, int, int], ...]:
+        """Smaller squares of photos; none where the user gave the input's shape, or images are small."""
+        n_channels, *sides = self.input_shape
+        if "input_shape" in self.options or min(sides) < LARGE_SIDE:
+            return ()
+        return tuple((n_channels, side, side) for side in OTHER_SIDES if side < min(sides))
+
+    def brought_to(self, input_shape: tuple[int, ...]) -> StreamedTask:
+        """As `Task.brought_to`; the sample is read again, since what is resized has another mean and deviation."""
+        n_channels, height, width = input_shape
+        return StreamedTask(
+            self.name,
+            self._files["train"],
+            self._labels["train"],
+            self._files["test"],
+            self._labels["test"],
+            class_names=self.class_names,
+            input_shape=(n_channels, height, width),
+            val_images=self.options.get("val_images"),
+            seed=self.seed,
+            n_workers=self._n_workers,
+        )
 
     def blueprint(self, folder: Path) -> Blueprint:
         """As `Task.blueprint`; workers open the data by name, so data without a name are refused."""

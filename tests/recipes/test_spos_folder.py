@@ -105,7 +105,7 @@ def test_damaged_file_ends_a_run_that_goes_on_when_it_is_put_right(
     assert stopped.code == 1
     said = [line for line in stopped.err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
-    assert f"{damaged}: cannot be read as a JPEG, PNG or WebP image" in said[0]
+    assert f"{damaged}: cannot be read as a JPEG, PNG, WebP, BMP, TIFF or GIF image" in said[0]
     assert "--resume" in said[0]
     assert cli(*arguments, "--out", tmp_path / "run", "--resume").code == 0
     assert differences(tmp_path / "run", tmp_path / "calm") == []

@@ -161,6 +161,7 @@ class Task(ABC):
         default_augment: Names of the changes that training examples usually get.
         options: What it was opened with beyond its name, as a JSON object, e.g. {"val_images": 500}; a run keeps
             it, so that `open_task` gives the same task again.
+        remarks: What was found when the data were opened, a line each, for the terminal and the log.
         n_test_reads: How often the test part was asked for.
     """
 
@@ -173,6 +174,7 @@ class Task(ABC):
     preprocessing: Mapping[str, Any] = MappingProxyType({})
     default_augment: Augment = ()
     options: Mapping[str, Any] = MappingProxyType({})
+    remarks: tuple[str, ...] = ()
     n_test_reads: int = 0
 
     @property

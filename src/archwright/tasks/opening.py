@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,7 @@ def open_task(
     needed = [p.name.upper() for p in parameters.values() if p.kind is not p.KEYWORD_ONLY]
     # Only as many colons split as there are parameters: the last may hold some of its own.
     given = rest[0].split(":", len(needed) - 1) if rest and needed else rest
+    given = [os.path.expanduser(each) for each in given]  # a shell expands ~ only where a word begins with it
     if len(given) != len(needed) or "" in given:
         accepted = ":".join([catalog.canonical_name(name), *needed])
         raise InvalidValueError(f"data {spec!r} cannot be read; write {accepted}")

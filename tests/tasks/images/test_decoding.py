@@ -101,8 +101,8 @@ def _huge_png() -> bytes:
     [
         (b"", "the file is empty"),
         (b"<html>not found</html>", "begins like none of them"),
-        (b"GIF89a" + bytes(20), "begins like none of them"),
-        (b"\xff\xd8\xff", "cannot be read as a JPEG, PNG or WebP image"),
+        (b"GIF89a" + bytes(20), "cannot be read"),
+        (b"\xff\xd8\xff", "cannot be read as a JPEG, PNG, WebP, BMP, TIFF or GIF image"),
         (b"\x89PNG\r\n\x1a\n" + bytes(30), "cannot be read"),
         (b"RIFF1234WEBPVP8 ", "cannot be read"),
         (_huge_png(), r"image of 50,000 x 50,000 pixels; accepted are 100,000,000"),
@@ -137,6 +137,6 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_suffixes_in_either_case() -> None:
-    """JPEG, PNG and WebP count."""
-    assert all(map(is_image_name, ["a.jpg", "a.JPEG", "a.Png", "a.webp"]))
-    assert not any(map(is_image_name, ["a.gif", "a.txt", "jpg", "a.jpg.bak"]))
+    """Those of all formats that are read count."""
+    assert all(map(is_image_name, ["a.jpg", "a.JPEG", "a.Png", "a.webp", "a.BMP", "a.tif", "a.TIFF", "a.gif"]))
+    assert not any(map(is_image_name, ["a.svg", "a.txt", "jpg", "a.jpg.bak"]))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from archwright.core.errors import DataError
+from archwright.core.errors import DataError, InvalidValueError
+from archwright.tasks import open_task
 from archwright.tasks.images.npz_files import npz
 
 Arrays = dict[str, Any]
@@ -58,6 +59,63 @@ def test_class_names_are_kept(tmp_path: Path) -> None:
     assert npz(_save(tmp_path, _good() | {"class_names": np.array(["cat", "dog"])})).class_names == ("cat", "dog")
 
 
+def test_channels_may_stand_first(tmp_path: Path) -> None:
+    """As torch has them, where the last axis cannot be one of channels; the inputs are the same."""
+    arrays = _good((9, 7, 3))
+    last = npz(_save(tmp_path, arrays))
+    first = {name: a.transpose(0, 3, 1, 2) if a.ndim == 4 else a for name, a in arrays.items()}
+    assert npz(_save(tmp_path, first)).fingerprint == last.fingerprint
+
+
+def test_three_pixels_wide_is_not_channels(tmp_path: Path) -> None:
+    """(N, 3, H, 3) stays what the documentation says, channels last."""
+    assert npz(_save(tmp_path, _good((3, 9, 3)))).input_shape == (3, 3, 9)
+
+
+def test_a_validation_part_is_used(tmp_path: Path) -> None:
+    """Whatever the seed; no number of images can be asked for beside it."""
+    arrays = _good()
+    arrays |= {"x_val": arrays["x_test"][:4], "y_val": np.array([0, 1, 1, 0], dtype=np.uint8)}
+    path = _save(tmp_path, arrays)
+    task = npz(path, seed=4)
+    assert [len(task.split(part)) for part in ("train", "validation", "train+validation", "test")] == [20, 4, 24, 6]
+    (batch,) = task.split("validation").ordered(10)
+    assert batch.targets.tolist() == [0, 1, 1, 0]
+    assert torch.equal(batch.inputs, next(task.split("test").ordered(4)).inputs)
+    with pytest.raises(InvalidValueError, match="the data have a validation part of 4 images"):
+        npz(path, val_images=2)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        ({"x_val": np.zeros((2, 8, 8), np.uint8)}, "holds no array 'y_val' beside the other one"),
+        ({"y_val": np.zeros(2, np.int64)}, "holds no array 'x_val' beside the other one"),
+        ({"x_val": np.zeros((2, 8, 9), np.uint8), "y_val": np.zeros(2, np.int64)}, "those of 'x_val' 1x8x9"),
+        ({"x_val": np.zeros((2, 8, 8), np.uint8), "y_val": np.zeros(3, np.int64)}, "'y_val' has 3 labels for the 2"),
+        ({"x_val": np.zeros((2, 8, 8), np.uint8), "y_val": np.array([0, 2])}, "'y_val' holds class 2"),
+    ],
+)
+def test_bad_validation_parts(tmp_path: Path, arrays: Arrays, expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        npz(_save(tmp_path, _good() | arrays))
+
+
+def test_constant_images_are_named(tmp_path: Path) -> None:
+    """There is nothing to learn; the value says what went wrong."""
+    task = npz(_save(tmp_path, _good((8, 8, 3)) | {"x_train": np.full((20, 8, 8, 3), 7, np.uint8)}))
+    assert task.remarks[0].startswith(
+        "all training images are one colour (7, 7, 7 of 255), so there is nothing to learn"
+    )
+
+
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell does not expand ~ behind a colon."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = _save(tmp_path, _good())
+    assert open_task("npz:~/data.npz").fingerprint == npz(path).fingerprint
+
+
 def test_other_arrays_are_ignored(tmp_path: Path) -> None:
     """Even Python objects, which are not read."""
     task = npz(_save(tmp_path, _good() | {"notes": np.array([{}], dtype=object)}))
@@ -85,7 +143,7 @@ FAULTS = {
     "signed images": (_put("x_test", lambda x: x.astype(np.int16)), "'x_test' has dtype int16"),
     "flat images": (_put("x_train", lambda x: x.reshape(20, 64)), "'x_train' has 2 axes, shape (20, 64)"),
     "five axes": (_put("x_train", lambda x: x[..., None, None]), "'x_train' has 5 axes"),
-    "channels first": (_put("x_train", lambda x: x[:, None]), "'x_train' has 8 channels; accepted are 1 to 4"),
+    "many channels": (_put("x_train", lambda x: x[:, None].repeat(8, 1)), "'x_train' has 8 channels; accepted are 1"),
     "no channel": (_put("x_train", lambda x: x[..., None][..., :0]), "'x_train' is empty"),
     "no image": (_put("x_test", lambda x: x[:0]), "'x_test' is empty"),
     "too few labels": (_put("y_train", lambda y: y[:-1]), "'y_train' has 19 labels for the 20 images of 'x_train'"),

@@ -61,13 +61,14 @@ def check_labels(source: str, name: str, labels: NDArray[Any], images_name: str,
         raise DataError(f"{source}: array {name!r} holds the negative label {labels.min()}; accepted are 0..k-1")
 
 
-def check_classes(source: str, y_train: NDArray[Any], y_test: NDArray[Any]) -> int:
+def check_classes(source: str, y_train: NDArray[Any], y_test: NDArray[Any], test: str = "test") -> int:
     """The number k of classes, where training has each of 0..k-1 at least twice and test has no other.
 
     Args:
         source: Path or name of the data, for the error.
         y_train: Training labels (N,), not negative.
         y_test: Test labels (N,), not negative.
+        test: What the second part is called.
 
     Raises:
         DataError: If that is not so, or there is one class only.
@@ -89,14 +90,20 @@ def check_classes(source: str, y_train: NDArray[Any], y_test: NDArray[Any]) -> i
         )
     if int(y_test.max()) >= k:
         raise DataError(
-            f"{source}: array 'y_test' holds class {y_test.max()}, which 'y_train' lacks; "
-            f"classes of the test part must be among 0..{k - 1}"
+            f"{source}: array 'y_{test}' holds class {y_test.max()}, which 'y_train' lacks; "
+            f"classes of the {test} part must be among 0..{k - 1}"
         )
     return k
 
 
 def check_image_data(
-    source: str, x_train: NDArray[Any], y_train: NDArray[Any], x_test: NDArray[Any], y_test: NDArray[Any]
+    source: str,
+    x_train: NDArray[Any],
+    y_train: NDArray[Any],
+    x_test: NDArray[Any],
+    y_test: NDArray[Any],
+    *,
+    parts: tuple[str, str] = ("train", "test"),
 ) -> int:
     """Check all four arrays, one by one and against each other; returns the number of classes.
 
@@ -106,20 +113,22 @@ def check_image_data(
         y_train: Their labels (N,), integers.
         x_test: Test images, of the same size.
         y_test: Their labels.
+        parts: What the two parts are called in names of arrays.
 
     Raises:
         DataError: At the first fault.
     """
-    check_images(source, "x_train", x_train)
-    check_images(source, "x_test", x_test)
+    train, test = parts
+    check_images(source, f"x_{train}", x_train)
+    check_images(source, f"x_{test}", x_test)
     if x_train.shape[1:] != x_test.shape[1:]:
         raise DataError(
-            f"{source}: images of 'x_train' are {_size(x_train)} and those of 'x_test' {_size(x_test)} "
+            f"{source}: images of 'x_{train}' are {_size(x_train)} and those of 'x_{test}' {_size(x_test)} "
             "(channels x height x width); give both the same size"
         )
-    check_labels(source, "y_train", y_train, "x_train", len(x_train))
-    check_labels(source, "y_test", y_test, "x_test", len(x_test))
-    return check_classes(source, y_train, y_test)
+    check_labels(source, f"y_{train}", y_train, f"x_{train}", len(x_train))
+    check_labels(source, f"y_{test}", y_test, f"x_{test}", len(x_test))
+    return check_classes(source, y_train, y_test, test)
 
 
 def _size(images: NDArray[Any]) -> str:

@@ -8,11 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from archwright.core.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 """File name extensions of images, in lower or upper case."""
 
 MAX_PIXELS = 100_000_000
@@ -60,10 +69,11 @@ def read_image(path: str | os.PathLike[str], n_channels: int) -> Image.Image:
     """A decoded image: turned upright by its EXIF orientation, 8 bits, grey (1 channel) or RGB (3).
 
     Palettes, CMYK and grey become RGB, colour becomes grey by Pillow's luma where one channel is asked for; of 16 bits
-    the upper 8 stay; transparency is dropped, the colours under it stay; of an animation the first frame is taken.
+    the upper 8 stay; transparency is dropped, the colours under it stay; of an animation, and of several pages, the
+    first one is taken.
 
     Args:
-        path: JPEG, PNG or WebP, told by its first bytes, whatever its name says.
+        path: JPEG, PNG, WebP, BMP, TIFF or GIF, told by its first bytes, whatever its name says.
         n_channels: 1 or 3.
 
     Raises:
@@ -94,7 +104,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{os.fspath(path)}: cannot be read as a JPEG, PNG or WebP image ({said}); replace or remove the file"
+            f"{os.fspath(path)}: cannot be read as a JPEG, PNG, WebP, BMP, TIFF or GIF image ({said}); replace or "
+            "remove the file"
         ) from None
 
 
@@ -111,6 +122,12 @@ def _parsed(stream: object) -> Image.Image:
         return PngImagePlugin.PngImageFile(stream)  # type: ignore[arg-type]
     if beginning.startswith(b"RIFF") and beginning[8:] == b"WEBP":
         return WebPImagePlugin.WebPImageFile(stream)  # type: ignore[arg-type]
+    if beginning.startswith(b"BM"):
+        return BmpImagePlugin.BmpImageFile(stream)  # type: ignore[arg-type]
+    if beginning.startswith((b"II*\x00", b"MM\x00*")):
+        return TiffImagePlugin.TiffImageFile(stream)  # type: ignore[arg-type]
+    if beginning.startswith((b"GIF87a", b"GIF89a")):
+        return GifImagePlugin.GifImageFile(stream)  # type: ignore[arg-type]
     raise ValueError("the file is empty" if not beginning else "it begins like none of them")
 
 

@@ -61,3 +61,11 @@ class FileList(Sequence[str]):
     def nbytes(self) -> int:
         """Memory that the list takes, in bytes."""
         return len(self.text) + self.ends.nbytes
+
+
+def joined(first: FileList, second: FileList) -> FileList:
+    """The files of two lists below one folder, one list behind the other."""
+    found = FileList(first.root, ())
+    found.text = first.text + second.text
+    found.ends = np.concatenate([first.ends, second.ends[1:] + len(first.text)])
+    return found

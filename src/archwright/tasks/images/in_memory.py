@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from archwright.core.blueprint import Blueprint
-from archwright.core.errors import DataError
+from archwright.core.errors import DataError, InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.tasks.augmenting import Augment, AugmentName
 from archwright.tasks.base import Batch, Part, Split, given_options
@@ -26,6 +26,9 @@ from archwright.tasks.images.checks import check_image_data
 from archwright.tasks.splitting import draw_shares, draw_validation
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+LEAST_RANGE = 32
+"""Of values from 0 to 255; images with less are pointed out."""
 
 
 class Normalizer:
@@ -110,6 +113,7 @@ class ImageTask(ClassificationTask):
         class_names: One a class; their numbers if not given.
         seed: Draws the validation part, 10 % of each class of the training images.
         val_images: Images in the validation part, instead of 10 %.
+        n_val: How many of the last training images are the validation part, in place of a drawn one.
 
     Mean and standard deviation come from the part "train" alone, a channel at a time; a channel that never
     varies is only shifted.
@@ -133,21 +137,25 @@ class ImageTask(ClassificationTask):
         class_names: Sequence[str] | None = None,
         seed: int = 0,
         val_images: int | None = None,
+        n_val: int | None = None,
     ) -> None:
+        self.n_val = n_val
         self.name, self.seed, self.options = name, seed, given_options(val_images=val_images)
         self.n_classes = check_image_data(name, x_train, y_train, x_test, y_test)
         self.class_names = named_classes(name, class_names, self.n_classes)
         channels, height, width = x_train.shape[1:]
         self.input_shape = (channels, height, width)
         self._train, self._test = (_stored(x_train), _labels(y_train)), (_stored(x_test), _labels(y_test))
-        train, validation = draw_validation(self._train[1], seed, n_images=val_images)
+        train, validation = validation_part(self._train[1], seed, val_images, n_val)
         self._positions: dict[Part, Indices] = {
             "train": train,
             "validation": validation,
             "train+validation": np.arange(len(y_train)),
             "test": np.arange(len(y_test)),
         }
-        mean, std = channel_statistics(self._train[0], train)
+        counts = counts_of(self._train[0], train)
+        mean, std = statistics_of_counts(counts)
+        self.remarks = variation_remarks(counts)
         self._normalizer = Normalizer(mean, std, width)
         self.preprocessing = {"layout": "CHW", "scale": 1 / 255, "mean": mean.tolist(), "std": std.tolist()}
 
@@ -162,6 +170,7 @@ class ImageTask(ClassificationTask):
             "class_names": list(self.class_names),
             "seed": self.seed,
             "val_images": self.options.get("val_images"),
+            "n_val": self.n_val,
         }
         return Blueprint(f"{__name__}:rebuild", arguments)
 
@@ -214,10 +223,59 @@ def channel_statistics(images: Images, positions: Indices) -> tuple[NDArray[np.f
 
     From a histogram of each channel, so exact sums, whatever the number of images.
     """
-    counts = np.zeros((images.shape[-1], 256))
+    return statistics_of_counts(counts_of(images, positions))
+
+
+def counts_of(images: Images, positions: Indices) -> NDArray[np.int64]:
+    """How often each channel of the chosen images (N, H, W, C) has each value, (C, 256)."""
+    counts = np.zeros((images.shape[-1], 256), dtype=np.int64)
     for part in stored_order(len(positions), 4096):
         counts += value_counts(images[positions[part]])
-    return statistics_of_counts(counts)
+    return counts
+
+
+def variation_remarks(counts: NDArray[np.int64]) -> tuple[str, ...]:
+    """A line where images hardly vary, or not at all.
+
+    Args:
+        counts: How often each channel has each value, (C, 256).
+    """
+    present = counts > 0
+    if bool((present.sum(axis=1) == 1).all()):
+        value = ", ".join(str(int(row.argmax())) for row in present)
+        return (
+            f"all training images are one colour ({value} of 255), so there is nothing to learn; were values of "
+            "another range stored? (of 16 bits the upper 8 are read)",
+        )
+    values = np.flatnonzero(present.any(axis=0))
+    low, high = int(values[0]), int(values[-1])
+    if high - low >= LEAST_RANGE:
+        return ()
+    return (f"training images hardly vary: their values are {low} to {high} of 0 to 255; is their range right?",)
+
+
+def validation_part(
+    labels: NDArray[np.int64], seed: int, val_images: int | None, n_val: int | None
+) -> tuple[Indices, Indices]:
+    """Training and validation positions: the last ones where they are given, else drawn (`draw_validation`).
+
+    Args:
+        labels: Classes (N,) of all training examples.
+        seed: Draws which.
+        val_images: How many to draw, in place of a fraction.
+        n_val: How many of the last are the validation part.
+
+    Raises:
+        InvalidValueError: If a number is given although the part is.
+    """
+    if n_val is None:
+        return draw_validation(labels, seed, n_images=val_images)
+    if val_images is not None:
+        raise InvalidValueError(
+            f"val_images is {val_images}, and the data have a validation part of {n_val} images; leave the number out"
+        )
+    every = np.arange(len(labels))
+    return every[:-n_val], every[-n_val:]
 
 
 def value_counts(images: Images) -> NDArray[np.int64]:

@@ -22,9 +22,16 @@ from archwright.tasks.images.checks import check_classes, check_labels
 from archwright.tasks.images.decoding import Header, read_header
 from archwright.tasks.images.file_lists import FileList
 from archwright.tasks.images.framing import Framing
-from archwright.tasks.images.in_memory import Normalizer, named_classes, statistics_of_counts, value_counts
+from archwright.tasks.images.in_memory import (
+    Normalizer,
+    named_classes,
+    statistics_of_counts,
+    validation_part,
+    value_counts,
+    variation_remarks,
+)
 from archwright.tasks.images.streaming import ImageReader, Job, StreamedSplit, default_workers, read_batches
-from archwright.tasks.splitting import draw_shares, draw_validation
+from archwright.tasks.splitting import draw_shares
 
 N_SAMPLED: dict[Part, int] = {"train": 1000, "validation": 500, "test": 500}
 """Images of each part that are read when the data are opened, as a sample."""
@@ -57,6 +64,7 @@ class StreamedTask(ClassificationTask):
         class_names: One a class; their numbers if not given.
         input_shape: (C, H, W) of the network's input, C 1 or 3; by the images if not given.
         val_images: Images in the validation part, instead of 10 % of each class.
+        n_val: How many of the last training files are the validation part, in place of a drawn one.
         seed: Draws the validation part and the sample.
         n_workers: Threads that decode; nothing but speed depends on it.
 
@@ -79,6 +87,7 @@ class StreamedTask(ClassificationTask):
         class_names: Sequence[str] | None = None,
         input_shape: tuple[int, int, int] | None = None,
         val_images: int | None = None,
+        n_val: int | None = None,
         seed: int = 0,
         n_workers: int | None = None,
     ) -> None:
@@ -91,7 +100,8 @@ class StreamedTask(ClassificationTask):
         self.class_names = named_classes(name, class_names, self.n_classes)
         self._files, self._labels = {"train": train, "test": test}, {"train": y_train, "test": y_test}
         self._n_workers = n_workers or default_workers()
-        kept, held = draw_validation(y_train, seed, n_images=val_images)
+        self._n_val = n_val
+        kept, held = validation_part(y_train, seed, val_images, n_val)
         every = np.arange(len(y_train))
         self._positions: dict[Part, Indices] = {
             "train": kept,
@@ -104,6 +114,7 @@ class StreamedTask(ClassificationTask):
         self.framing = Framing.default(self.input_shape[1:])
         counts = {part: self._count(part, positions) for part, positions in sample.items()}
         mean, std = statistics_of_counts(counts["train"])
+        self.remarks = variation_remarks(counts["train"])
         self._normalizer = Normalizer(mean, std, self.input_shape[2])
         self.preprocessing = {
             **{"layout": "CHW", "scale": 1 / 255, "mean": mean.tolist(), "std": std.tolist()},
@@ -120,7 +131,7 @@ class StreamedTask(ClassificationTask):
     def brought_to(self, input_shape: tuple[int, ...]) -> StreamedTask:
         """As `Task.brought_to`; the sample is read again, since what is resized has another mean and deviation."""
         n_channels, height, width = input_shape
-        return StreamedTask(
+        made = StreamedTask(
             self.name,
             self._files["train"],
             self._labels["train"],
@@ -129,9 +140,12 @@ class StreamedTask(ClassificationTask):
             class_names=self.class_names,
             input_shape=(n_channels, height, width),
             val_images=self.options.get("val_images"),
+            n_val=self._n_val,
             seed=self.seed,
             n_workers=self._n_workers,
         )
+        made.options, made.remarks = {**self.options, **made.options}, self.remarks
+        return made
 
     def blueprint(self, folder: Path) -> Blueprint:
         """As `Task.blueprint`; workers open the data by name, so data without a name are refused."""

@@ -171,7 +171,7 @@ def test_files_with_anything_but_tensors_are_refused(tmp_path: Path, name: str) 
     """Nothing is unpickled: one line that says what to give."""
     torch.save({"0.weight": Unwanted()}, tmp_path / "w.pt")
     np.savez(tmp_path / "w.npz", weight=np.array([Unwanted()], dtype=object))
-    with pytest.raises(RunFolderError, match="cannot be read") as caught:
+    with pytest.raises(RunFolderError, match=r"cannot be read|are not loaded") as caught:
         load_weights(network(0), tmp_path / name)
     assert "\n" not in str(caught.value)
 

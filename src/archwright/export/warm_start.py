@@ -10,8 +10,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from archwright.core.errors import UsageError
-from archwright.export.weights import in_form_of, read_weights, refuse_misfits
-from archwright.nn.meta import on_meta
+from archwright.export.weights import fit_weights, in_form_of, read_weights
+from archwright.nn.meta import for_shapes
 from archwright.nn.training_only import training_only_names
 
 
@@ -33,7 +33,13 @@ class WarmStart:
 
 
 def open_warm_start(
-    path: Path | str, build: Callable[[int | None], nn.Module], n_classes: int | None, class_names: Sequence[str]
+    path: Path | str,
+    build: Callable[[int | None], nn.Module],
+    n_classes: int | None,
+    class_names: Sequence[str],
+    *,
+    ignore: Sequence[str] = (),
+    averaged: bool = False,
 ) -> WarmStart:
     """The weights of a file for a network, checked before anything is trained.
 
@@ -45,14 +51,15 @@ def open_warm_start(
         build: Makes the network for so many classes; for None, where there are none.
         n_classes: Of the data to train on.
         class_names: Their names.
+        ignore: Names of tensors, or of modules with all below them, that begin anew whatever the file has.
+        averaged: Take a torch file's moving average of the weights.
 
     Raises:
         RunFolderError: If the file cannot be read.
         InvalidValueError: If the weights are those of another network.
     """
-    tensors, texts = read_weights(Path(path))
-    with on_meta():
-        network = build(n_classes)
+    tensors, texts = read_weights(Path(path), averaged=averaged)
+    network = for_shapes(lambda: build(n_classes))
     expected, training_only = network.state_dict(), training_only_names(network)
     tensors, origin = in_form_of(expected, tensors)
     by_classes = [name for name in _of_classes(expected, build, n_classes) if name not in training_only]
@@ -60,15 +67,16 @@ def open_warm_start(
     if not fits or _says_others(texts, class_names):
         tensors = {name: tensor for name, tensor in tensors.items() if name not in by_classes}
     may_miss = {*by_classes, *training_only}
-    refuse_misfits(
+    fitted = fit_weights(
         expected,
         tensors,
         f"{path}{origin} does not fit this architecture and these data",
+        ignore=ignore,
         optional=may_miss,
-        advice="give weights of this architecture for such inputs; only the number of classes may differ",
+        advice="give weights of this architecture for such inputs; only the number of classes may differ, and what "
+        "--ignore names",
     )
-    fresh = [name for name in expected if name in may_miss and name not in tensors]
-    return WarmStart(tensors, tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in fresh)))
+    return WarmStart(fitted.tensors, tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in fitted.fresh)))
 
 
 def _of_classes(
@@ -78,8 +86,7 @@ def _of_classes(
     if n_classes is None:
         return []
     try:
-        with on_meta():
-            larger = build(n_classes + 1).state_dict()
+        larger = for_shapes(lambda: build(n_classes + 1)).state_dict()
     except UsageError:  # a network for these classes alone
         return []
     return [name for name, tensor in expected.items() if name in larger and larger[name].shape != tensor.shape]

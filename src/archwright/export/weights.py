@@ -6,7 +6,8 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError, RunFolderError
+from archwright.export.checkpoints import read_checkpoint
 from archwright.export.foreign import translate
 from archwright.runs.files import write_bytes
 
@@ -24,8 +26,11 @@ _TEXTS = "__metadata__"
 _N_LISTED = 5
 _COUNTER = ".num_batches_tracked"
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
-_NESTED = ("state_dict", "model")
-_WRAPPED = "module."
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+"""What wrappers put before all names: torch's parallel and compiled modules, and classes that hold a network."""
+
+_TALLIES = ("total_ops", "total_params")
+"""Buffers that counters of operations leave in every module."""
 
 
 def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str, str] | None = None) -> None:
@@ -51,28 +56,114 @@ def save_weights(network: nn.Module, path: Path | str, *, metadata: Mapping[str,
     write_bytes(Path(path), _ordered(safetensors.torch.save(tensors, metadata=texts)))
 
 
-def load_weights(network: nn.Module, path: Path | str) -> dict[str, str]:
+def load_weights(
+    network: nn.Module,
+    path: Path | str,
+    *,
+    ignore: Sequence[str] = (),
+    partial: bool = False,
+    averaged: bool = False,
+    log: Callable[[str], object] = print,
+) -> dict[str, str]:
     """Load a file of weights into a network and return the texts of its header (without the digest).
 
     The network is changed only if every name and shape fits. It keeps its devices, memory formats and floating-point
-    types. Files of other projects are read too, and the names of some of them are known (see `export.foreign`). The
-    digest is checked if there is one. A batch norm's count of batches may be missing.
+    types. Files of other projects are read too, and the names of some of them are known (see `export.foreign`), also
+    behind what wrappers put before names. The digest is checked if there is one. A batch norm's count of batches may be
+    missing.
 
     Args:
         network: The network to load into, of the architecture to which the weights belong.
         path: A safetensors file; a torch file (.pt, .pth, .bin, .ckpt, .tar), from which only tensors are read, also
-            those below `state_dict` or `model`; or a numpy file (.npz).
+            those below the keys that trainings give them (see `export.checkpoints`); or a numpy file (.npz).
+        ignore: Names of tensors, or of modules with all below them, that the network keeps as it has them, such as the
+            classifier.
+        partial: Load what fits, and leave the rest.
+        averaged: Take a torch file's moving average of the weights.
+        log: Told what was left out, in a line, where something was.
 
     Raises:
         RunFolderError: If the file is missing, truncated, corrupt, or of another kind.
         InvalidValueError: If names are missing or unexpected, or shapes differ; the first few are listed.
     """
-    tensors, texts = read_weights(Path(path))
+    tensors, texts = read_weights(Path(path), averaged=averaged)
     expected = network.state_dict()
     tensors, origin = in_form_of(expected, tensors)
-    refuse_misfits(expected, tensors, f"{path}{origin} does not fit this {type(network).__name__}")
-    network.load_state_dict(expected | tensors, strict=True)
+    fitted = fit_weights(
+        expected,
+        tensors,
+        f"{path}{origin} does not fit this {type(network).__name__}",
+        ignore=ignore,
+        partial=partial,
+    )
+    network.load_state_dict(expected | fitted.tensors, strict=True)
+    if left := fitted.left():
+        log(f"{path}: {left}")
     return texts
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What of a file's tensors a network gets.
+
+    Attributes:
+        tensors: By the network's names.
+        fresh: Names that the network keeps as it has them.
+        unused: Names of the file that the network has no place for.
+    """
+
+    tensors: dict[str, Tensor]
+    fresh: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def left(self) -> str:
+        """What was left out, in words; empty where all was loaded."""
+        parts = [_listing("kept as they were", list(self.fresh)), _listing("not used", list(self.unused))]
+        return "; ".join(filter(None, parts))
+
+
+def fit_weights(
+    expected: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    what: str,
+    *,
+    ignore: Sequence[str] = (),
+    partial: bool = False,
+    optional: Collection[str] = (),
+    advice: str = "build the network the weights were saved from",
+) -> Fitted:
+    """The tensors that a network gets, with those left out that it is to keep.
+
+    Args:
+        expected: The network's state dict.
+        tensors: Those of a file, in its form.
+        what: Begins the message.
+        ignore: Names, or modules with all below them, that are left out on both sides.
+        partial: Leave out all that does not fit.
+        optional: Names that may be missing.
+        advice: Ends the message.
+
+    Raises:
+        InvalidValueError: If the rest does not fit, nothing at all does, or `ignore` names nothing.
+    """
+    for name in ignore:
+        if not any(_is_below(known, (name,)) for known in (*expected, *tensors)):
+            known = ", ".join(list(dict.fromkeys(one.partition(".")[0] for one in expected))[:_N_LISTED])
+            raise InvalidValueError(f"ignore names {name!r}, and nothing is called so; the network has {known}, …")
+    kept = {name: tensor for name, tensor in tensors.items() if not _is_below(name, ignore)}
+    if partial:
+        kept = {name: t for name, t in kept.items() if name in expected and t.shape == expected[name].shape}
+        if not kept:
+            raise InvalidValueError(f"{what}: none of its {len(tensors)} tensors has a place; {advice}")
+    else:
+        ignored = {name for name in expected if _is_below(name, ignore)}
+        refuse_misfits(expected, kept, what, optional={*optional, *ignored}, advice=advice)
+    fresh = tuple(name for name in expected if name not in kept and not name.endswith(_COUNTER))
+    return Fitted(kept, fresh, tuple(name for name in tensors if name not in kept))
+
+
+def _is_below(name: str, modules: Sequence[str]) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def in_form_of(expected: Mapping[str, Tensor], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
@@ -85,13 +176,42 @@ def in_form_of(expected: Mapping[str, Tensor], tensors: dict[str, Tensor]) -> tu
     Returns:
         The tensors, and for messages how the file's names were understood.
     """
-    tensors, origin = _in_our_names(tensors, list(expected))
+    tensors, origin = _in_our_names(_unwrapped(tensors, expected), list(expected))
     for name in tensors.keys() & expected.keys():
         if tensors[name].numel() == 1 == expected[name].numel():  # a single number is written with an axis by some
             tensors[name] = tensors[name].reshape(expected[name].shape)
         elif tensors[name].shape == (*expected[name].shape, 1, 1):  # a linear layer, there a convolution of 1x1 maps
             tensors[name] = tensors[name].flatten(1)
     return tensors, origin
+
+
+def _unwrapped(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without what wrappers put before their names, and without what counters left beside them."""
+    own = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in expected or not (name == "n_averaged" or name.rpartition(".")[2] in _TALLIES)
+    }
+    # a compiled part may stand anywhere in a network
+    own = {(name if name in expected else name.replace("._orig_mod.", ".")): tensor for name, tensor in own.items()}
+
+    def without(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in own.items()}
+
+    def n_known(prefix: str) -> int:
+        renamed, _ = _in_our_names(without(prefix), list(expected))
+        return len(renamed.keys() & expected.keys())
+
+    candidates = {"": None, **{prefix: None for name in own for prefix in _prefixes_of(name)}}
+    return without(max(candidates, key=n_known))  # of equal ones the first, which takes least away
+
+
+def _prefixes_of(name: str) -> Iterator[str]:
+    """Known prefixes of a name: one, two and more of them in a row."""
+    taken, rest = "", name
+    while known := next((prefix for prefix in _PREFIXES if rest.startswith(prefix)), None):
+        taken, rest = taken + known, rest.removeprefix(known)
+        yield taken
 
 
 def refuse_misfits(
@@ -155,31 +275,22 @@ def _saved(name: str, tensor: object) -> Tensor:
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_weights(path: Path, *, averaged: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors of a file by name, and the texts of its header (only safetensors files have some).
 
+    Args:
+        path: The file.
+        averaged: Take the moving average of the weights, which only torch files have beside them.
+
     Raises:
-        RunFolderError: If it cannot be read.
+        RunFolderError: If it cannot be read, or has no average.
     """
-    read = {".npz": _read_npz, **dict.fromkeys(_TORCH_SUFFIXES, _read_torch)}.get(path.suffix.lower())
-    return _read_safetensors(path) if read is None else (read(path), {})
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever it meets: missing, truncated, or more than tensors
-        raise RunFolderError(
-            f"{path} cannot be read as torch weights ({_first_line(error)}); give a whole file of tensors only"
-        ) from error
-    for key in _NESTED:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise RunFolderError(f"{path} holds no state dict (tensors by name, or below {' or '.join(_NESTED)})")
-    # what torch.nn.DataParallel puts before every name
-    is_wrapped = bool(content) and all(str(name).startswith(_WRAPPED) for name in content)
-    return {str(name).removeprefix(_WRAPPED if is_wrapped else ""): tensor for name, tensor in content.items()}
+    suffix = path.suffix.lower()
+    if suffix in _TORCH_SUFFIXES:
+        return read_checkpoint(path, averaged=averaged), {}
+    if averaged:
+        raise RunFolderError(f"{path} is no torch file, which alone may hold averaged weights; leave that choice out")
+    return (_read_npz(path), {}) if suffix == ".npz" else _read_safetensors(path)
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:

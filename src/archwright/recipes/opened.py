@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from archwright.core.objective import Objective, labels_of
 from archwright.core.trial import Candidate, Trial, derive_seed
@@ -19,6 +20,7 @@ from archwright.costs.watch import Watch
 from archwright.evaluators.base import Evaluator
 from archwright.evaluators.from_scratch import FromScratch
 from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
+from archwright.export.warm_start import open_warm_start
 from archwright.finish import Found
 from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
@@ -85,8 +87,21 @@ class OpenSearch:
     # ── one set of weights for many archs ─────────────────────────────────────────────────────────
 
     def supernet(self) -> SharedWeights:
-        """A supernet of the space's search form, with initial weights that follow the run's seed."""
-        return SupernetWeights.build(self.space, self.seed)
+        """A supernet of the space's search form, with initial weights that follow the run's seed, or given ones."""
+        shared, config, task = SupernetWeights.build(self.space, self.seed), self.opened.config, self.task
+        if config.weights is None:
+            return shared
+
+        def build(n_classes: int | None) -> nn.Module:
+            return self.space.sized(n_classes=n_classes).search_form().supernet()
+
+        start = open_warm_start(
+            config.weights, build, task.n_classes, task.class_names, ignore=config.ignore, averaged=config.averaged
+        )
+        start.give(shared.network)
+        fresh = f"; fresh: {', '.join(start.fresh)}" if start.fresh else ""
+        self.run.log(f"the supernet begins with the weights of {config.weights}{fresh}")
+        return shared
 
     def train(self, phase: str, sharing: WeightSharing, shared: SharedWeights, policy: Callable[[], Policy]) -> None:
         """Train shared weights, as a phase of the run.

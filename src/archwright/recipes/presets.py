@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from archwright.core.config import check_range
+from archwright.core.errors import InvalidValueError
 from archwright.runs.lengths import check_lengths
 from archwright.training.config import TrainingConfig
 
@@ -37,6 +38,22 @@ def check_time(time_s: float | None, plan: Mapping[str, int] | None) -> None:
     if time_s is not None:
         check_range("time_s", time_s, 1, MAX_SECONDS)
     check_lengths(plan or {})
+
+
+def check_start(weights: str | None, ignore: Sequence[str], *, averaged: bool) -> None:
+    """Refuse terms of a start from given weights where there are none.
+
+    Args:
+        weights: The file, if one is given.
+        ignore: Names of parts that begin anew.
+        averaged: Take the moving average of the weights.
+
+    Raises:
+        InvalidValueError: Names the setting.
+    """
+    if weights is None and (ignore or averaged):
+        name, value = ("ignore", tuple(ignore)) if ignore else ("averaged", True)
+        raise InvalidValueError(f"{name} is {value}, and no weights are given to begin with; give weights too")
 
 
 def told_threads() -> int | None:

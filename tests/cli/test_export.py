@@ -21,7 +21,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, Path | None]
     made: list[tuple[Path, str, Path | None]] = []
     result = ModuleType("archwright.finish.result")
 
-    def export_run(folder: Path, format: str, output: Path | None, *, log: Callable[[str], object]) -> Path:
+    def export_run(
+        folder: Path, format: str, output: Path | None, *, opset: int | None, log: Callable[[str], object]
+    ) -> Path:
         if folder.name == "rounding":
             log("model.onnx: it rounds inside")
         if folder.name == "broken":

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from archwright.core.errors import ExportError, InvalidValueError, RunError
-from archwright.export import files
+from archwright.export import onnx
 from archwright.export.files import EXPORT_FORMATS, attempt_export, write_export
 from archwright.export.preprocessing import input_metadata
 
@@ -54,7 +54,7 @@ def test_file_that_computes_something_else_is_removed(tmp_path: Path, monkeypatc
         assert path.exists()
         raise ExportError("logits differ")
 
-    monkeypatch.setattr(files, "verify_onnx", differ)
+    monkeypatch.setattr(onnx, "verify_onnx", differ)
     reason = attempt_export(NETWORK, "onnx", tmp_path / "x", input_shape=(1, 4, 4), metadata=METADATA, log=print)
     assert reason == "logits differ"
     assert list(tmp_path.iterdir()) == []

@@ -25,6 +25,9 @@ def export(
             help="File format.",
         ),
     ] = "onnx",
+    opset: Annotated[
+        int | None, typer.Option("--opset", metavar="N", help="Operator set of an ONNX file; 18 by default.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="The file; in DIR/best by default.", parser=parse_output),
@@ -34,5 +37,5 @@ def export(
     from archwright.finish.result import export_run
 
     notes: list[str] = []
-    path = export_run(folder, format, output, log=notes.append)
+    path = export_run(folder, format, output, opset=opset, log=notes.append)
     print_lines([f"wrote {path}", *notes])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
-from archwright.export.onnx import export_onnx, verify_onnx
+from archwright.core.errors import ExportError, InvalidValueError, RunError, UsageError, error_text
+from archwright.export.onnx import export_onnx
 from archwright.export.source import write_source
 from archwright.export.weights import save_weights
 from archwright.nn.inputs import Form
@@ -33,7 +33,13 @@ def check_format(format: str) -> None:
 
 
 def write_export(
-    network: nn.Module, format: str, path: Path, *, input_shape: Form, metadata: Mapping[str, str]
+    network: nn.Module,
+    format: str,
+    path: Path,
+    *,
+    input_shape: Form,
+    metadata: Mapping[str, str],
+    opset: int | None = None,
 ) -> tuple[str, ...]:
     """Write a network in one format, atomically; ONNX and Python source are run and compared with torch.
 
@@ -43,6 +49,7 @@ def write_export(
         path: File to write; its folder exists.
         input_shape: Shape of its one input without the batch axis, or its signature.
         metadata: The texts of `input_metadata`.
+        opset: Of an ONNX file, see `export_onnx`.
 
     Returns:
         What other engines than ONNX Runtime may compute differently from the file, in a line each.
@@ -58,13 +65,7 @@ def write_export(
     elif format == "python":
         write_source(network, path, input_shape=input_shape, metadata=metadata)
     else:
-        notes = export_onnx(network, input_shape, path, metadata=metadata).notes
-        try:
-            verify_onnx(path, network, input_shape)
-        except (ExportError, RunFolderError) as error:
-            path.unlink()
-            raise ExportError(str(error)) from error
-        return notes
+        return export_onnx(network, input_shape, path, metadata=metadata, opset=opset).notes
     return ()
 
 
@@ -96,6 +97,14 @@ def attempt_export(
     try:
         for note in write_export(network, format, path, input_shape=input_shape, metadata=metadata):
             log(f"{path.name}: {note}")
-    except (ExportError, InvalidValueError) as error:
+    except ExportError as error:
         return str(error)
+    except (RunError, OSError):
+        raise
+    except UsageError as error:
+        return str(error)
+    except (
+        Exception
+    ) as error:  # whatever a module of a user does when it is traced: what was trained is not lost for it
+        return error_text(error)
     return None

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -46,10 +46,16 @@ ROUNDED_TOLERANCE = 0.25
 
 _ROUNDS = "it rounds inside: where a value lies half-way, the last bit of an engine's sum decides to which side"
 
-MAX_BYTES = 1_500_000_000
+MAX_BYTES, MAX_CAUSES = 1_500_000_000, 8
 
 # What torch 2.6 to 2.14 translate to without converting between versions, and ONNX Runtime reads since 1.18.
 _OPSET, _IR_VERSION = 18, 10
+
+OLDEST_OPSET, NEWEST_OPSET = 9, 23
+"""Operator sets that may be asked for."""
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_OPERATOR = re.compile(r"\b(?:aten|prims|torchvision|quantized_decomposed)(?:\.|::)\w+(?:\.\w+)?")
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class OnnxExport:
         ir_version: Version of the file format.
         duration_s: Wall time of the export.
         notes: What other engines may compute differently, in a line each.
+        difference: Largest difference between ONNX Runtime and torch (see `verify_onnx`); None where they were not
+            compared.
     """
 
     path: Path
@@ -71,6 +79,7 @@ class OnnxExport:
     ir_version: int
     duration_s: float
     notes: tuple[str, ...] = ()
+    difference: float | None = None
 
 
 def export_onnx(
@@ -80,8 +89,9 @@ def export_onnx(
     *,
     metadata: Mapping[str, str] | None = None,
     opset: int | None = None,
+    verify: bool = True,
 ) -> OnnxExport:
-    """Write a network as one ONNX file with its weights inside, atomically and silently.
+    """Write a network as one ONNX file with its weights inside, atomically and silently, and compare it with torch.
 
     The file computes float32 eval-mode outputs for any N. Of a shape, its input is "images" (N, …), or int64 "tokens"
     (N, T) for a network that takes tokens, and its output is "logits"; of a signature, they have the names it says.
@@ -92,12 +102,16 @@ def export_onnx(
         input_shape: Shape of its one input without the batch axis, e.g. (3, 32, 32), or its signature.
         path: File to write; its folder exists.
         metadata: Texts stored in the file, e.g. those of `input_metadata`.
-        opset: Operator set version; None takes 18.
+        opset: Operator set version; None takes 18. Older ones are made from that by onnx's converter.
+        verify: Run the file in ONNX Runtime beside the network; one that computes something else is removed.
 
     Raises:
-        InvalidValueError: If the weights exceed what one file should hold (1.5 GB).
-        ExportError: If torch cannot express the network in ONNX, for every batch size.
+        InvalidValueError: If the weights exceed what one file should hold (1.5 GB), or there is no such operator set.
+        ExportError: If torch cannot express the network in ONNX, for every batch size, or in that operator set, or the
+            file computes something else.
     """
+    if opset is not None and not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise InvalidValueError(f"opset is {opset}; give {OLDEST_OPSET} to {NEWEST_OPSET}, or none for {_OPSET}")
     start = time.perf_counter()
     n_bytes = sum(tensor.numel() * 4 for tensor in network.state_dict().values())
     if n_bytes > MAX_BYTES:
@@ -105,12 +119,47 @@ def export_onnx(
             f"the network has {n_bytes / 1e9:.1f} GB of weights; one ONNX file takes {MAX_BYTES / 1e9:.1f} GB, "
             "export safetensors instead"
         )
+    wanted = opset or _OPSET
     with silence():
-        model, notes = _translate(network, input_shape, opset or _OPSET)
+        model, notes = _translate(network, input_shape, max(wanted, _OPSET))
+        if _version(model) != wanted:
+            model = _converted(model, wanted)
         data = _finished(model, metadata or {})
     write_bytes(Path(path), data)
-    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    return OnnxExport(Path(path), len(data), version, model.ir_version, time.perf_counter() - start, notes)
+    seconds, difference = time.perf_counter() - start, None
+    if verify:
+        try:
+            difference = verify_onnx(path, network, input_shape)
+        except (ExportError, RunFolderError) as error:
+            Path(path).unlink()
+            raise ExportError(str(error)) from error
+    return OnnxExport(Path(path), len(data), wanted, model.ir_version, seconds, notes, difference)
+
+
+def _version(model: onnx.ModelProto) -> int:
+    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The model in another operator set.
+
+    Torch's exporter leaves a model as it is where it cannot convert it, without a word.
+    """
+    from onnx import version_converter
+
+    before = _version(model)
+    try:
+        found: onnx.ModelProto = version_converter.convert_version(model, opset)
+    except Exception as error:  # of a converter in C++
+        raise ExportError(
+            f"a file in operator set {before} cannot be converted to {opset}: {first_line(error)}; leave the operator "
+            "set out, or give a newer one"
+        ) from error
+    if _version(found) != opset:
+        raise ExportError(
+            f"onnx's converter made operator set {_version(found)} of {before}, not {opset}; leave it out"
+        )
+    return found
 
 
 def onnx_session(path: Path | str, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -310,6 +359,16 @@ def silence() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """The class of an exception and the first line of what it says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """The class of an exception and the first line of what it says, with the operator that it or its causes name.
+
+    Without escape codes, by which exporters colour their messages.
+    """
+    texts, cause = list[str](), cast(BaseException | None, error)
+    while cause is not None and len(texts) < MAX_CAUSES:
+        texts.append(_ESCAPES.sub("", str(cause)))
+        cause = cause.__cause__ or cause.__context__
+    lines = [line.strip() for line in texts[0].splitlines() if line.strip()]
+    said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    # the innermost cause is the one that says what was missing
+    operators = [match[0] for text in reversed(texts) if (match := _OPERATOR.search(text)) is not None]
+    return f"{said} (operator {operators[0]})" if operators and operators[0] not in said else said

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from archwright.export import files as export_files
+from archwright.export import onnx as export_onnx
 from archwright.runs import phase as phases
 from archwright.runs.files import is_leftover
 from archwright.runs.phase import Phase
@@ -98,7 +99,7 @@ def watched(notice: Callable[[Moment], None]) -> Iterator[None]:
             *((Phase, "__enter__", enter), (Phase, "advance", advance)),
             *((os, "replace", replace), (os, "link", replace), (Path, "write_bytes", write)),
             (sqlite3.dbapi2, "connect", connect),
-            *((export_files, "export_onnx", export), (export_files, "verify_onnx", verify)),
+            *((export_files, "export_onnx", export), (export_onnx, "verify_onnx", verify)),
         ):
             patches.enter_context(_wrapped(owner, name, around))
         yield

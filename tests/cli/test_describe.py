@@ -51,7 +51,7 @@ def test_a_users_own_space_with_conditions(cli: Cli, tmp_path: Any) -> None:
 def test_json_has_the_documented_keys(cli: Cli) -> None:
     """The size stays an exact integer."""
     document = json.loads(cli("describe", "spos", "--json").out)
-    assert list(document) == ["space", "size", "n_decisions", "decisions", "smallest", "largest", "inputs"]
+    assert list(document) == ["space", "size", "n_decisions", "decisions", "smallest", "largest", "uncounted", "inputs"]
     assert document["size"] == 4 ** document["n_decisions"] == 4**20
 
 

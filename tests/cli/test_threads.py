@@ -56,6 +56,7 @@ def recipe(seconds: float, *, device: str = "cpu") -> Any:
         glance=lambda: None,
         seconds=lambda speed: seconds,
         lines=lambda speed, threads=None: ["estimated time"],
+        remark_lines=list,
         at_pace=lambda speed, pace: speed,
         memory=None,
         training=Timed(lambda i: None, 8),

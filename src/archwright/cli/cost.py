@@ -24,6 +24,7 @@ from archwright.core.errors import InvalidValueError
 FIGURES = (
     "params",
     "macs",
+    "macs_by_input",
     "macs_per_token",
     "flops",
     "bit_ops",

@@ -37,6 +37,8 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         ("size", f"{size:,}" + (f" ({size:.2e})" if 10**6 <= size < 10**300 else "")),
     ]
     facts += [(key, _plain(document[key])) for key in ("smallest", "largest")]
+    if document["uncounted"]:
+        facts.append(("not counted", ", ".join(document["uncounted"])))
     facts += [("inputs" if i == 0 else "", line) for i, line in enumerate(document["inputs"])]
     rows = [(each["name"], _decision(each)) for each in document["decisions"]]
     return [*columns(facts, indent=0), "", f"{len(rows)} decision{'s' * (len(rows) != 1)}", *columns(rows)]

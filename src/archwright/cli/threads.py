@@ -62,7 +62,7 @@ def choose_threads(
 
     estimate_s = time_s or work.seconds(speed)
     if given or config.threads == 1 or work.device.type != "cpu" or estimate_s < PROBED_FROM_S:
-        return config, lines(speed, config.threads)
+        return config, [*lines(speed, config.threads), *work.remark_lines()]
     from archwright.training.threads import fastest, probe_threads
 
     most = config.threads  # the step was just glanced at with all of them
@@ -71,4 +71,5 @@ def choose_threads(
     other = paces[most if n == 1 else 1]
     rates = f"{paces[n].rate:.3g} steps a second against {other.rate:.3g}"
     said = f"threads    {n} of {most}: {rates} (--threads {n})"
-    return dataclasses.replace(config, threads=n), [*lines(work.at_pace(speed, paces[n]), n), said]
+    told = [*lines(work.at_pace(speed, paces[n]), n), said, *work.remark_lines()]
+    return dataclasses.replace(config, threads=n), told

@@ -22,10 +22,12 @@ class Cost(ABC):
     Attributes:
         name: Its name, as in `--limit NAME=VALUE`.
         unit: Unit of its values; empty for counts.
+        counts_work: Whether it is a sum over operations, which leaves out those that have no rule.
     """
 
     name: ClassVar[str]
     unit: ClassVar[str] = ""
+    counts_work: ClassVar[bool] = False
 
     @abstractmethod
     def cost_module(self, module: nn.Module, input_shape: Form) -> float:

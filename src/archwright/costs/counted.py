@@ -53,6 +53,7 @@ class Macs(_Counted):
 
     name = "macs"
     column = "macs"
+    counts_work = True
 
 
 @listed("cost", "flops", summary="floating-point operations: twice the multiply-accumulates")
@@ -61,6 +62,7 @@ class Flops(_Counted):
 
     name = "flops"
     column = "macs"
+    counts_work = True
     factor = 2
 
 
@@ -78,6 +80,7 @@ class BitOps(_Counted):
 
     name = "bit_ops"
     column = "bit_ops"
+    counts_work = True
     group = ("bit_ops",)
 
     def cost_module(self, module: nn.Module, input_shape: Form) -> float:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from archwright.core.arch import Value
 from archwright.core.decisions import Rows
 from archwright.costs.counting.count import count
 from archwright.costs.tables.counted import COLUMNS, tables_of
+from archwright.costs.uncounted import uncounted_work
 from archwright.costs.watch import lowest_row
 from archwright.nn.inputs import Form, shape_text
-from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
 
@@ -23,6 +24,9 @@ def cost(
     space: Space, arch: Mapping[str, Value], *, input_shape: Sequence[int] | None = None, n_classes: int | None = None
 ) -> dict[str, Any]:
     """Costs of one architecture's stand-alone network, for one input.
+
+    `macs` holds a transposed convolution once an output pixel, as other counters do. Where there are some,
+    `macs_by_input` holds them once an input pixel: the multiplications that are needed, and that engines compute.
 
     Args:
         space: Its space.
@@ -34,9 +38,11 @@ def cost(
         UsageError: If the arch is no member, or the space refuses the shape.
     """
     sized = space.sized(input_shape, n_classes)
-    with on_meta():
+    with sized.shapes_only():
         network = sized.build(arch)
     counted = count(network, sized.signature)
+    is_transposed = any(isinstance(part, _ConvTransposeNd) for part in network.modules())
+    by_input = count(network, sized.signature, transposed_by_input=True, memory=False).macs if is_transposed else 0
     first, *others = sized.signature.inputs
     n_steps = first.shape[0] if first.n_tokens is not None and not others else None
     return {
@@ -45,6 +51,7 @@ def cost(
         "input": {spec.name: list(spec.shape) for spec in (first, *others)} if others else list(first.shape),
         "params": counted.params,
         "macs": counted.macs,
+        **({"macs_by_input": by_input} if is_transposed else {}),
         "flops": 2 * counted.macs,
         "memory_access_bytes": counted.memory_access_bytes,
         "activation_peak_bytes": counted.activation_peak_bytes,
@@ -86,6 +93,7 @@ def describe(space: Space) -> dict[str, Any]:
         "decisions": [_decision(document) for document in decisions.to_json()],
         "smallest": extreme(1),
         "largest": extreme(-1),
+        "uncounted": list(uncounted_work(space)),
         "inputs": [f"{shape_text(space.signature)}{classes} (shown here)", *space.input_forms()],
     }
 
@@ -121,7 +129,7 @@ def _decision(document: dict[str, Any]) -> dict[str, Any]:
 
 def _columns(space: Space) -> tuple[str, ...]:
     """Figures of the smallest and the largest network; the last one says which they are."""
-    with on_meta():
+    with space.shapes_only():
         network = space.build(space.decisions.archs(space.decisions.sample(1, np.random.default_rng(0)))[0])
     has_bits = any(hasattr(part, "operand_bits") for part in network.modules())
     return (*COLUMNS, "bit_ops") if has_bits else COLUMNS

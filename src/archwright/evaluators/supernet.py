@@ -115,7 +115,9 @@ class SupernetEvaluator(Evaluator):
         self._dtype = compute_dtype(precision, self.device)
         config = self.calibration
         n, size = config.batches, config.batch_size
-        self._images = Images(task, n, size, part, batch_size, seed, config.augment, self.device)
+        self._images = Images(
+            task, n, size, part, batch_size, seed, config.augment, self.device, space.takes_channels_last
+        )
         self._walkers = [Walker(self.shared, self._images)]
         self._is_split: bool | None = None  # whether archs are scored side by side; known once one was
         self._shares: bool | None = None

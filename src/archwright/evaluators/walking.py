@@ -41,6 +41,7 @@ class Images:
         seed: Draws the training batches, and augments them.
         augment: How they are augmented, as `TrainingConfig.augment`.
         device: Where they are put.
+        channels_last: Their layout.
         kept: All of them, once `keep` was called; else they are read anew each time.
         is_stream: Whether a scored batch goes on where the one before ended.
     """
@@ -53,6 +54,7 @@ class Images:
     seed: int
     augment: str
     device: torch.device
+    channels_last: bool = True
     kept: tuple[list[Inputs], list[Batch]] | None = None
     is_stream: bool = False
 
@@ -74,7 +76,7 @@ class Images:
             .augmented(parse_augment(self.augment))
             .batches(self.batch_size, seed=derive_seed(self.seed, "calibration"), n_steps=self.n_batches)
         )
-        return (place_batch(batch, self.device, True).inputs for batch in batches)
+        return (place_batch(batch, self.device, self.channels_last).inputs for batch in batches)
 
     def validation(self) -> Iterable[Batch]:
         """Batches that are scored."""
@@ -82,7 +84,7 @@ class Images:
             return self.kept[1]
         split = self.task.split(self.part)
         self.is_stream = split.is_stream
-        return (place_batch(batch, self.device, True) for batch in split.ordered(self.scored_batch_size))
+        return (place_batch(batch, self.device, self.channels_last) for batch in split.ordered(self.scored_batch_size))
 
 
 class Walker:
@@ -100,7 +102,7 @@ class Walker:
         self._columns: list[list[int]] = []
         # whether a form of a stage writes on its input, and, where it hands on memory of the input, what came out
         self._effects: dict[tuple[int, tuple[int, ...]], tuple[bool, State | None]] = {}
-        use_layout(self.network.to(images.device), True)
+        use_layout(self.network.to(images.device), images.channels_last)
         if isinstance(shared, SupernetWeights):  # which runs itself, whatever is active
             self._take(self.network)
 
@@ -119,7 +121,7 @@ class Walker:
         """Run this network from now on: look up its stages, and what of them has a fast form."""
         stages = self.shared.stages()
         if network is not self.network:  # nobody else has it
-            use_layout(network, True)
+            use_layout(network, self.images.channels_last)
             for norm in _norms_of(network):
                 norm.momentum = None
         self.running = network

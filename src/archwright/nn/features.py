@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError
-from archwright.nn.meta import ShapesOnly, described
+from archwright.nn.inputs import in_type_of
+from archwright.nn.meta import ShapesOnly, described, for_real
 from archwright.nn.modes import eval_mode
 
 _POOLED_TO_A_POINT = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+_MOST_SKEWED = 1.5
+"""How many times as far apart pixels of a map may lie along one axis as along the other, from rounding."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +78,16 @@ class FeaturesOnly(nn.Module):
 def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnly:
     """The network as a backbone that gives its last feature map at each stride.
 
-    The maps are found by running the network once on the meta device. Only outputs of whole blocks, cells or stages
-    count, not maps inside a block that at most halves its image.
+    The maps are found by running the network once, on the meta device if it can do without values. Only outputs of
+    whole blocks, cells or stages count, not maps inside a block that at most halves its image.
 
     Args:
         network: A stand-alone convolutional network; it is shared, not copied.
         input_shape: Shape of one input without the batch, (C, H, W). Other sizes may be given later.
 
     Raises:
-        InvalidValueError: If the network has no feature map.
+        InvalidValueError: If the network has no feature map, or is not convolutional throughout: its parts hand on
+            tokens (N, T, C), or maps whose channels stand last.
     """
     if len(input_shape) != 3:
         raise InvalidValueError(f"feature maps are those of images (C, H, W); the input shape is {tuple(input_shape)}")
@@ -92,7 +96,12 @@ def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnl
     last: dict[int, Feature] = {}
     for path in _spine(network, "", calls, is_root=True):
         call = calls.get(path)
-        if call is None or call.out is None or isinstance(network.get_submodule(path), _POOLED_TO_A_POINT):
+        if call is None:
+            continue
+        _refuse_others(network, path, call, input_shape)
+        if _is_pooled(network.get_submodule(path), call):
+            break  # what comes behind is a classifier, though some of them keep 1x1 maps
+        if call.out is None:
             continue
         stride = _stride(side, call.out)
         last.pop(stride, None)  # so that the order stays the order in time
@@ -102,29 +111,75 @@ def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnl
     return FeaturesOnly(network, [last[stride] for stride in sorted(last)])
 
 
+def _refuse_others(network: nn.Module, path: str, call: _Call, input_shape: Sequence[int]) -> None:
+    """Refuse a network whose part hands on something else than maps (N, C, H, W) or a vector."""
+    what = ""
+    if call.n_axes == 3:
+        what = "tokens (N, T, C)"
+    elif call.out is not None and min(call.out[2:]) > 1:
+        distances = [side / found for side, found in zip(input_shape[1:], call.out[2:], strict=True)]
+        if max(distances) > _MOST_SKEWED * min(distances):
+            what = f"{'x'.join(map(str, call.out))}, which are no maps (N, C, H, W) of the image"
+    if what:
+        kind = type(network.get_submodule(path)).__name__
+        raise InvalidValueError(
+            f"part {path!r} ({kind}) of {type(network).__name__} hands on {what}; features_only is for convolutional "
+            "networks"
+        )
+
+
+def _is_pooled(part: nn.Module, call: _Call) -> bool:
+    """Whether a part of the chain averages whole maps: its output has one pixel, and no stride explains that."""
+    if call.given is None or min(call.given[2:]) == 1:
+        return False
+    if isinstance(part, _POOLED_TO_A_POINT):
+        return True
+    if call.out is None or max(call.out[2:]) > 1:
+        return False
+    strided = any(max(_pair(getattr(module, "stride", 1))) > 1 for module in part.modules())
+    return min(call.given[2:]) > 2 or not strided
+
+
+def _pair(stride: Any) -> tuple[int, ...]:
+    return tuple(int(each) for each in stride) if isinstance(stride, tuple | list) else (int(stride or 1),)
+
+
 @dataclass
 class _Call:
-    """Shapes of a module's last call: its first image, and what it gave if that is an image."""
+    """Shapes of a module's last call: its first image, what it gave if that is an image, and how many axes that has."""
 
     given: tuple[int, ...] | None
     out: tuple[int, ...] | None
+    n_axes: int
 
 
 def _calls(network: nn.Module, input_shape: Sequence[int]) -> dict[str, _Call]:
     """Every module that is called, in the order in which the calls end."""
+    try:
+        return _calls_on("meta", network, _described(network), input_shape)
+    except Exception:  # of a module that needs values
+        buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+        with for_real():
+            return _calls_on(device, network, buffers, input_shape)
+
+
+def _calls_on(
+    device: str | torch.device, network: nn.Module, replaced: dict[str, Tensor], input_shape: Sequence[int]
+) -> dict[str, _Call]:
     found: dict[str, _Call] = {}
     handles = []
     for path, part in network.named_modules():
 
         def note(_module: nn.Module, given: tuple[Any, ...], out: Any, path: str = path) -> None:
             found.pop(path, None)
-            found[path] = _Call(_image(given), _image(out))
+            found[path] = _Call(_image(given), _image(out), out.dim() if isinstance(out, Tensor) else 0)
 
         handles.append(part.register_forward_hook(note))
     try:
         with eval_mode(network.modules()), torch.no_grad(), ShapesOnly():
-            images = torch.empty((1, *input_shape), device="meta")
-            torch.func.functional_call(network, _described(network), (images,))
+            images = in_type_of(network, torch.zeros((1, *input_shape), device=device))
+            torch.func.functional_call(network, replaced, images)
     finally:
         for handle in handles:
             handle.remove()

@@ -226,6 +226,19 @@ def example_inputs(
     return signature_for(network, form).example(n, rng=rng, device=device)
 
 
+def in_type_of(network: nn.Module, inputs: Inputs) -> Inputs:
+    """Inputs whose numbers have the type of the network's, such as bfloat16; tokens and truth values stay.
+
+    Args:
+        network: Its first parameter that holds numbers says the type.
+        inputs: One tensor or several.
+    """
+    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
+    if isinstance(inputs, tuple):
+        return tuple(each.to(dtype) if each.is_floating_point() else each for each in inputs)
+    return inputs.to(dtype) if inputs.is_floating_point() else inputs
+
+
 def check_inputs(taken: Signature, given: Inputs, *, what: str, by: str) -> None:
     """Refuse inputs that a network does not take.
 

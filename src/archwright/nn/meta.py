@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from archwright.core.errors import UsageError
 
 Shape = Sequence[int]
 
@@ -28,6 +30,34 @@ def on_meta() -> Iterator[None]:
     """A context in which networks are built on the meta device, and torch's slow weight initialisation is skipped."""
     with torch.device("meta"), ShapesOnly():
         yield
+
+
+@contextmanager
+def for_real() -> Iterator[None]:
+    """A context in which networks are built of real tensors for their shapes alone; random numbers go on as before."""
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+Built = TypeVar("Built")
+
+
+def for_shapes(build: Callable[[], Built]) -> Built:
+    """What `build` makes on the meta device; where that fails, what it makes of real tensors.
+
+    A user's own module may compute with values in its constructor, which there are none of on the meta device.
+
+    Args:
+        build: Makes a network, of which only the shapes will be used; it may be called twice.
+    """
+    try:
+        with on_meta():
+            return build()
+    except UsageError:  # that is no fault of the device
+        raise
+    except Exception:
+        with for_real():
+            return build()
 
 
 class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own

@@ -13,6 +13,7 @@ from archwright.costs.base import Cost
 from archwright.costs.latency import MeasuredLatency
 from archwright.costs.profiling.profile import ProfileConfig, profile
 from archwright.costs.tables.latencies import SpaceTable, open_space_table
+from archwright.costs.uncounted import uncounted_work
 from archwright.costs.watch import Watch, open_costs
 from archwright.runs.files import read_regular
 from archwright.runs.run import Run
@@ -47,6 +48,35 @@ def limited_costs(
             )
     _check_reachable(space, objectives, [cost for cost in costs if not _lacks_table(cost)])
     return costs
+
+
+def check_counted(space: Space, objectives: Sequence[Objective], costs: Sequence[Cost], *, is_allowed: bool) -> str:
+    """Refuse a limit on a cost that leaves out part of the work, unless that is allowed.
+
+    Args:
+        space: What is searched.
+        objectives: Their limits.
+        costs: What `limited_costs` gave.
+        is_allowed: Whether the limit may hold for the rest of the work.
+
+    Returns:
+        A line that says what is not counted; empty where all is.
+
+    Raises:
+        InvalidValueError: Names the cost and the operations.
+    """
+    uncounted = ", ".join(uncounted_work(space))
+    if not uncounted:
+        return ""
+    limited = {name for objective in objectives for name in objective.costs}
+    for cost in costs:
+        if cost.counts_work and cost.name in limited and not is_allowed:
+            raise InvalidValueError(
+                f"a limit on {cost.name} cannot be kept: no rule counts {uncounted}, which networks of space "
+                f"{space.name!r} compute with; limit a latency, or limit the rest with --allow-uncounted "
+                "(allow_uncounted=True)"
+            )
+    return f"no rule counts {uncounted}: multiply-accumulates of {space.name} leave that work out"
 
 
 def table_digest(path: Path | str | None) -> dict[str, str]:

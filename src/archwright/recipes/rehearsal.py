@@ -14,7 +14,6 @@ from archwright.evaluators.base import Evaluator, Work
 from archwright.finish import Found
 from archwright.finish.plain import MOST, SWITCHED_OFF, bounded, elsewhere, open_plain, plain_macs
 from archwright.finish.quantised import n_passed
-from archwright.nn.meta import on_meta
 from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
 from archwright.recipes.limited_costs import n_unmeasured
@@ -124,7 +123,9 @@ def workload(rehearsal: Rehearsal, found: Found) -> Workload:
     n_winners, n_tested = len(found.searches), round((n_networks + as_many) * task.n_examples("test"))
     n_tested += n_winners * n_passed(task) if config.int8 else 0
     memory = Memory.of(max(batch_sizes), networks(0))
-    return Workload(training, scoring, items, config.threads, opened.device, memory, n_winners, n_tested, notes)
+    return Workload(
+        training, scoring, items, config.threads, opened.device, memory, n_winners, n_tested, notes, opened.remarks
+    )
 
 
 def _plain_networks(opened: Opened, found: Found) -> tuple[int, float]:
@@ -155,7 +156,7 @@ def _plain_networks(opened: Opened, found: Found) -> tuple[int, float]:
 def _typical_macs(opened: Opened) -> float:
     """Mean multiply-accumulates of the archs that are timed."""
     space = opened.space
-    with on_meta():
+    with space.shapes_only():
         networks = [space.build(arch) for arch in space.decisions.archs(opened.members(N_MEASURED))]
     return float(np.mean([count(network, space.signature, memory=False).macs for network in networks])) or 1.0
 

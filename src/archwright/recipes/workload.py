@@ -99,6 +99,7 @@ class Workload:
         n_winners: Networks that are exported.
         n_tested: Examples of all passes after the trainings: over the test part, and for int8 files.
         notes: What cannot be estimated.
+        remarks: What else should be told before a run.
     """
 
     training: Timed
@@ -110,6 +111,7 @@ class Workload:
     n_winners: int = 1
     n_tested: int = 0
     notes: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def glance(self) -> Speed:
         """How fast this machine is now, by a step of each network, and a pass where candidates are scored."""
@@ -118,7 +120,11 @@ class Workload:
 
     def estimate(self) -> list[str]:
         """The lines of an estimate from a few steps measured now."""
-        return self.lines(self.glance())
+        return [*self.lines(self.glance()), *self.remark_lines()]
+
+    def remark_lines(self) -> list[str]:
+        """The remarks as lines of the terminal."""
+        return [f"note       {remark}" for remark in self.remarks]
 
     def at_pace(self, speed: Speed, pace: Pace) -> Speed:
         """The speed where the training step has another pace; passes become faster or slower with it.

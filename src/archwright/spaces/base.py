@@ -7,6 +7,7 @@ import itertools
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -22,7 +23,7 @@ from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
 from archwright.nn.inputs import OUTPUT, Inputs, Signature, TensorSpec, call, n_tokens_of, one_input
-from archwright.nn.meta import on_meta
+from archwright.nn.meta import for_real, for_shapes, on_meta
 from archwright.spaces.arguments import whole_number
 from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.blocks import network_strip
@@ -38,7 +39,8 @@ MAX_SIDE, MAX_CLASSES = 1_000_000, 1_000_000
 class Space(ABC):
     """One definition of a searchable network, for every way of executing it.
 
-    A subclass writes `network(choose)`; its decisions are recorded by building that once on the meta device.
+    A subclass writes `network(choose)`; its decisions are recorded by building that once, on the meta device where its
+    modules can do without values.
     What is given to the constructor is what `args()` returns, so that a space can be named in a file.
 
     A space of several inputs, or of other ones than images and tokens, says so by `signature`. Its constructor takes
@@ -56,6 +58,10 @@ class Space(ABC):
             in networks built one by one, as a space wants whose supernet is too large.
         binned_cost: Catalogue name of the cost that tells archs apart where they are drawn by bins of their cost; a
             space whose archs all have the same multiply–accumulates names another.
+        takes_channels_last: Whether its networks run on images in channels-last layout. A subclass whose modules read
+            memory in order may say that they do not; recipes try it (`recipes.trying`).
+        runs_on_meta: Whether its networks can be built and run on the meta device, where there are no values; found out
+            when decisions are recorded.
         auto: When the recipe `auto` may take the space, and with which settings; None where it does not.
     """
 
@@ -66,6 +72,8 @@ class Space(ABC):
     binned_cost: ClassVar[str] = "macs"
     auto: ClassVar[AutoUse | None] = None
     opened_as: str | None = None
+    takes_channels_last: bool = True
+    runs_on_meta: bool = True
 
     def __init__(self, *, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> None:
         self.input_shape = _shape(self.input_shape if input_shape is None else input_shape)
@@ -102,8 +110,7 @@ class Space(ABC):
         said = getattr(self, "n_tokens", None)
         if said is not None or len(self.input_shape) == IMAGE_AXES:
             return None if said is None else int(said)
-        with on_meta():
-            return n_tokens_of(self.network(Supernet()))
+        return for_shapes(lambda: n_tokens_of(self.network(Supernet())))
 
     def args(self) -> dict[str, Any]:
         """Constructor arguments, as JSON, that give this space again; subclasses add their own."""
@@ -112,7 +119,7 @@ class Space(ABC):
     def with_args(self, **changes: Any) -> Self:
         """The same space with other constructor arguments."""
         space = type(self)(**{**self.args(), **changes})
-        space.opened_as = self.opened_as
+        space.opened_as, space.takes_channels_last = self.opened_as, self.takes_channels_last
         return space
 
     def sized(self, input_shape: Sequence[int] | None = None, n_classes: int | None = None) -> Self:
@@ -170,16 +177,32 @@ class Space(ABC):
         return self.declare()
 
     def declare(self) -> DecisionSpace:
-        """The decisions: recorded by building the network once on the meta device, where its shapes are checked too.
+        """The decisions: recorded by building the network once, where its shapes are checked too.
+
+        That happens on the meta device. A user's space that fails there is tried with real tensors.
 
         A subclass may write them down instead; then `network` is trusted.
 
         Raises:
             SpaceError: If `network` fails, or its shapes do not fit for some value of a decision.
         """
+        try:
+            return self._recorded("meta")
+        except SpaceError as error:
+            if self.is_built_in:
+                raise
+            first = error
+        try:
+            decisions = self._recorded("cpu")
+        except SpaceError:
+            raise first from None  # it is no matter of the device
+        self.runs_on_meta = False
+        return decisions
+
+    def _recorded(self, device: str) -> DecisionSpace:
         chooser = Supernet()
         try:
-            with on_meta():
+            with on_meta() if device == "meta" else for_real():
                 network = self.network(chooser)
             decisions = chooser.decisions()
         except (Exception, SystemExit) as error:
@@ -190,7 +213,7 @@ class Space(ABC):
             kind = type(network).__name__
             raise SpaceError(f"the network of space {self.name!r} is {kind}; it must return a torch.nn.Module")
         try:
-            check_shapes(network, decisions, self.signature)
+            check_shapes(network, decisions, self.signature, device)
         except SpaceError as error:
             where = f"at input {self.input_shape}" if "input_shape" in self.args() else f"of {self.signature}"
             raise SpaceError(f"space {self.name!r} {where}: {error}{self._other_sizes()}") from None
@@ -298,6 +321,22 @@ class Space(ABC):
 
     # ── networks ──────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is one of this package, whose networks its tests have run in every way."""
+        return type(self).__module__.startswith("archwright.")
+
+    def shapes_only(self) -> AbstractContextManager[None]:
+        """A context in which networks of the space are built for their shapes alone, quickly where they can be."""
+        _ = self.decisions  # which finds out
+        return on_meta() if self.runs_on_meta else for_real()
+
+    def _marked(self, network: nn.Module) -> nn.Module:
+        """The network, which says what layout it takes wherever it goes."""
+        if not self.takes_channels_last:
+            network.takes_channels_last = False  # type: ignore[assignment]
+        return network
+
     def build(self, arch: Mapping[str, Value]) -> nn.Module:
         """The stand-alone network of an arch, freshly initialised.
 
@@ -308,7 +347,7 @@ class Space(ABC):
         chooser = Fixed(arch)
         network = self.network(chooser)
         chooser.check_all_asked()
-        return network
+        return self._marked(network)
 
     def cost_pieces(self) -> Iterable[CostPiece] | None:
         """Parts of the network that few decisions change together; None where the supernet is counted as it is.
@@ -334,11 +373,11 @@ class Space(ABC):
 
     def supernet(self) -> nn.Module:
         """A network that holds the weights of every arch; activate one through `selection_of(network)`."""
-        return self.network(Supernet())
+        return self._marked(self.network(Supernet()))
 
     def extract(self, supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
         """The stand-alone network of an arch with its weights in a supernet of this space (see `nn.extract`)."""
-        return extract_network(self.network, supernet, arch)
+        return self._marked(extract_network(self.network, supernet, arch, for_real=not self.is_built_in))
 
 
 def _shape(sides: Any) -> Shape:

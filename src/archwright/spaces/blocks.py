@@ -14,10 +14,11 @@ from torch import nn
 from archwright.core.arch import Value
 from archwright.core.decisions import Kind as DecisionKind
 from archwright.core.drawing import Block, Strip, readable
+from archwright.core.errors import UsageError
 from archwright.nn.choice import Chooser, Fixed
 from archwright.nn.choice.modules import Join, JoinedInputs, SummedInputs
 from archwright.nn.inputs import Form, Signature, shape_text, signature_for, tensors_of
-from archwright.nn.meta import ShapesOnly, on_meta
+from archwright.nn.meta import ShapesOnly, for_real, on_meta
 from archwright.spaces.looks import CHAINS, Call, block_of, has_work, is_silent
 
 MAX_BLOCKS = 40
@@ -32,7 +33,7 @@ def network_strip(
     title: str = "",
     merge: bool = False,
 ) -> Strip:
-    """The stand-alone network of an arch as a strip, from one forward pass on the meta device.
+    """The stand-alone network of an arch as a strip, from one forward pass, on the meta device if that can be.
 
     A block is a module that a decision chooses or repeats, or a module of several layers; normalisation,
     activations and dropout belong to the block before. Blocks appear in the order in which they run.
@@ -44,11 +45,15 @@ def network_strip(
         title: Text above the strip.
         merge: Draw equal blocks in a row as one box; with more than 40 blocks this is always done.
     """
-    noting = _Noting(arch)
-    with on_meta():
-        built = network(noting)
-    signature = signature_for(built, form)
-    calls = _calls(built, signature)
+    try:
+        with on_meta():
+            noting, signature, calls = _run(network, arch, form, "meta")
+    except UsageError:
+        raise
+    except Exception:  # of a user's own modules, which may want values
+        with for_real():
+            noting, signature, calls = _run(network, arch, form, "cpu")
+    built = calls[0].module
     units = _units(built, noting, calls)
     blocks = [_noted(call, noting.note_of(call.module)) for call in calls if call.module in units]
     blocks = blocks or [block_of(calls[0])]  # of a network that uses its parts in ways of its own, the whole
@@ -57,6 +62,15 @@ def network_strip(
     first, *others = signature.inputs
     said = shape_text(signature) if others else " × ".join(map(str, first.shape))
     return Strip(tuple(blocks), title, said)
+
+
+def _run(
+    network: Callable[[Chooser], nn.Module], arch: Mapping[str, Value], form: Form, device: str
+) -> tuple[_Noting, Signature, list[Call]]:
+    noting = _Noting(arch)
+    built = network(noting)
+    signature = signature_for(built, form)
+    return noting, signature, _calls(built, signature, device)
 
 
 def _noted(call: Call, note: _Note | None) -> Block:
@@ -153,7 +167,7 @@ class _Noting(Fixed):
 # ── what it did in one pass ───────────────────────────────────────────────────────────────────────
 
 
-def _calls(network: nn.Module, signature: Signature) -> list[Call]:
+def _calls(network: nn.Module, signature: Signature, device: str) -> list[Call]:
     """Every run of every module, in the order in which they begin."""
     calls: list[Call] = []
     running: list[Call] = []
@@ -169,7 +183,7 @@ def _calls(network: nn.Module, signature: Signature) -> list[Call]:
     if first.n_tokens is not None and not others:
         signature = Signature((replace(first, shape=(1,)),))  # every step of a sequence is the same
     with ShapesOnly(), torch.no_grad():
-        network.eval()(*tensors_of(signature.example(1, device="meta")))
+        network.eval()(*tensors_of(signature.example(1, device=device)))
     return calls
 
 

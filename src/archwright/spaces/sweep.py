@@ -1,4 +1,4 @@
-"""Check on the meta device, before any search, that the shapes of a space's network fit whatever is chosen."""
+"""Check, before any search, that the shapes of a space's network fit whatever is chosen."""
 
 from __future__ import annotations
 
@@ -31,23 +31,24 @@ class Failure:
     message: str
 
 
-def check_shapes(network: nn.Module, decisions: DecisionSpace, signature: Signature) -> None:
+def check_shapes(network: nn.Module, decisions: DecisionSpace, signature: Signature, device: str = "meta") -> None:
     """Run the smallest and the largest network, then every value of each decision once.
 
     This finds layers built with a plain number although their input size is a decision: they run for one value of the
     decision and fail for others.
 
     Args:
-        network: A supernet on the meta device.
+        network: A supernet, which is used up.
         decisions: Its decisions.
         signature: What the network takes, and gives where that is said.
+        device: Where the network is; on "meta" there is nothing to compute.
 
     Raises:
         SpaceError: If a network fails; the message has the decision, its value and the layer that failed.
     """
     if not len(decisions):
         return
-    sweep = _Sweep(network, decisions, signature)
+    sweep = _Sweep(network, decisions, signature, device)
     small, large = (np.array([_extreme(d, largest) for d in decisions], dtype=np.int16) for largest in (False, True))
     base = next((row for row in (large, small) if sweep.failure(row) is None), None)
     if base is None:
@@ -66,10 +67,10 @@ def check_shapes(network: nn.Module, decisions: DecisionSpace, signature: Signat
 
 
 class _Sweep:
-    """One network, run on the meta device for full rows: every decision has a value, active or not."""
+    """One network, run for full rows: every decision has a value, active or not."""
 
-    def __init__(self, network: nn.Module, decisions: DecisionSpace, signature: Signature) -> None:
-        self.network, self.decisions, self.signature = network, decisions, signature
+    def __init__(self, network: nn.Module, decisions: DecisionSpace, signature: Signature, device: str) -> None:
+        self.network, self.decisions, self.signature, self.device = network, decisions, signature, device
         self._selection = selection_of(network)
         self._known: dict[bytes, Failure | None] = {}
 
@@ -123,7 +124,7 @@ class _Sweep:
     def _run(self) -> Failure | None:
         if (empty := self._empty_layer()) is not None:
             return Failure(self._layer([empty]), "it has a size of 0")
-        inputs = self.signature.example(N_INPUTS, device="meta")
+        inputs = self.signature.example(N_INPUTS, device=self.device)
         with _path_of_failure(self.network) as path, torch.no_grad(), ShapesOnly():
             try:
                 out = call(self.network, inputs)

@@ -75,15 +75,27 @@ def mixed_precision(device: torch.device, dtype: torch.dtype) -> AbstractContext
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
-def use_layout(network: nn.Module, channels_last: bool) -> None:
-    """Bring convolution weights (4 axes) to channels-last layout, or to the contiguous one; values stay.
+def takes_channels_last(network: nn.Module) -> bool:
+    """Whether a network runs on images in channels-last layout: if no module says `takes_channels_last = False`.
 
-    Parameters stay the same objects, so optimizers and selections that hold them are not disturbed.
+    Modules that read memory in order do not, such as one that calls `view` on the result of a convolution. Networks of
+    a user's own space are tried when it is opened (`recipes.trying`).
     """
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    for parameter in network.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=layout)
+    return all(getattr(module, "takes_channels_last", True) for module in network.modules())
+
+
+def use_layout(network: nn.Module, channels_last: bool) -> None:
+    """Bring weights of 2-D convolutions to channels-last layout, or to the contiguous one; values stay.
+
+    They become contiguous too where the network does not take channels-last images. Other parameters, whatever their
+    number of axes, keep their layout: what their module does with them is its own affair. Parameters stay the same
+    objects, so optimizers and selections that hold them are not disturbed.
+    """
+    layout = torch.channels_last if channels_last and takes_channels_last(network) else torch.contiguous_format
+    for module in network.modules():
+        weight = module._parameters.get("weight") if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) else None
+        if weight is not None:
+            weight.data = weight.data.contiguous(memory_format=layout)
 
 
 def place_batch(batch: Batch, device: torch.device, channels_last: bool) -> Batch:

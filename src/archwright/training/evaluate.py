@@ -8,7 +8,7 @@ from torch import nn
 from archwright.nn.carrying import Stream
 from archwright.nn.modes import eval_mode
 from archwright.tasks.base import Meter, Part, Task
-from archwright.training.device import place_batch
+from archwright.training.device import place_batch, takes_channels_last
 
 
 def evaluate(
@@ -29,10 +29,11 @@ def evaluate(
         part: Which examples; asking for "test" is counted by the task.
         batch_size: Examples a forward pass; metrics do not depend on it beyond rounding.
         device: Where the network is.
-        channels_last: Layout of the images.
+        channels_last: Layout of the images, where the network takes it.
         meter: What sums the metrics up; the task's own by default.
     """
     device, meter = torch.device(device), meter or task.meter()
+    channels_last = channels_last and takes_channels_last(network)
     split, stream = task.split(part), Stream(network)
     with eval_mode(network.modules()), torch.inference_mode():
         for stored in split.ordered(batch_size):

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from archwright.training.config import Precision
-from archwright.training.device import compute_dtype
+from archwright.training.device import compute_dtype, takes_channels_last
 
 LANES, MOST = 16, 0.75
 """Numbers in a register: channels-last convolutions of widths that are no multiples of it fill some registers in part,
@@ -44,9 +44,11 @@ def form_of(network: nn.Module, precision: Precision, channels_last: bool, devic
     Args:
         network: All that is trained.
         precision: As in `TrainingConfig`.
-        channels_last: Likewise; where the rule takes bfloat16, it may take the contiguous layout too.
+        channels_last: Likewise; where the rule takes bfloat16, it may take the contiguous layout too, as it does where
+            the network does not take the other one.
         device: Where.
     """
+    channels_last = channels_last and takes_channels_last(network)
     if precision != "auto" or device.type != "cpu" or not (has_tiles() and _is_dense(network)):
         return Form(compute_dtype(precision, device), channels_last)
     return Form(torch.bfloat16, channels_last and _fills_registers(network))

@@ -12,7 +12,7 @@ from torch import nn
 from archwright.nn.inputs import call, tensors_of
 from archwright.tasks.base import Batch, Task
 from archwright.training.config import TrainingConfig
-from archwright.training.device import mixed_precision, place_batch, use_layout
+from archwright.training.device import mixed_precision, place_batch, takes_channels_last, use_layout
 from archwright.training.forms import form_of
 from archwright.training.loop import fit
 from archwright.training.threads import Pace, Step
@@ -88,11 +88,16 @@ def scoring_pass(network: Callable[[int], nn.Module], task: Task, device: torch.
     """
     n_values = sum(tensor.numel() for tensor in tensors_of(task.example(1).inputs))
     n = max(1, min(MAX_SCORED, MAX_SCORED_VALUES // n_values))
-    batch = place_batch(task.example(n), device, True)
+    example = task.example(n)
+
+    @functools.cache
+    def prepared(network: nn.Module) -> Batch:
+        return place_batch(example, device, takes_channels_last(network))
 
     def step(i: int) -> None:
+        scored = network(i).eval()
         with torch.inference_mode():
-            call(network(i).eval(), batch.inputs)
+            call(scored, prepared(scored).inputs)
 
     return Timed(step, n)
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops import deform_conv2d
 
 from archwright.costs.counting.count import count
 from archwright.nn import selection_of
@@ -137,15 +138,52 @@ def test_flop_counter_takes_transposed_convolutions_by_input() -> None:
 @pytest.mark.parametrize(
     ("fn", "name"),
     [
-        (lambda x: torch.fft.fft(x + 0j).real, "_fft_c2c (1 times)"),
+        (torch.linalg.matrix_exp, "linalg_matrix_exp (1 times)"),
         (lambda x: torch.cdist(x, torch.cdist(x, x)), "_cdist_forward (2 times)"),
-        (lambda x: F.bilinear(x, x, x.new_empty(3, 4, 4)), "_trilinear (1 times)"),
     ],
 )
 def test_an_operation_without_a_rule_is_named(fn: Callable[[Tensor], Tensor], name: str) -> None:
     """With how often it ran, and nothing is counted for it."""
     counted = count(Run(fn), (4, 4))
     assert (counted.uncounted, counted.macs) == ([name], 0)
+
+
+@pytest.mark.parametrize(
+    ("fn", "shape", "macs"),
+    [
+        # 3 outputs of products of 4 and 5 numbers, for 7 rows
+        (lambda x: F.bilinear(x[..., :4], x, x.new_empty(3, 4, 5)), (7, 5), 7 * 3 * 4 * 5),
+        # 2.5 n log2 n of 16 points for each of 4 rows, and half of it where the points are real
+        (lambda x: torch.fft.fft(x + 0j).real, (4, 16), 4 * 2.5 * 16 * 4),
+        (lambda x: torch.fft.rfft(x).real, (4, 16), 4 * 1.25 * 16 * 4),
+        (lambda x: torch.fft.irfft(torch.complex(x, x), n=16), (4, 9), 4 * 1.25 * 16 * 4),
+        (lambda x: torch.fft.fft2(x + 0j).real, (3, 4, 8), 3 * 2.5 * 32 * 5),
+        # as a convolution of 3x3: 36 pixels of 4 channels, each of 2 * 9 products
+        (
+            lambda x: deform_conv2d(x, x.new_zeros(1, 18, 6, 6), x.new_zeros(4, 2, 3, 3)),
+            (2, 8, 8),
+            36 * 4 * 2 * 9,
+        ),
+    ],
+)
+def test_rules_of_unusual_operations(fn: Callable[[Tensor], Tensor], shape: tuple[int, ...], macs: float) -> None:
+    counted = count(Run(fn), shape)
+    assert (counted.uncounted, counted.macs) == ([], macs)
+
+
+def test_random_numbers_are_free() -> None:
+    """And views, also of complex numbers."""
+    fn = lambda x: torch.view_as_real(torch.complex(torch.rand_like(x), torch.randn_like(x))).sum(-1) + torch.rand(4)  # noqa: E731
+    counted = count(Run(fn), (4, 4))
+    assert (counted.uncounted, counted.macs) == ([], 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_number_types(dtype: torch.dtype) -> None:
+    """The figures are those of float32, but for the bytes of the file."""
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 5)).to(dtype)
+    assert count(network, (2, 4, 4)).macs == 9 * 2 * 3 * 4 + 60
+    assert count(network, (2, 4, 4)).memory_access_bytes == count(network.float(), (2, 4, 4)).memory_access_bytes
 
 
 ACTIVATIONS = "ReLU ReLU6 LeakyReLU PReLU RReLU ELU SELU CELU GELU SiLU Mish Sigmoid LogSigmoid Tanh Softplus Softsign"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,11 +20,12 @@ from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archwright.core.errors import UsageError
 from archwright.costs.counting.memory import MemoryAccount
 from archwright.nn.choice.extract import active_state
 from archwright.nn.choice.modules import active_modules
-from archwright.nn.inputs import Form, call, example_inputs
-from archwright.nn.meta import described, shape_only
+from archwright.nn.inputs import Form, Inputs, call, example_inputs, in_type_of
+from archwright.nn.meta import described, for_real, shape_only
 from archwright.nn.modes import eval_mode
 from archwright.nn.sizes import current
 
@@ -105,29 +106,56 @@ class Count:
 def count(module: nn.Module, input_shape: Form, *, transposed_by_input: bool = False, memory: bool = True) -> Count:
     """Count one forward pass of a module in eval mode; the module stays as it is.
 
-    A supernet is counted as its active arch.
+    A supernet is counted as its active arch. A module that needs values, because it decides by them or keeps tensors of
+    its own, is run for real instead.
 
     Args:
-        module: Any module, on any device; its weights are not read.
+        module: Any module, on any device and of any number type.
         input_shape: Shape of one input without the batch, or a signature.
         transposed_by_input: Count transposed convolutions once an input pixel (the multiplications really
             needed) instead of once an output pixel (the usual convention).
         memory: Whether to follow tensors as well, for memory access and activation peak.
     """
-    result = Count()
     running = list(active_modules(module))
-    _count_state(running, result)
     parameters, buffers = _active_tensors(running)
-    replaced = {name: described(t) for name, t in (parameters | buffers).items() if not t.is_meta}
-    inputs = example_inputs(module, input_shape, 1, device="meta")
-    account: MemoryAccount | None = None
-    if memory:
-        weights, others = ([replaced.get(name, t) for name, t in named.items()] for named in (parameters, buffers))
-        account = MemoryAccount(inputs, weights, others)
+    tensors = parameters | buffers
+    named = parameters, buffers
+
+    def on(device: str | torch.device, replaced: Mapping[str, Tensor]) -> Count:
+        inputs = in_type_of(module, example_inputs(module, input_shape, 1, device=device))
+        account: MemoryAccount | None = None
+        if memory:
+            weights, others = ([replaced.get(name, t) for name, t in one.items()] for one in named)
+            account = MemoryAccount(inputs, weights, others)
+        return _counted(module, running, inputs, replaced, transposed_by_input, account)
+
+    try:
+        return on("meta", {name: described(t) for name, t in tensors.items() if not t.is_meta})
+    except UsageError:  # that is no fault of the device
+        raise
+    except Exception:
+        if any(tensor.is_meta for tensor in tensors.values()):
+            raise
+    device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
+    with for_real():  # what the pass writes to are copies
+        return on(device, {name: buffer.clone() for name, buffer in buffers.items()})
+
+
+def _counted(
+    module: nn.Module,
+    running: Running,
+    inputs: Inputs,
+    replaced: Mapping[str, Tensor],
+    transposed_by_input: bool,
+    account: MemoryAccount | None,
+) -> Count:
+    """Count one forward pass for some inputs, with some tensors replaced."""
+    result = Count()
+    _count_state(running, result)
     counting = _Counting(result, transposed_by_input, account)
     with eval_mode(part for _, part in running), torch.no_grad(), _tracked(running, counting), counting:
         # in a large supernet, finding the tensors to exchange takes longer than the pass
-        outputs = functional_call(module, replaced, inputs) if replaced else call(module, inputs)
+        outputs = functional_call(module, dict(replaced), inputs) if replaced else call(module, inputs)
     if account is not None:
         account.finish(outputs)
         _add_memory(result, account)
@@ -203,6 +231,29 @@ def _transposed_macs(args: tuple[Any, ...], out: Tensor, by_input: bool) -> int:
     return int(out.numel() * (weight.shape[0] // groups) * math.prod(weight.shape[2:]))
 
 
+def _trilinear(args: tuple[Any, ...], out: Tensor) -> int:
+    """A bilinear form: every product of an element of each input and a weight, as its definition sums them."""
+    factors, inserted = args[:3], args[3:6]
+    sizes = []
+    for factor, axes in zip(factors, inserted, strict=True):
+        for axis in sorted(axes):
+            factor = factor.unsqueeze(axis)
+        sizes.append(factor.shape)
+    return math.prod(max(along) for along in zip(*sizes, strict=True))
+
+
+def _fft(args: tuple[Any, ...], out: Tensor) -> int:
+    """A fast Fourier transform of n points: 5 n log2 n operations, half of them multiply-accumulates; real ones half.
+
+    That is the convention by which programs for such transforms state their speed.
+    """
+    x, axes = args[0], args[1]
+    whole = out if not out.is_complex() else x  # of a real transform, the one of real numbers has all points
+    n = math.prod(whole.shape[axis] for axis in axes)
+    share = 1.0 if x.is_complex() and out.is_complex() else 0.5
+    return round(share * 2.5 * whole.numel() * math.log2(n)) if n > 1 else 0
+
+
 def _product(left: int) -> Callable[[tuple[Any, ...], Tensor], int]:
     """Matrix products: every output element sums over the last axis of the left factor, argument number `left`."""
     return lambda args, out: out.numel() * int(args[left].shape[-1])
@@ -223,6 +274,11 @@ MACS: dict[str, Callable[[tuple[Any, ...], Any], int]] = {
     "addmm": _product(1),
     "addmv": _product(1),
     "baddbmm": _product(1),
+    "_trilinear": _trilinear,
+    "deform_conv2d": _convolution,
+    "_fft_c2c": _fft,
+    "_fft_r2c": _fft,
+    "_fft_c2r": _fft,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention": _attention,
     "_scaled_dot_product_efficient_attention": _attention,
@@ -239,7 +295,8 @@ _FREE_NAMES = frozenset(
     repeat roll flip new_zeros new_empty new_full empty empty_like zeros ones full arange zeros_like ones_like
     full_like scalar_tensor eye linspace tril triu fill_ zero_ upsample_nearest2d upsample_bilinear2d
     upsample_bicubic2d native_dropout pixel_shuffle channel_shuffle _reshape_alias lift_fresh lift_fresh_copy
-    bernoulli_ _local_scalar_dense _assert_async im2col col2im unfold
+    bernoulli bernoulli_ rand randn randint randperm rand_like randn_like randint_like normal normal_ uniform_ random_
+    exponential_ multinomial complex polar _local_scalar_dense _assert_async im2col col2im unfold
     hardswish _prelu_kernel rrelu_with_noise log_sigmoid_forward adaptive_max_pool3d reflection_pad1d reflection_pad3d
     replication_pad1d replication_pad3d pixel_unshuffle unsafe_split unsafe_split_with_sizes
     transpose_ squeeze_ unsqueeze_ t_ _upsample_bilinear2d_aa

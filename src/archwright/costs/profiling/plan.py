@@ -25,7 +25,6 @@ from archwright.costs.tables.latencies import SpaceTable, plain_args
 from archwright.costs.tables.scopes import Scope, ScopeTables, entry_key
 from archwright.nn.choice import Supernet
 from archwright.nn.inputs import tensors_of
-from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
 N_RANKED = 64
@@ -211,7 +210,7 @@ def space_parts(space: Space) -> list[Part]:
     Raises:
         InvalidValueError: If a module without children depends on too many decisions.
     """
-    with on_meta():
+    with space.shapes_only():
         return parts_of(space.network(Supernet()), space.decisions)
 
 

@@ -21,7 +21,6 @@ from archwright.costs.tables.pieces import SUMMED, PieceTables
 from archwright.costs.tables.scopes import Probabilities, Scope, ScopeTables
 from archwright.nn.choice import Supernet, selection_of
 from archwright.nn.choice.modules import ChoiceModule
-from archwright.nn.meta import on_meta
 from archwright.nn.sizes import lazies_in
 from archwright.spaces.base import Space
 
@@ -53,7 +52,7 @@ class RowCounts:
     """
 
     def __init__(self, space: Space, columns: tuple[str, ...]) -> None:
-        with on_meta():
+        with space.shapes_only():
             self.network = space.network(Supernet()).eval()
         self.memory = not {MEMORY_ACCESS, ACTIVATION_PEAK}.isdisjoint(columns)
         self._columns, self._signature = columns, space.signature
@@ -186,7 +185,7 @@ class CostTables:
         return tuple(sorted({*more, *(self.decisions.position(name) for name in names)}))
 
     def _count_built(self, row: NDArray[Any]) -> list[float]:
-        with on_meta():
+        with self.space.shapes_only():
             network = self.space.build(self.decisions.arch(row))
         counted = count(network, self.space.signature, memory=self._counts.memory)
         return [float(getattr(counted, column)) for column in self.columns]
@@ -233,7 +232,7 @@ def tables_of(space: Space, columns: tuple[str, ...] = COLUMNS) -> Tables:
     """The space's tables of these columns, made once for each space object.
 
     Raises:
-        RunError: If the network cannot be run on the meta device.
+        RunError: If the network cannot be run for its shapes.
     """
     # kept on the space: tables hold their space, so a dictionary beside it, even a weak one, would never let go
     kept: dict[tuple[str, ...], Tables] = vars(space).setdefault("_cost_tables", {})

@@ -14,7 +14,6 @@ from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.errors import InvalidValueError, SpaceError
 from archwright.costs.tables.scopes import MAX_COMBINATIONS, Probabilities, closed_scope, combinations, n_combinations
 from archwright.costs.tables.whole_networks import WholeCounts
-from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 from archwright.spaces.pieces import CostPiece
 
@@ -111,7 +110,7 @@ class PieceTables:
         total = np.zeros(len(self.columns))
         for key in piece.keys(values):
             if key not in self._forms:
-                with on_meta():
+                with self._whole.space.shapes_only():
                     module, shape = piece.form(key)
                 self._forms[key] = self._whole.of_module(module, shape)
             total += self._forms[key]

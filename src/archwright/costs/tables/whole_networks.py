@@ -12,7 +12,6 @@ from torch import nn
 from archwright.core.decisions import Rows
 from archwright.costs.counting.count import count
 from archwright.nn.inputs import Form
-from archwright.nn.meta import on_meta
 from archwright.spaces.base import Space
 
 
@@ -37,7 +36,7 @@ class WholeCounts:
         """Figures (n_columns,) of one arch (n_decisions,)."""
         key = row.tobytes()
         if key not in self._known:
-            with on_meta():
+            with self.space.shapes_only():
                 network = self.space.build(self.space.decisions.arch(row))
             self._known[key] = self.of_module(network, self.space.signature)
         return self._known[key]

@@ -11,10 +11,12 @@ from archwright.core.errors import SpaceError
 from archwright.nn.choice.choosers import Chooser, Fixed
 from archwright.nn.choice.modules import OpChoice
 from archwright.nn.choice.selection import selection_of
-from archwright.nn.meta import on_meta
+from archwright.nn.meta import for_shapes
 
 
-def extract(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
+def extract(
+    build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Mapping[str, Value], *, for_real: bool = False
+) -> nn.Module:
     """The stand-alone network of an arch with the weights it has in the supernet (cloned).
 
     The two give the same logits. Running statistics are cloned too; those of elastic layers belong to the
@@ -24,6 +26,8 @@ def extract(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Ma
         build: The space's `network` method, with the arguments the supernet was built with.
         supernet: A network built with `Supernet()`; its active arch is the same afterwards.
         arch: A member of the space.
+        for_real: Build it of real tensors from the start, which takes longer: where modules keep tensors in ways that
+            cannot be seen from outside.
 
     Raises:
         InvalidArchError: If the arch is no member of the space.
@@ -33,24 +37,35 @@ def extract(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Ma
     before = selection.state()
     selection.activate(arch)
     try:
-        return _extract_active(build, supernet, arch)
+        return _extract_active(build, supernet, arch, for_real)
     finally:
         selection.restore(*before)
 
 
-def _extract_active(build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Mapping[str, Value]) -> nn.Module:
-    with on_meta():
-        network = build(Fixed(arch))
+def _extract_active(
+    build: Callable[[Chooser], nn.Module], supernet: nn.Module, arch: Mapping[str, Value], for_real: bool
+) -> nn.Module:
+    network = build(Fixed(arch)) if for_real else for_shapes(lambda: build(Fixed(arch)))
     state = dict(_paired_state(network, supernet, "", {}))
     try:
         network.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         raise SpaceError(f"the fixed and the searched network differ: {' '.join(str(error).split())}") from None
-    if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
-        # a buffer outside the state dict was only described, not made: build for real and copy the rest
+    if any(tensor.is_meta for tensor in _tensors_of(network)):
+        # a buffer outside the state dict, or a plain attribute, was only described: build for real and copy the rest
         network = build(Fixed(arch))
         network.load_state_dict(state, strict=True)
     return network.train(supernet.training)
+
+
+def _tensors_of(network: nn.Module) -> Iterator[Tensor]:
+    """Parameters, buffers, and tensors that modules keep as plain attributes, also in lists and mappings."""
+    yield from network.parameters()
+    yield from network.buffers()
+    for module in network.modules():
+        for value in vars(module).values():
+            inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+            yield from (tensor for tensor in (value, *inner) if isinstance(tensor, Tensor))
 
 
 def _paired_state(

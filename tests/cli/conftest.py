@@ -81,6 +81,7 @@ class Toy:
             glance=lambda: None,
             seconds=lambda speed: self.seconds,
             lines=lambda speed, threads=None: lines,
+            remark_lines=list,
             at_pace=lambda speed, pace: speed,
             memory=None,
             training=SimpleNamespace(step=lambda i: None),
@@ -95,7 +96,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Toy:
     module, tasks = ModuleType("archwright_toys"), ModuleType("archwright.tasks.opening")
     module.__dict__["toy"] = recipe
     tasks.__dict__["open_task"] = lambda spec, seed=0, **options: SimpleNamespace(
-        name=spec, seed=seed, input_shape=(1, 8, 8), options=options, default_augment=()
+        name=spec, seed=seed, input_shape=(1, 8, 8), options=options, default_augment=(), remarks=()
     )
     tasks.__dict__["smoke_options"] = lambda spec: {}
     monkeypatch.setitem(sys.modules, "archwright_toys", module)

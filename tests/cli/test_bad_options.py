@@ -99,6 +99,10 @@ SHARED = {
     "time_s": ("0", "-1", "inf", "nan", "x", "1e300"),
     "plan": ("", "x", "[]", "1", '{"supernet": 0}', '{"supernet": "x"}', '{"supernet": 1e300}'),
     "final": ("", "x", "none"),
+    "weights": ("", "missing", "empty", "file", DEVICE, LONG, NUL, CONTROL),
+    "ignore": ("x", LONG, CONTROL),
+    "averaged": ("", "x", "true"),
+    "allow_uncounted": ("", "x"),
     "n_draws": ("-1", "x", "1e300"),
     "plain": ("", "x", "2"),
     "int8": ("", "x", "2"),
@@ -212,6 +216,13 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("search", "plan"): _after(SEARCH, "--plan", _paths(NO_RUN)),
     ("search", "workers"): _after(SEARCH, "--workers", (*COUNTS, "100000")),
     ("search", "trial_timeout"): _after(SEARCH, "--trial-timeout", ("", "x", "-1", "0", "nan", "inf", NUL, CONTROL)),
+    ("search", "weights"): _after(
+        SEARCH, "--weights", ("", "missing", "empty", "file", "file.json", DEVICE, LONG, NUL, CONTROL)
+    ),
+    ("search", "ignore"): _after(SEARCH, "--ignore", ("", "x", LONG, CONTROL)),
+    ("search", "averaged"): [(*SEARCH, "--averaged"), (*SEARCH, "--averaged=yes")],
+    ("search", "allow_uncounted"): [(*SEARCH, "--allow-uncounted=yes"), (*SEARCH, "--no-allow-uncounted")],
+    ("search", "accept_code_change"): [(*SEARCH, "--accept-code-change=yes")],
     ("search", "threads"): _after(SEARCH, "--threads", (*COUNTS, "100000")),
     ("search", "device"): _after(
         SEARCH, "--device", ("", "x", "cuda:x", f"cuda:{HUGE}", "meta", "cpu:-1", LONG, NUL, CONTROL)
@@ -297,6 +308,9 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("train", "weights"): _after(
         TRAIN, "--weights", ("", "missing", "empty", "file", "file.json", DEVICE, LONG, NUL, CONTROL)
     ),
+    ("train", "ignore"): _after(TRAIN, "--ignore", ("", "x", LONG, CONTROL)),
+    ("train", "averaged"): [(*TRAIN, "--averaged"), (*TRAIN, "--averaged=yes")],
+    ("train", "accept_code_change"): [(*TRAIN, "--accept-code-change=yes")],
     ("train", "threads"): _after(TRAIN, "--threads", (*COUNTS, "100000")),
     ("train", "device"): _after(TRAIN, "--device", DEVICES),
     ("train", "dry_run"): [(*TRAIN, "--no-dry-run"), (*TRAIN[:-1], "--dry-run=yes")],
@@ -342,6 +356,7 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("report", "output"): _after(("report", "other"), "-o", _paths(OUTPUTS)),
     ("export", "folder"): [("export", value) for value in _paths(NO_RUN)],
     ("export", "format"): _after(("export", "other"), "--format", ("", "x", LONG, NUL, CONTROL)),
+    ("export", "opset"): _after(("export", "other"), "--opset", ("", "x", "-1", "8", "99", "1.5", HUGE, NUL)),
     ("export", "output"): [
         *_after(("export", "other"), "--output", _paths(OUTPUTS)),
         *_after(("export", "other"), "-o", _paths(OUTPUTS)),

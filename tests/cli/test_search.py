@@ -125,7 +125,8 @@ def test_resumed_run_is_told_what_differs(cli: Cli, toy: Any) -> None:
 
 def test_resume_where_nothing_is_yet_starts(cli: Cli, toy: Any) -> None:
     """One command line serves the first call and each later one, as in `make demo`."""
-    assert cli("search", "toy", "--out", "new", "--resume").out.startswith("200 steps on digits\n")
+    given = ("search", "toy", "--data", "digits", "--out", "new", "--resume")
+    assert cli(*given).out.startswith("200 steps on digits\n")
     assert cli("search", "toy", "--out", "new", "--resume").out == "test accuracy 0.98\neverything is in new\n"
 
 

@@ -162,7 +162,7 @@ def test_a_run_keeps_the_inputs_that_were_chosen(cli: Callable[..., Any], tmp_pa
     made = cli("search", "auto", *given)
     assert made.code == 0, made.err
     assert "--input 1x96x96" in next(line for line in made.out.splitlines() if line.startswith("the same   "))
-    assert run_document(tmp_path / "run")["config"]["data_options"] == {"input_shape": [1, 96, 96]}
+    assert run_document(tmp_path / "run")["run"]["config"]["data_options"] == {"input_shape": [1, 96, 96]}
     assert cli("search", "auto", *given, "--resume").out == made.out[made.out.index("winner  ") :]
     config = replace(_config(limits=(("macs", 20_000.0),), n_draws=0), lengths=None)
     begun = auto.choose(config, open_task(photos), folder=tmp_path / "run")
@@ -381,7 +381,20 @@ def test_the_command_repeats_the_run(cli: Callable[..., Any], tmp_path: Path) ->
 
 def test_the_command_line_goes_on_with_a_run(cli: Callable[..., Any], tmp_path: Path) -> None:
     """With the same options, with none, and with others."""
-    given = ("search", "auto", "--space", STEPPED, "--max-macs", "592", *SMOKE, "--out", tmp_path / "run", "--resume")
+    data = ("--data", "digits")
+    given = (
+        "search",
+        "auto",
+        "--space",
+        STEPPED,
+        *data,
+        "--max-macs",
+        "592",
+        *SMOKE,
+        "--out",
+        tmp_path / "run",
+        "--resume",
+    )
     made = cli(*given)
     assert made.code == 0, made.err
     assert "  does not fit" not in made.out

@@ -16,7 +16,20 @@ from archwright.testing.faults import Stop, differences, stop_at
 
 Cli = Callable[..., Any]
 TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny:0120"
-TRAIN = ("train", TINY, "--preset", "smoke", "--threads", "1", "--device", "cpu", "--set", "training.steps=40")
+TRAIN = (
+    "train",
+    TINY,
+    "--data",
+    "digits",
+    "--preset",
+    "smoke",
+    "--threads",
+    "1",
+    "--device",
+    "cpu",
+    "--set",
+    "training.steps=40",
+)
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,11 @@ Out = Annotated[
         "--out", metavar="DIR", help="Folder of the run; a new one under runs/ by default.", parser=parse_path
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or start it there.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out; with --data, or start it there.")]
+AcceptCodeChange = Annotated[
+    bool,
+    typer.Option("--accept-code-change", help="Continue although your space's code was edited; the result says so."),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -155,6 +159,26 @@ Augment = Annotated[
         metavar="A",
         help="Random changes of training images: none, or crop, mirror, jitter, auto, comma-joined; crop by default.",
     ),
+]
+
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Begin with these weights, e.g. a run's best/model.safetensors; a search's supernet does.",
+    ),
+]
+
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore", metavar="NAME", help="A part, such as the classifier, that begins anew all the same; repeatable."
+    ),
+]
+
+Averaged = Annotated[
+    bool, typer.Option("--averaged", help="Of --weights, take the moving average that a torch file has beside them.")
 ]
 
 Time = Annotated[
@@ -219,6 +243,17 @@ def parse_shape(text: str) -> tuple[int, ...]:
     if not sides or min(sides) < 1:
         raise InvalidValueError(f"--input is {text!r}; give channels x height x width, like 3x224x224")
     return sides
+
+
+def weights_fields(weights: str | None, ignore: list[str] | None, *, averaged: bool) -> dict[str, Any]:
+    """The settings of `--weights`, `--ignore` and `--averaged`; None for one that is not given.
+
+    Args:
+        weights: A file.
+        ignore: Names of parts that begin anew.
+        averaged: Take the moving average of the weights.
+    """
+    return {"weights": weights, "ignore": tuple(ignore) if ignore else None, "averaged": averaged or None}
 
 
 def parse_time_options(time: str | None, plan: Path | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import os
@@ -19,10 +20,13 @@ from archwright.cli.options import (
     DEFAULT_DATA,
     DEFAULT_PRESET,
     DEFAULT_SEED,
+    AcceptCodeChange,
     Augment,
+    Averaged,
     Data,
     Device,
     DryRun,
+    Ignore,
     Input,
     Out,
     Plan,
@@ -34,6 +38,7 @@ from archwright.cli.options import (
     Threads,
     Time,
     ValImages,
+    Weights,
     parse_assignments,
     parse_data_options,
     parse_goals,
@@ -41,19 +46,34 @@ from archwright.cli.options import (
     parse_space_set,
     parse_time_options,
     split_settings,
+    weights_fields,
 )
 from archwright.cli.text import print_lines
 from archwright.cli.threads import choose_threads, is_given
 from archwright.core import catalog
 from archwright.core.config import MAX_THREADS, absent_settings, check_range, from_json, to_json, with_settings
-from archwright.core.errors import InvalidValueError, UsageError
+from archwright.core.errors import InvalidValueError, RunFolderError, UsageError
 
 RUNS = Path("runs")
 """Where a run without --out goes."""
 
 MAX_WORKERS = 1024
 
-OPTIONS = ("limits", "goals", "arch", "weights", "seed", "space", "threads", "device", "time_s", "plan")
+OPTIONS = (
+    "limits",
+    "goals",
+    "allow_uncounted",
+    "arch",
+    "weights",
+    "ignore",
+    "averaged",
+    "seed",
+    "space",
+    "threads",
+    "device",
+    "time_s",
+    "plan",
+)
 """Settings with an option of their own."""
 
 Limits = tuple[tuple[str, float], ...]
@@ -152,9 +172,19 @@ def search(
         str | None,
         typer.Option("--max-latency-ms", metavar="X", help="Limit on the latency of one image, in milliseconds."),
     ] = None,
+    weights: Weights = None,
+    ignore: Ignore = None,
+    averaged: Averaged = False,
+    allow_uncounted: Annotated[
+        bool,
+        typer.Option(
+            "--allow-uncounted", help="Limit multiply-accumulates although a network has some without a rule."
+        ),
+    ] = False,
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
+    accept_code_change: AcceptCodeChange = False,
     workers: Annotated[
         int, typer.Option("--workers", metavar="N", help="Worker processes that evaluate candidates.")
     ] = 1,
@@ -177,6 +207,8 @@ def search(
     fields = {
         "limits": limits or None,
         "goals": goals or None,
+        "allow_uncounted": allow_uncounted or None,
+        **weights_fields(weights, ignore, averaged=averaged),
         "seed": seed,
         "space": space,
         "threads": threads,
@@ -191,7 +223,9 @@ def search(
     if trial_timeout is not None and not 0 < trial_timeout < math.inf:
         raise InvalidValueError(f"--trial-timeout is {trial_timeout:g}; give positive seconds")
     folder = out or new_folder(catalog.find("recipe", recipe).name)
-    execute(request, lambda: catalog.load("recipe", recipe), folder, resume, dry_run, Workers(workers, trial_timeout))
+    processes = Workers(workers, trial_timeout)
+    load = functools.partial(catalog.load, "recipe", recipe)
+    execute(request, load, folder, resume, dry_run, processes, accept_code_change=accept_code_change)
 
 
 def check_options(
@@ -227,6 +261,8 @@ def execute(
     resume: bool,
     dry_run: bool,
     workers: Workers | None = None,
+    *,
+    accept_code_change: bool = False,
 ) -> None:
     """Run a recipe in a folder, and print the summary of its result.
 
@@ -237,6 +273,7 @@ def execute(
         resume: Continue the run in it.
         dry_run: Print the estimate only; nothing is written.
         workers: Processes that evaluate candidates; None for a recipe that evaluates none.
+        accept_code_change: Go on though the code of a user's space was edited.
 
     Raises:
         UsageError: If the data, a setting or the folder cannot be used.
@@ -255,6 +292,11 @@ def execute(
         if not dry_run:  # before anything is measured or printed
             check_folder(out, resume=resume)
         stored = _stored_config(out) if resume else {}
+        if resume and not stored and request.data is None:
+            raise RunFolderError(
+                f"{out} holds no run to go on with (there is no run.json); give the folder of a run, or --data for "
+                "a new one to begin there"
+            )
         data = str(stored.get("data", DEFAULT_DATA)) if request.data is None else request.data
         small = smoke_options(data) if request.preset == "smoke" and not stored else {}
         data_options = {**small, **stored.get("data_options", {}), **request.data_options}
@@ -272,11 +314,13 @@ def execute(
         if dry_run or not (resume and (out / "result.json").exists()):
             config, lines = choose_threads(run_recipe, config, task, given=given, spent=process_age_s)
             same = run_recipe.same(config, task) if hasattr(run_recipe, "same") else []
-            print_lines([*lines, *augment_lines(config, task), *same])
+            found = [f"data       {remark}" for remark in task.remarks]
+            print_lines([*found, *lines, *augment_lines(config, task), *same])
         if not dry_run:
-            runner = {} if workers is None else {"runner": workers.runner(config.threads)}
+            more: dict[str, Any] = {} if workers is None else {"runner": workers.runner(config.threads)}
+            more |= {"accept_code_change": True} if accept_code_change else {}
             shown = make_progress(sys.stderr)
-            result = run_recipe(config, task, out=out, resume=resume, progress=shown, spent_s=process_age_s(), **runner)
+            result = run_recipe(config, task, out=out, resume=resume, progress=shown, spent_s=process_age_s(), **more)
             print_lines(result.summary())
 
 

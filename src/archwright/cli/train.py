@@ -8,10 +8,13 @@ import typer
 
 from archwright.cli import completion
 from archwright.cli.options import (
+    AcceptCodeChange,
     Augment,
+    Averaged,
     Data,
     Device,
     DryRun,
+    Ignore,
     Input,
     Out,
     Plan,
@@ -23,11 +26,13 @@ from archwright.cli.options import (
     Threads,
     Time,
     ValImages,
+    Weights,
     parse_assignments,
     parse_data_options,
     parse_space_set,
     parse_time_options,
     split_settings,
+    weights_fields,
 )
 from archwright.cli.search import Request, check_options, execute, new_folder
 from archwright.core.errors import UsageError
@@ -47,15 +52,13 @@ def train(
     val_images: ValImages = None,
     input_: Input = None,
     preset: Preset = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights", metavar="FILE", help="Begin with these weights, e.g. a run's best/model.safetensors."
-        ),
-    ] = None,
+    weights: Weights = None,
+    ignore: Ignore = None,
+    averaged: Averaged = False,
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
+    accept_code_change: AcceptCodeChange = False,
     threads: Threads = None,
     device: Device = None,
     dry_run: DryRun = False,
@@ -70,12 +73,14 @@ def train(
     check_options(settings, seed=seed, threads=threads, resume=resume, out=out)
     if arch is None and not (resume and out is not None and (out / "run.json").exists()):
         raise UsageError("ARCH is missing; give a published name, an arch.json or its folder, or SPACE:CODE")
-    fields = {"arch": arch, "weights": weights, "seed": seed, "threads": threads, "device": device}
+    fields = {"arch": arch, "seed": seed, "threads": threads, "device": device}
+    fields |= weights_fields(weights, ignore, averaged=averaged)
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     given |= parse_time_options(time, plan)
     data_options |= parse_data_options(val_images, input_)
     request = Request("train", data, preset, given, settings, data_options, parse_space_set(space_set or ()), augment)
-    execute(request, _load, out or new_folder("train"), resume, dry_run)
+    folder = out or new_folder("train")
+    execute(request, _load, folder, resume, dry_run, accept_code_change=accept_code_change)
 
 
 def _load() -> Any:

@@ -218,7 +218,13 @@ def _inherited(run: Run, space: Space, finalist: Finalist, name: str, device: to
 
 
 def test_once(
-    run: Run, networks: Mapping[str, nn.Module], task: Task, device: torch.device, *, spared: Container[str]
+    run: Run,
+    networks: Mapping[str, nn.Module],
+    task: Task,
+    device: torch.device,
+    *,
+    channels_last: bool,
+    spared: Container[str],
 ) -> dict[str, float]:
     """Test metric of each network, by role; the test part is read here and nowhere else.
 
@@ -230,6 +236,7 @@ def test_once(
         networks: By role; one that stands in two roles is tested once.
         task: Data and metric.
         device: Where the networks are.
+        channels_last: Layout of images, as in the training.
         spared: Roles of which any number is taken.
 
     Raises:
@@ -242,7 +249,8 @@ def test_once(
             for role, network in networks.items():
                 if id(network) not in scores:
                     meter = None if scores else first
-                    score = evaluate(network, task, "test", device=device, meter=meter)[task.metric]
+                    found = evaluate(network, task, "test", device=device, channels_last=channels_last, meter=meter)
+                    score = found[task.metric]
                     if not math.isfinite(score) and role not in spared:
                         raise RunError(
                             f"{task.metric} of the {role} on the test part is {score}: its training left it without "

@@ -36,7 +36,7 @@ from archwright.finish.quantised import Int8Terms, products_of
 from archwright.finish.readme import input_kind, write_readmes
 from archwright.finish.result import Result
 from archwright.runs.lengths import Lengths
-from archwright.runs.record import NONDETERMINISTIC
+from archwright.runs.record import CODE_CHANGES, NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.search import SearchResult
 from archwright.spaces.base import Space
@@ -141,7 +141,7 @@ def finish(
         final = replace(final, config=config)
     trained = train_finalists(run, space, finalists, task, final, device)
     failed = train_plain(run, beside, task, final.config, device, trained)
-    tested = test_once(run, trained.networks, task, device, spared=beside)
+    tested = test_once(run, trained.networks, task, device, channels_last=final.config.channels_last, spared=beside)
     selected = [
         {
             **_selected(run, space, found, contest, task, final, trained, tested, int8),
@@ -196,7 +196,7 @@ def finish_fixed(
         curves: Loss curves, for the page; that of the network is the last.
         origin: For the record: the weights that the training began with, where it had some.
     """
-    tested = test_once(run, {"winner": network}, task, device, spared=())
+    tested = test_once(run, {"winner": network}, task, device, channels_last=training.channels_last, spared=())
     figures, missing = export_and_measure(run, space, arch, network, task, {}, augment=training.augment, int8=int8)
     selected = {"arch": arch.to_json(), "test": tested["winner"], "attempts": attempts, **figures, "constraints": []}
     record = {
@@ -346,6 +346,8 @@ def _conclude(
     record["ledger"] = run.ledger
     if run.nondeterministic:
         record[NONDETERMINISTIC] = run.nondeterministic
+    if changes := run.record.get(CODE_CHANGES):
+        record[CODE_CHANGES] = changes
     products: list[str] = []
     if run.folder is not None:
         products = write_predictions(run, task)

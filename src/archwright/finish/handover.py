@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import UsageError
+from archwright.core.errors import RunError, UsageError, error_text
 from archwright.costs.counting.count import count
 from archwright.costs.describe import layer_rows
 from archwright.export.files import EXPORT_FORMATS, attempt_export, made_files
@@ -63,11 +63,8 @@ def export_and_measure(
     missing = {} if run.folder is None else _export(run, space, arch, network, _metadata(task, augment), label)
     onnx = EXPORT_FORMATS["onnx"]
     exported = None if run.folder is None or onnx in missing else run.path(f"{place_of(label)}/{onnx}")
-    counted = count(network, space.signature)
     figures: dict[str, Any] = {
-        "params": counted.params,
-        "macs": counted.macs,
-        "memory_access_bytes": counted.memory_access_bytes,
+        **_counted(run, space, arch, network),
         "latency_ms": measure_winner(run, network, space, known, exported, label=label),
     }
     if int8 is not None and run.folder is not None:
@@ -75,6 +72,19 @@ def export_and_measure(
         if "reason" in figures["int8"]:
             missing[INT8_FILE] = figures["int8"]["reason"]
     return figures, missing
+
+
+def _counted(run: Run, space: Space, arch: Arch, network: nn.Module) -> dict[str, Any]:
+    """Costs of the finished network, or of its architecture where that one cannot be counted."""
+    try:
+        counted = count(network, space.signature)
+    except Exception as error:  # nothing that was trained is lost for a figure
+        run.log(f"the finished network is not counted, its architecture is: {error_text(error)}")
+        with space.shapes_only():
+            described = space.build(arch)
+        counted = count(described, space.signature)
+    figures = {"params": counted.params, "macs": counted.macs, "memory_access_bytes": counted.memory_access_bytes}
+    return {**figures, "uncounted": counted.uncounted} if counted.uncounted else figures
 
 
 def _metadata(task: Task, augment: str) -> dict[str, str]:
@@ -144,14 +154,28 @@ def write_run_page(
         task: Its classes and their numbers of examples are shown.
         curves: Loss curves of the trainings, by name.
     """
-    extras = {"format": 1, "layers": layer_rows(network, space.signature), "training": curves}
-    extras |= {"classes": classes_document(run, task), "codes": codes_of_trials(space, folder)}
-    try:
-        extras["drawing"] = draw_svg(space, Arch.from_json(record["arch"]), title="")
-    except UsageError as error:  # a user's own space may have no picture, or a broken one
-        run.log(f"the architecture is not drawn: {error}")
+    extras: dict[str, Any] = {"format": 1, "training": curves}
+    makers: dict[str, tuple[str, Callable[[], Any]]] = {
+        "layers": ("the table of layers", lambda: layer_rows(network, space.signature)),
+        "classes": ("the table of classes", lambda: classes_document(run, task)),
+        "codes": ("the code of each trial", lambda: codes_of_trials(space, folder)),
+        "drawing": ("the drawing", lambda: draw_svg(space, Arch.from_json(record["arch"]), title="")),
+    }
+    for name, (what, make) in makers.items():
+        try:
+            extras[name] = make()
+        except RunError:
+            raise
+        except Exception as error:  # a user's own space may have no picture, or a broken one
+            why = str(error) if isinstance(error, UsageError) else error_text(error)
+            run.log(f"{what} is left out of the page: {why}")
     run.write_json(EXTRAS, extras)
-    write_page(run.path(PAGE), run_document(folder, result=record))
+    try:
+        write_page(run.path(PAGE), run_document(folder, result=record))
+    except (RunError, OSError):
+        raise
+    except Exception as error:
+        run.log(f"the page is not written: {error_text(error)}; `archwright report` makes it later")
 
 
 def codes_of_trials(space: Space, folder: Path) -> dict[str, dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from archwright.core.arch import Arch
+from archwright.core.errors import error_text
 from archwright.core.objective import Constraint, Objective
 from archwright.core.trial import Trial, derive_seed
 from archwright.costs.base import Cost
-from archwright.costs.latency import BACKENDS, MeasuredLatency, measure_latency, time_onnx
+from archwright.costs.latency import BACKENDS, Latency, MeasuredLatency, measure_latency, time_onnx
 from archwright.nn.inputs import Form
 from archwright.runs.run import Run
 from archwright.spaces.base import Space
@@ -154,15 +155,20 @@ def measure_winner(
             the file is not one use of the network.
         label: Of the winner, in a run that has several.
     """
+    ways: dict[str, Callable[[], Latency]] = {}
+    if onnx_file is not None and space.runs_once:
+        ways["onnxruntime"] = lambda: time_onnx(onnx_file, space.signature)
+    ways["torch"] = lambda: measure_latency(network, space.signature, backend="torch", use=space.use)
     with run.phase(f"latency{label}", total=len(BACKENDS)) as phase:
         if not phase.is_done:
             found = dict(known)
-            if "onnxruntime" not in found and onnx_file is not None and space.runs_once:
-                found["onnxruntime"] = time_onnx(onnx_file, space.signature).to_json()
-            phase.advance(1)
-            if "torch" not in found:
-                found["torch"] = measure_latency(network, space.signature, backend="torch", use=space.use).to_json()
-            phase.advance(2)
+            for done, (backend, measure) in enumerate(ways.items(), start=1):
+                if backend not in found:
+                    try:
+                        found[backend] = measure().to_json()
+                    except Exception as error:  # nothing that was trained is lost for a figure
+                        run.log(f"the latency in {backend} is not measured: {error_text(error)}")
+                phase.advance(done)
             phase.finish(state={"latency_ms": {backend: found[backend] for backend in BACKENDS if backend in found}})
         result: Latencies = phase.result["latency_ms"]
     return result

@@ -27,7 +27,7 @@ from archwright.reports.text import quantity
 from archwright.runs.files import read_json
 from archwright.runs.nondeterminism import withdrawal
 from archwright.runs.phase import CHECKPOINTS
-from archwright.runs.record import NONDETERMINISTIC
+from archwright.runs.record import CODE_CHANGES, NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.runs.status import check_products
 from archwright.spaces.base import Space
@@ -145,13 +145,21 @@ def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
     return found, network.eval(), metadata
 
 
-def export_run(folder: Path, format: str, output: Path | None, *, log: Callable[[str], object] | None = None) -> Path:
+def export_run(
+    folder: Path,
+    format: str,
+    output: Path | None,
+    *,
+    opset: int | None = None,
+    log: Callable[[str], object] | None = None,
+) -> Path:
     """Write a finished run's network again, in a format of `EXPORT_FORMATS`.
 
     Args:
         folder: The run's folder.
         format: "onnx", "python" or "safetensors".
         output: The file; in the run's best/ by default.
+        opset: Operator set of an ONNX file.
         log: Told what other engines than ONNX Runtime may compute differently.
 
     Raises:
@@ -160,9 +168,11 @@ def export_run(folder: Path, format: str, output: Path | None, *, log: Callable[
         ExportError: If the format cannot express the network.
     """
     check_format(format)
+    if opset is not None and format != "onnx":
+        raise InvalidValueError(f"opset is {opset}, and the format is {format}; operator sets are those of onnx files")
     found, network, metadata = open_winner(folder)
     path = output or folder / "best" / EXPORT_FORMATS[format]
-    for note in write_export(network, format, path, input_shape=found.space.signature, metadata=metadata):
+    for note in write_export(network, format, path, input_shape=found.space.signature, metadata=metadata, opset=opset):
         if log is not None:
             log(f"{path.name}: {note}")
     return path
@@ -176,6 +186,8 @@ def summary_lines(record: Mapping[str, Any], folder: Path | None) -> list[str]:
         lines += network_lines(one)
     if said := withdrawal(record.get(NONDETERMINISTIC, ())):
         lines.append(f"no promise {said}")
+    if changes := record.get(CODE_CHANGES):
+        lines.append(f"code       of the space was edited during the run, which was accepted ({len(changes)} times)")
     if folder is not None:
         for one in [record, *others]:
             place = one.get("folder", "best")
@@ -205,6 +217,8 @@ def network_lines(record: Mapping[str, Any]) -> list[str]:
         f"(seen once){searched}",
         f"           {record['macs']:,} multiply-accumulates, {record['params']:,} parameters, code {record['code']}",
     ]
+    if record.get("uncounted"):
+        lines.append(f"           not counted: {', '.join(record['uncounted'])}")
     if "weights" in record:
         lines.append(_start_line(record["weights"]))
     lines += [limit_line(limit) for limit in record["constraints"]]

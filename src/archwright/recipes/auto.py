@@ -145,6 +145,7 @@ class Auto:
         out: Path | str | None = None,
         runner: Runner | None = None,
         resume: bool = False,
+        accept_code_change: bool = False,
         progress: Progress | None = None,
         spent_s: float = 0.0,
     ) -> Result:
@@ -156,6 +157,7 @@ class Auto:
             out: The run's folder; None keeps everything in memory and exports nothing.
             runner: Where candidates are evaluated; in this process by default.
             resume: Go on with the run in `out`, by the choice that was made for it.
+            accept_code_change: Go on though the code of a user's space was edited since the start; the result says so.
             progress: Where to show how far it is.
             spent_s: Seconds that went by for this run before this call; they count in the ledger as its start.
 
@@ -174,6 +176,7 @@ class Auto:
             out=out,
             runner=runner,
             resume=resume,
+            accept_code_change=accept_code_change,
             progress=progress,
             spent_s=time.monotonic() - begun,
         )

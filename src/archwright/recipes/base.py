@@ -20,13 +20,14 @@ from archwright.costs.watch import MAX_LISTED, Watch
 from archwright.finish import FinalTraining, Provenance, effective_config
 from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms
 from archwright.recipes.augmenting import settled
-from archwright.recipes.limited_costs import limited_costs, n_unmeasured, table_digest
-from archwright.recipes.presets import check_time, default_threads, spos_training
-from archwright.runs.files import Json
+from archwright.recipes.limited_costs import check_counted, limited_costs, n_unmeasured, table_digest
+from archwright.recipes.presets import check_start, check_time, default_threads, spos_training
+from archwright.recipes.trying import try_out
+from archwright.runs.files import Json, digest
 from archwright.runs.progress import Progress
 from archwright.runs.run import Run, open_run
 from archwright.spaces.base import Space
-from archwright.spaces.opening import open_space_for
+from archwright.spaces.opening import code_identity, open_space_for
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads
@@ -43,6 +44,10 @@ class SearchConfig:
         space: Search space, as `--space`.
         space_args: Its settings, as `--space-set`; arguments of its constructor beside those that the data decide.
         limits: (cost, upper limit) pairs; one cost may have several limits, and each gives a winner of its own.
+        weights: File of the weights that a supernet begins with; None begins with fresh ones.
+        ignore: Names of its tensors, or of modules with all below them, that begin with fresh weights all the same.
+        averaged: Whether a torch file's moving average is taken, and not the weights beside it.
+        allow_uncounted: Whether a limit on multiply-accumulates may leave out operations that no rule counts.
         goals: Costs to minimise behind the task's metric; the metric picks the winner.
         retrain: Training of the winner and of what it is compared with.
         final: How these come by their weights: "scratch" (trained from fresh weights), "fine-tuned" (trained on from
@@ -65,6 +70,10 @@ class SearchConfig:
     space_args: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[tuple[str, float], ...] = ()
     goals: tuple[str, ...] = added_field((), absent=())
+    allow_uncounted: bool = added_field(False, absent=True)
+    weights: str | None = added_field(None, absent=None)
+    ignore: tuple[str, ...] = added_field((), absent=())
+    averaged: bool = added_field(False, absent=False)
     retrain: TrainingConfig = field(default_factory=lambda: spos_training(300_000))
     final: Provenance = added_field("scratch", absent="scratch")
     n_draws: int = 0
@@ -81,6 +90,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         check_range("n_draws", self.n_draws, 0, 10_000)
+        check_start(self.weights, self.ignore, averaged=self.averaged)
         check_time(self.time_s, self.plan)
         check_range("int8_agreement", self.int8_agreement, 0, 1)
         check_range("threads", self.threads, 1, MAX_THREADS)
@@ -148,6 +158,7 @@ class Opened:
         objectives: What is sought, within which limits; one a winner.
         costs: The costs that limits and goals name; a latency may lack its table yet.
         device: Where everything is computed.
+        remarks: What was found of a user's own space, in a line each.
     """
 
     config: SearchConfig
@@ -156,11 +167,13 @@ class Opened:
     objectives: tuple[Objective, ...]
     costs: list[Cost]
     device: torch.device
+    remarks: tuple[str, ...] = ()
 
     def effective(self, recipe: str) -> dict[str, Any]:
         """What run.json keeps as the run's configuration."""
-        identity = {"recipe": recipe, "decisions_sha256": self.space.decisions.fingerprint}
-        stated = {**identity, **to_json(self.config), **table_digest(self.config.latency_table)}
+        identity = {"recipe": recipe, "decisions_sha256": self.space.decisions.fingerprint, **code_identity(self.space)}
+        given = {} if self.config.weights is None else {"weights_sha256": digest(self.config.weights)}
+        stated = {**identity, **to_json(self.config), **table_digest(self.config.latency_table), **given}
         return effective_config(stated, self.task)
 
     def begin(
@@ -169,6 +182,7 @@ class Opened:
         *,
         out: Path | str | None,
         resume: bool,
+        accept_code_change: bool = False,
         progress: Progress | None,
         documents: Mapping[str, Json] | None = None,
     ) -> Run:
@@ -178,6 +192,7 @@ class Opened:
             recipe: Name of the method.
             out: The run's folder; None keeps everything in memory.
             resume: Go on with the run in it.
+            accept_code_change: Go on though the code of a user's space was edited since the start.
             progress: Where to show how far it is.
             documents: JSON by file name that the folder of a new run keeps.
 
@@ -194,6 +209,7 @@ class Opened:
             recipe=recipe,
             absent=absent_settings(self.config),
             documents=documents,
+            accept_code_change=accept_code_change,
         )
 
     def n_members(self, objective: Objective) -> int:
@@ -244,6 +260,9 @@ def open_search(config: SearchConfig, task: Task) -> Opened:
     device, config = pick_device(config.device), settled(config, task)
     space = open_space_for(task.name, task.space_args(), config.space, config.space_args)
     task.check_taken_by(space)
+    remarks = try_out(space)
     objectives = tuple(config.objectives(task.search_metric, task.search_direction))
     costs = limited_costs(space, objectives, config.goals, config.latency_table)
-    return Opened(config, task, space, objectives, costs, device)
+    if uncounted := check_counted(space, objectives, costs, is_allowed=config.allow_uncounted):
+        remarks = (*remarks, uncounted)
+    return Opened(config, task, space, objectives, costs, device, remarks)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from archwright.core.catalog import Entry
+from archwright.core.errors import InvalidValueError
 from archwright.finish import Found, Result, finish, reopen
 from archwright.finish.plain import SWITCHED_OFF, open_plain
 from archwright.recipes.base import SearchConfig, open_search
@@ -69,6 +70,7 @@ class Recipe(Generic[C]):
         out: Path | str | None = None,
         runner: Runner | None = None,
         resume: bool = False,
+        accept_code_change: bool = False,
         progress: Progress | None = None,
         spent_s: float = 0.0,
         documents: Mapping[str, Json] | None = None,
@@ -81,6 +83,7 @@ class Recipe(Generic[C]):
             out: The run's folder; None keeps everything in memory and exports nothing.
             runner: Where candidates are evaluated; in this process by default.
             resume: Go on with the run in `out`; a finished one is only opened.
+            accept_code_change: Go on though the code of a user's space was edited since the start; the result says so.
             progress: Where to show how far it is.
             spent_s: Seconds that went by for this run before this call; they count in the ledger as its start.
             documents: JSON by file name that the folder of a new run keeps, see `open_run`.
@@ -95,10 +98,24 @@ class Recipe(Generic[C]):
         plain = open_plain(task) if config.plain else SWITCHED_OFF
         rehearsal = Rehearsal(opened)
         rehearsed = self.body(rehearsal, config)  # numbers that do not fit are refused before the folder is made
-        with opened.begin(self.name, out=out, resume=resume, progress=progress, documents=documents) as run:
+        if config.weights is not None and rehearsal.shared is None:
+            raise InvalidValueError(
+                f"weights are {config.weights}, and {self.name} trains no supernet that could begin with them; leave "
+                "--weights out, or search by spos"
+            )
+        with opened.begin(
+            self.name,
+            out=out,
+            resume=resume,
+            accept_code_change=accept_code_change,
+            progress=progress,
+            documents=documents,
+        ) as run:
             if run.result is not None:
                 return reopen(run, opened.space)
             run.note_start(time.monotonic() - begun)
+            for remark in (*task.remarks, *opened.remarks):
+                run.log(remark)
             costs = with_tables(run, opened.space, opened.objectives, opened.costs, config.profile)
             lengths = lengths_of(run, config, lambda: workload(rehearsal, rehearsed))
             search = OpenSearch(run, opened.with_costs(costs), runner, lengths)

@@ -18,9 +18,11 @@ from archwright.finish.finishing import effective_config, finish_fixed
 from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms, n_passed
 from archwright.finish.result import Result, reopen
 from archwright.recipes.augmenting import as_published, settled
+from archwright.recipes.limited_costs import check_counted
 from archwright.recipes.planning import lengths_of
 from archwright.recipes.presets import (
     QUICK_STEPS,
+    check_start,
     check_time,
     darts_language_training,
     default_threads,
@@ -29,12 +31,13 @@ from archwright.recipes.presets import (
     suited,
     usual_training,
 )
+from archwright.recipes.trying import try_out
 from archwright.recipes.workload import Item, Load, Memory, Workload
 from archwright.runs.files import digest
 from archwright.runs.lengths import FINAL
 from archwright.runs.progress import Progress
 from archwright.runs.run import open_run
-from archwright.spaces.opening import Architecture, arch_document, open_architecture, with_settings
+from archwright.spaces.opening import Architecture, arch_document, code_identity, open_architecture, with_settings
 from archwright.tasks.base import LARGE_SIDE, Task
 from archwright.training.config import TrainingConfig
 from archwright.training.device import pick_device, set_threads, use_layout
@@ -58,6 +61,8 @@ class TrainConfig:
         int8: Whether the network also becomes an 8-bit file, `best/model.int8.onnx`.
         int8_agreement: Least share of validation images that it and the float file must put into the same class.
         weights: File of the weights that the training begins with (see `open_warm_start`); None begins with fresh ones.
+        ignore: Names of tensors, or of modules with all below them, that begin with fresh weights all the same.
+        averaged: Whether a torch file's moving average is taken, and not the weights beside it.
     """
 
     arch: str = ""
@@ -71,10 +76,13 @@ class TrainConfig:
     int8: bool = added_field(True, absent=False)
     int8_agreement: float = added_field(MIN_AGREEMENT, absent=MIN_AGREEMENT)
     weights: str | None = added_field(None, absent=None)
+    ignore: tuple[str, ...] = added_field((), absent=())
+    averaged: bool = added_field(False, absent=False)
 
     def __post_init__(self) -> None:
         check_time(self.time_s, self.plan)
         check_range("int8_agreement", self.int8_agreement, 0, 1)
+        check_start(self.weights, self.ignore, averaged=self.averaged)
         check_range("threads", self.threads, 1, MAX_THREADS)
 
     @classmethod
@@ -125,6 +133,7 @@ def train(
     *,
     out: Path | str | None = None,
     resume: bool = False,
+    accept_code_change: bool = False,
     progress: Progress | None = None,
     spent_s: float = 0.0,
 ) -> Result:
@@ -138,6 +147,7 @@ def train(
         task: What to train for.
         out: The run's folder; None keeps everything in memory and exports nothing.
         resume: Go on with the run in `out`; a finished one is only opened.
+        accept_code_change: Go on though the code of a user's space was edited since the start; the result says so.
         progress: Where to show how far it is.
         spent_s: Seconds that went by for this run before this call; they count in the ledger as its start.
 
@@ -149,10 +159,10 @@ def train(
     begun = time.monotonic() - spent_s
     set_threads(config.threads)
     device, config = pick_device(config.device), settled(config, task)
-    found = _open(config, task)
+    found, remarks = _open(config, task)
     start = _open_start(config, found, task)
     # what the names stood for, so that a file or a space that has changed since is noticed
-    stood_for: dict[str, Any] = {"architecture": arch_document(found.space, found.arch)}
+    stood_for: dict[str, Any] = {"architecture": arch_document(found.space, found.arch), **code_identity(found.space)}
     if config.weights is not None:
         stood_for["weights_sha256"] = digest(config.weights)
     effective = effective_config({"recipe": "train", **to_json(config), **stood_for}, task)
@@ -165,10 +175,13 @@ def train(
         threads=config.threads,
         recipe="train",
         absent=absent_settings(config),
+        accept_code_change=accept_code_change,
     ) as run:
         if run.result is not None:
             return reopen(run, found.space, phase="train")
         run.note_start(time.monotonic() - begun)
+        for remark in (*task.remarks, *remarks):
+            run.log(remark)
         lengths = lengths_of(run, config, lambda: workload(config, task))
         members = [(found.space, found.arch)]
         training = of_planned_length(run, lengths, config.training, members, task, device)
@@ -204,7 +217,7 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     """What a training computes."""
     set_threads(config.threads)
     device = pick_device(config.device)
-    found, config = _open(config, task), settled(config, task)
+    (found, remarks), config = _open(config, task), settled(config, task)
     _open_start(config, found, task)  # weights that do not fit are refused by a dry run too
     n_steps = config.training.n_steps(task.split(PART).n)
     network = build_seeded(found.space, found.arch, 0).to(device)
@@ -215,7 +228,7 @@ def workload(config: TrainConfig, task: Task) -> Workload:
     parts = [Item(how, Load(n_steps * config.training.batch_size), FINAL, n_steps, ("train",))]
     memory = Memory.of(config.training.batch_size, network)
     n_tested = task.n_examples("test") + (n_passed(task) if config.int8 else 0)
-    return Workload(training, scoring, parts, config.threads, device, memory, n_tested=n_tested)
+    return Workload(training, scoring, parts, config.threads, device, memory, n_tested=n_tested, remarks=remarks)
 
 
 def _open_start(config: TrainConfig, found: Architecture, task: Task) -> WarmStart | None:
@@ -230,7 +243,9 @@ def _open_start(config: TrainConfig, found: Architecture, task: Task) -> WarmSta
         return space.build_for_training(found.arch)
 
     n_classes = decided.get("n_classes")
-    return open_warm_start(config.weights, build, n_classes, task.class_names)
+    return open_warm_start(
+        config.weights, build, n_classes, task.class_names, ignore=config.ignore, averaged=config.averaged
+    )
 
 
 def _started(config: TrainConfig, start: WarmStart) -> str:
@@ -244,10 +259,13 @@ def _origin(config: TrainConfig, start: WarmStart, sha256: str) -> dict[str, Any
     return {"provenance": "fine-tuned", "weights": weights}
 
 
-def _open(config: TrainConfig, task: Task) -> Architecture:
+def _open(config: TrainConfig, task: Task) -> tuple[Architecture, tuple[str, ...]]:
+    """The architecture, and what was found of a user's own space."""
     found = open_architecture(config.arch, **with_settings(task.space_args(), config.space_args))
     task.check_taken_by(found.space)
-    return found
+    remarks = try_out(found.space)
+    uncounted = check_counted(found.space, (), (), is_allowed=True)
+    return found, (*remarks, uncounted) if uncounted else remarks
 
 
 # what the command line reads of a recipe

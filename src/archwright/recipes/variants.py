@@ -74,7 +74,9 @@ class Variant:
     def label(self) -> str:
         """Its name, settings and inputs in a line."""
         words = [self.space, *(f"{name}={setting_text(value)}" for name, value in self.settings.items())]
-        return " ".join(words if self.input_shape is None else [*words, f"input={'x'.join(map(str, self.input_shape))}"])
+        return " ".join(
+            words if self.input_shape is None else [*words, f"input={'x'.join(map(str, self.input_shape))}"]
+        )
 
     @property
     def n_members(self) -> float:

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from archwright.core.errors import InvalidValueError, RunError, RunFolderError
 from archwright.core.text import printable
-from archwright.runs import files, ledger, lock, nondeterminism, record, status
+from archwright.runs import files, ledger, lock, nondeterminism, places, record, status
 from archwright.runs.files import Json
 from archwright.runs.ledger import START, Entry, Ledger
 from archwright.runs.lock import FolderLock, holder, in_use
@@ -270,6 +270,7 @@ def open_run(
     command: Sequence[str] | None = None,
     absent: Mapping[str, Any] | None = None,
     documents: Mapping[str, Json] | None = None,
+    accept_code_change: bool = False,
 ) -> Run:
     """Begin a run in a new or empty folder, or go on with the one in it.
 
@@ -285,6 +286,7 @@ def open_run(
         command: The command line, for repeating the run; None takes this process's, if it is archwright's.
         absent: What settings of the config, by dotted name, meant in runs that lack them (`absent_settings`).
         documents: What a new run keeps of what went before it, JSON by file name: "choice.json".
+        accept_code_change: Go on though the code of a user's space was edited; the record keeps that it was.
 
     Raises:
         RunFolderError: If the folder is not empty (without `resume`), in use, not a run's, damaged, of another
@@ -309,7 +311,7 @@ def open_run(
     folder = Path(out)
     lock = _claim(folder, resume=resume)
     try:
-        started, notes = _begin_or_go_on(folder, asked, absent or {}, documents or {})
+        started, notes = _begin_or_go_on(folder, asked, absent or {}, documents or {}, accept_code_change)
         run = Run(folder, started, progress=shown, checkpoint_every_s=checkpoint_every_s, lock=lock)
         for note in notes:
             run.log(note)
@@ -394,7 +396,11 @@ def _refuse_misplaced(folder: Path) -> None:
 
 
 def _begin_or_go_on(
-    folder: Path, asked: Mapping[str, Any], absent: Mapping[str, Any], documents: Mapping[str, Json]
+    folder: Path,
+    asked: Mapping[str, Any],
+    absent: Mapping[str, Any],
+    documents: Mapping[str, Json],
+    accept_code_change: bool,
 ) -> tuple[Mapping[str, Any], list[str]]:
     """The record to work by, and lines for the log."""
     _refuse_links(folder)
@@ -403,13 +409,19 @@ def _begin_or_go_on(
         (folder / status.CHOICE).unlink(missing_ok=True)  # of a start that was killed
         for name, document in documents.items():  # before the record, so that a run that has begun has them
             files.write_json(folder / name, document)
+        if found := places.noted(asked["config"], folder.absolute()):
+            asked = {**asked, record.PLACES: found}
         files.write_sealed_json(folder / record.FILE_NAME, asked)
         return asked, [f"started {asked['recipe'] or 'a run'} with seed {asked['seed']}"]
     stored = record.read_record(folder)
-    record.refuse_differences(folder, stored, asked, absent)
+    is_edited = record.refuse_differences(folder, stored, asked, absent, accept_code_change=accept_code_change)
     files.remove_leftovers(folder)
     changed = record.changed_versions(stored, asked)
     notes = [f"versions changed since the start, results may differ: {', '.join(changed)}"] if changed else []
+    if is_edited:
+        stored = record.with_code_change(stored, asked)
+        files.write_sealed_json(folder / record.FILE_NAME, stored)
+        notes.append("the code of the space was edited since the start; --accept-code-change goes on with it")
     return stored, [*notes, "resumed"]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
-import importlib.util
 import inspect
 import json
 import os
@@ -15,8 +13,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_type_hints
+
+import numpy as np
 
 from archwright.core import catalog
 from archwright.core.arch import Arch, Value
@@ -31,11 +30,18 @@ from archwright.core.errors import (
     error_text,
 )
 from archwright.runs.files import is_file, read_regular
-from archwright.spaces.base import Space, described
+from archwright.runs.places import place_of, spelled
+from archwright.runs.record import FILE_NAME as RUN_FILE
+from archwright.runs.record import PLACES
+from archwright.spaces.base import Space
+from archwright.spaces.user_code import code_digest, import_file, import_module
 
 ARCH_FORMAT = 1
 ARCH_FILE = "arch.json"
 _DATA_ARGUMENTS = ("input_shape", "n_classes")
+N_FIXED = 3
+"""Archs whose parameters tell whether a space builds the networks that it built before."""
+
 MAX_BYTES = 2**24
 """Largest accepted size of an arch.json in bytes."""
 
@@ -163,19 +169,42 @@ def _types_of(cls: type[Space]) -> dict[str, Any]:
     return {name: kind for name, kind in found.items() if is_readable(kind)}
 
 
+def code_identity(space: Space) -> dict[str, str]:
+    """What identifies the code of a user's space, for a run's config; empty for spaces of this package.
+
+    Digests of the names and shapes of the parameters of three fixed archs, and, of a space that was opened by its file
+    or module, of the syntax trees of that and of what it imports from beside itself.
+    """
+    if space.is_built_in:
+        return {}
+    sha = hashlib.sha256()
+    for arch in space.decisions.archs(space.decisions.sample(N_FIXED, np.random.default_rng(0))):
+        with space.shapes_only():
+            state = space.build(arch).state_dict()
+        described = [[name, list(tensor.shape), str(tensor.dtype)] for name, tensor in state.items()]
+        sha.update(json.dumps(described).encode())
+    # a script that defines its space beside all else may change while the space stays
+    code = code_digest(sys.modules[type(space).__module__]) if space.opened_as is not None else ""
+    return {"space_parameters_sha256": sha.hexdigest(), **({"space_code_sha256": code} if code else {})}
+
+
 def space_blueprint(space: Space) -> Blueprint:
     """A blueprint from which another process makes the same space, and checks that its decisions are the same."""
-    arguments = {"spec": space.name, "args": space.args(), "decisions": space.decisions.fingerprint}
+    arguments = {
+        **{"spec": space.name, "args": space.args(), "decisions": space.decisions.fingerprint},
+        "takes_channels_last": space.takes_channels_last,
+    }
     return Blueprint(f"{__name__}:reopen_space", arguments)
 
 
-def reopen_space(spec: str, args: Mapping[str, Any], decisions: str) -> Space:
+def reopen_space(spec: str, args: Mapping[str, Any], decisions: str, takes_channels_last: bool) -> Space:
     """The space of a `space_blueprint`, made in this process.
 
     Args:
         spec: Name of the space, see `open_space`.
         args: Its arguments.
         decisions: Fingerprint of the decisions it must have.
+        takes_channels_last: What was found of its networks.
 
     Raises:
         SpaceError: If the space of that name has other decisions in this process.
@@ -183,6 +212,7 @@ def reopen_space(spec: str, args: Mapping[str, Any], decisions: str) -> Space:
     space = open_space(spec, **args)
     if space.decisions.fingerprint != decisions:
         raise SpaceError(f"space {spec!r} has other decisions in a process of its own; define it by its arguments")
+    space.takes_channels_last = takes_channels_last
     return space
 
 
@@ -208,7 +238,20 @@ def open_architecture(spec: str, **args: Any) -> Architecture:
 def space_of(spec: str) -> str:
     """What the space of an architecture is opened by; `spec` and errors as of `open_architecture`."""
     name, document = _named(spec)
-    return name if isinstance(document, str) else str(document["space"])
+    return name if isinstance(document, str) else _space_in(name, document)
+
+
+def _space_in(name: str, document: Mapping[str, Any]) -> str:
+    """What the space of a document is opened by, from the present folder."""
+    spec, place, folder = str(document["space"]), document.get("space_file"), Path(name).parent.absolute()
+    if not isinstance(place, dict) or os.path.exists(str(place.get("absolute"))):
+        return spelled(spec, "space", place, folder)
+    for above in (folder, *list(folder.parents)[:2]):  # best/ lies in a run's folder, those of further winners in best/
+        if is_file(above / RUN_FILE):
+            noted = _read_document(above / RUN_FILE)
+            places = noted.get(PLACES) if isinstance(noted, dict) else None
+            return spelled(spec, "space", places.get("space") if isinstance(places, dict) else None, above)
+    return spec
 
 
 def _named(spec: str) -> tuple[str, dict[str, Any] | str]:
@@ -240,10 +283,15 @@ def _in_folder(folder: Path) -> Path:
 
 
 def arch_document(space: Space, arch: Mapping[str, Value]) -> dict[str, Any]:
-    """The content of an arch.json: enough to build the network again, and to notice that its space has changed."""
+    """The content of an arch.json: enough to build the network again, and to notice that its space has changed.
+
+    A space in a user's file is found again from another folder, and by the run.json above, after a move of the whole.
+    """
+    place = place_of("space", space.name)
     return {
         "format": ARCH_FORMAT,
         "space": space.name,
+        **({} if place is None else {"space_file": place}),
         "space_args": space.args(),
         "decisions": space.decisions.fingerprint,
         "arch": Arch(arch).to_json(),
@@ -270,7 +318,7 @@ def _from_document(name: str, document: Mapping[str, Any], args: Mapping[str, An
     if not isinstance(stored, dict):
         raise InvalidArchError(f"{name}: space_args is {type(stored).__name__}; it must be an object")
     try:
-        space = open_space(document["space"], **{**stored, **args})
+        space = open_space(_space_in(name, document), **{**stored, **args})
         arch = Arch.from_json(document.get("arch"))
         _check_unchanged(space, arch, document.get("decisions"))
         arch = space.decisions.arch(space.row(arch))  # 8.0 in a file is the value 8
@@ -333,7 +381,7 @@ def _class_of(spec: str) -> type[Space]:
 
 def _class_in_code(spec: str) -> type[Space]:
     place, _, attribute = spec.rpartition(":")
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    module = import_file(Path(place)) if place.endswith(".py") else import_module(place)
     cls = getattr(module, attribute, None)
     spaces = [
         name
@@ -345,37 +393,6 @@ def _class_in_code(spec: str) -> type[Space]:
     if not (inspect.isclass(cls) and issubclass(cls, Space)):
         raise SpaceError(f"{spec} is no subclass of archwright.Space; {place} has {', '.join(spaces) or 'none'}")
     return cls
-
-
-def _import_module(name: str) -> ModuleType:
-    try:
-        with redirect_stdout(sys.stderr):  # what a user's code prints is no result of a command
-            return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
-        raise SpaceError(
-            f"module {name!r} cannot be imported: {error_text(error)}; give package.module:Class or file.py:Class"
-        ) from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    if not is_file(path):
-        raise InvalidValueError(f"there is no file {path}; give FILE.py:Class")
-    name = f"_archwright_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with redirect_stdout(sys.stderr):
-            spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        what = described(error, str(path.absolute()))
-        raise SpaceError(f"{path} raised while it was imported: {what}; mend it") from error
-    return module
 
 
 def _accepted_arguments(cls: type[Space]) -> list[str] | None:

@@ -3,8 +3,8 @@
 usage: bench_features.py [PART]     (PART: only names that begin so)
 
 A model is convolutional here where timm's own feature maps are (N, C, H, W) with equal sides, and no part of it mixes
-tokens. Right: each stride that timm names has the channels that timm names. Others have to be refused, or right as well.
-Nothing is downloaded; models stand on the meta device.
+tokens. Right: each stride that timm names has the channels that timm names. Others have to be refused, or right as
+well. Nothing is downloaded; models stand on the meta device.
 """
 
 from __future__ import annotations

@@ -115,20 +115,34 @@ def variants(config: SearchConfig, task: Task) -> list[Variant]:
     pick_device(config.device)
     settled(config, task)
     open_costs([*(cost for cost, _ in config.limits), *config.goals])
-    found = []
+    found = list[Variant]()
     for seen in [*(_sketch(task, shape) for shape in task.other_inputs()), task]:
         shape = None if seen is task else seen.input_shape
         if config.space != ANY:
             given = [config.space_args] if config.space_args else _settings_of(config.space, seen)
-            found += [_variant(config.space, settings, shape, config, seen) for settings in given]
+            found += _of_space(config.space, given, shape, config, seen)
             continue
         for name, use in declared_spaces():
             unsuited = use.unsuited(seen.signature)
             if unsuited is None:
-                found += [_variant(name, settings, shape, config, seen) for settings in use.settings]
+                found += _of_space(name, use.settings, shape, config, seen)
             elif seen is task:
                 found.append(Variant(name, reason=unsuited))
     return found
+
+
+def _of_space(
+    spec: str, given: Sequence[Mapping[str, Any]], shape: tuple[int, ...] | None, config: SearchConfig, task: Task
+) -> Iterator[Variant]:
+    """A space with each of its settings; of other inputs than the usual ones, up to the first that does not fit.
+
+    Settings go from small to large networks, and each takes a second or two to look at.
+    """
+    for settings in given:
+        found = _variant(spec, settings, shape, config, task)
+        yield found
+        if shape is not None and found.reason is not None:
+            return
 
 
 def _sketch(task: Task, input_shape: tuple[int, ...]) -> Task:

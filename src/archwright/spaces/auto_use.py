@@ -15,7 +15,8 @@ class AutoUse:
     """When the recipe `auto` may take a space: the attribute `auto` of its class.
 
     Attributes:
-        settings: Arguments of the constructor, each set of them a variant that may be taken.
+        settings: Arguments of the constructor, each set of them a variant that may be taken, from small networks to
+            large ones.
         sides: Of images, the least and the largest smaller side in pixels that the space is meant for, None where there
             is no largest; None for a space of texts.
 

@@ -37,7 +37,7 @@ N_SAMPLED: dict[Part, int] = {"train": 1000, "validation": 500, "test": 500}
 """Images of each part that are read when the data are opened, as a sample."""
 
 DEFAULT_SIDE = 224
-OTHER_SIDES = (64, 96, 128, 160, 192)
+OTHER_SIDES = (96, 160)
 """Sides of inputs that may be chosen for photos in the place of the default one."""
 
 MAX_SIDE = 4096

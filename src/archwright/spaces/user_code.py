@@ -21,8 +21,8 @@ from archwright.core.errors import InvalidValueError, SpaceError, error_text
 from archwright.runs.files import is_file
 from archwright.spaces.base import described
 
-_neighbours: dict[str, ModuleType] = {}
-"""Modules that users' files imported from beside themselves, by the name under which others may have their own."""
+_neighbours: set[str] = set()
+"""Names of modules that users' files imported from beside themselves; other files may have their own of that name."""
 
 
 def import_module(name: str) -> ModuleType:
@@ -105,9 +105,9 @@ def _found_from(folder: Path, *, first: bool) -> Iterator[None]:
     """
     entry = str(folder)
     was_there = entry in sys.path or (folder == Path.cwd() and "" in sys.path)
-    for name in list(_neighbours):
+    for name in _neighbours:
         own = any((folder / candidate).exists() for candidate in (f"{name}.py", name))
-        if own and not _lies_in(_neighbours[name], folder) and sys.modules.get(name) is _neighbours[name]:
+        if own and name in sys.modules and not _lies_in(sys.modules[name], folder):
             del sys.modules[name]
     before = set(sys.modules)
     if not was_there or first:
@@ -121,7 +121,7 @@ def _found_from(folder: Path, *, first: bool) -> Iterator[None]:
             sys.path.append(entry)  # for what is imported when it is called
         for name in sys.modules.keys() - before:
             if "." not in name and _lies_in(sys.modules[name], folder):
-                _neighbours[name] = sys.modules[name]
+                _neighbours.add(name)
 
 
 def _lies_in(module: ModuleType, folder: Path) -> bool:

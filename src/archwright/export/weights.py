@@ -157,7 +157,7 @@ def fit_weights(
             raise InvalidValueError(f"{what}: none of its {len(tensors)} tensors has a place; {advice}")
     else:
         ignored = {name for name in expected if _is_below(name, ignore)}
-        refuse_misfits(expected, kept, what, optional={*optional, *ignored}, advice=advice)
+        _refuse_misfits(expected, kept, what, {*optional, *ignored}, advice)
     fresh = tuple(name for name in expected if name not in kept and not name.endswith(_COUNTER))
     return Fitted(kept, fresh, tuple(name for name in tensors if name not in kept))
 
@@ -214,26 +214,10 @@ def _prefixes_of(name: str) -> Iterator[str]:
         yield taken
 
 
-def refuse_misfits(
-    expected: Mapping[str, Tensor],
-    tensors: Mapping[str, Tensor],
-    what: str,
-    *,
-    optional: Collection[str] = (),
-    advice: str = "build the network the weights were saved from",
+def _refuse_misfits(
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str, optional: Collection[str], advice: str
 ) -> None:
-    """Refuse tensors that are missing, unexpected or of other shapes than a network's; batch counts may be missing.
-
-    Args:
-        expected: The network's state dict.
-        tensors: Those of a file, in its form.
-        what: Begins the message.
-        optional: Names that may be missing too.
-        advice: Ends the message.
-
-    Raises:
-        InvalidValueError: The first few of each kind are listed.
-    """
+    """Refuse tensors that are missing, unexpected or of other shapes than a network's; batch counts may be missing."""
     needed = [name for name in expected if not name.endswith(_COUNTER) and name not in optional]
     faults = [
         _listing("missing", [name for name in needed if name not in tensors]),

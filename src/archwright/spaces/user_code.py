@@ -104,18 +104,18 @@ def _found_from(folder: Path, *, first: bool) -> Iterator[None]:
     What another user's file imported from beside itself under the name of one that lies here makes room.
     """
     entry = str(folder)
-    was_there = entry in sys.path or (folder == Path.cwd() and "" in sys.path)
+    is_put_in = first or not (entry in sys.path or (folder == Path.cwd() and "" in sys.path))
     for name in _neighbours:
         own = any((folder / candidate).exists() for candidate in (f"{name}.py", name))
         if own and name in sys.modules and not _lies_in(sys.modules[name], folder):
             del sys.modules[name]
     before = set(sys.modules)
-    if not was_there or first:
+    if is_put_in:
         sys.path.insert(0 if first else len(sys.path), entry)
     try:
         yield
     finally:
-        if not was_there or first:
+        if is_put_in:
             sys.path.remove(entry)  # the first of them
         if entry not in sys.path:
             sys.path.append(entry)  # for what is imported when it is called

@@ -218,16 +218,8 @@ def rebuild(name: str, folder: str, **options: Any) -> ImageTask:
     return ImageTask(name, x_train, y_train, x_test, y_test, **options)
 
 
-def channel_statistics(images: Images, positions: Indices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation (C,) of the chosen images (N, H, W, C), on the scale 0..1; no spread gives std 1.
-
-    From a histogram of each channel, so exact sums, whatever the number of images.
-    """
-    return statistics_of_counts(counts_of(images, positions))
-
-
 def counts_of(images: Images, positions: Indices) -> NDArray[np.int64]:
-    """How often each channel of the chosen images (N, H, W, C) has each value, (C, 256)."""
+    """How often each channel of the chosen images (N, H, W, C) has each value, (C, 256); exact for any number."""
     counts = np.zeros((images.shape[-1], 256), dtype=np.int64)
     for part in stored_order(len(positions), 4096):
         counts += value_counts(images[positions[part]])

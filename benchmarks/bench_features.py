@@ -2,9 +2,10 @@
 
 usage: bench_features.py [PART]     (PART: only names that begin so)
 
-A model is convolutional here where timm's own feature maps are (N, C, H, W) with equal sides, and no part of it mixes
-tokens. Right: each stride that timm names has the channels that timm names. Others have to be refused, or right as
-well. Nothing is downloaded; models stand on the meta device.
+A model is convolutional here where timm's own feature maps are (N, C, H, W) with equal sides, no part of it mixes
+tokens, and none hands on tokens (N, T, C). Right: for each of timm's maps there is one of ours with its channels and
+its side, and with timm's stride where that explains the side. Others have to be refused, or right as well. Nothing is
+downloaded; models stand on the meta device.
 """
 
 from __future__ import annotations
@@ -52,20 +53,29 @@ def judged(name: str) -> tuple[str, str]:
     shape = tuple(network.default_cfg["input_size"])
     theirs = timms(name)
     try:
-        ours = dict(features_only(network, shape).strides_and_channels)
+        backbone = features_only(network, shape)
+        maps = backbone(torch.empty(1, *shape, device="meta"))
     except InvalidValueError as error:
-        return ("refused though convolutional", str(error)) if theirs else ("refused", "")
+        is_wrong = bool(theirs) and "hands on tokens" not in str(error)
+        return ("refused though convolutional", str(error)) if is_wrong else ("refused", "")
     except Exception as error:  # of what cannot be run on the meta device
         return "failed", f"{type(error).__name__}: {error}"
     if not theirs:
         return "no reference", ""
-    if all(ours.get(stride) == channels for stride, channels in theirs.items()):
+    ours = [(f.stride, f.channels, m.shape[2]) for f, m in zip(backbone.features, maps, strict=True)]
+    if all(any(is_same(each, stride, *of_map, side=shape[1]) for each in ours) for stride, *of_map in theirs):
         return "right", ""
     return "wrong", f"ours {ours}, timm's {theirs}"
 
 
-def timms(name: str) -> dict[int, int]:
-    """Timm's strides and channels; empty where it has none, or its maps are not those of a convolutional network."""
+def is_same(ours: tuple[int, int, int], stride: int, channels: int, map_side: int, *, side: int) -> bool:
+    """Whether a map of ours is timm's; its stride is asked for only if it is about how often the map fits the image."""
+    is_explained = 0.7 < side / map_side / stride < 1.42
+    return ours[1:] == (channels, map_side) and (ours[0] == stride or not is_explained)
+
+
+def timms(name: str) -> list[tuple[int, int, int]]:
+    """Timm's strides, channels and sides; none where its maps are not those of a convolutional network."""
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -73,11 +83,11 @@ def timms(name: str) -> dict[int, int]:
             shape = network.default_cfg["input_size"]
             maps = network(torch.empty(1, *shape))
     except Exception:
-        return {}
+        return []
     if any(len(m.shape) != 4 or m.shape[2] != m.shape[3] for m in maps) or is_transformer(network):
-        return {}
-    info = network.feature_info
-    return dict(zip(info.reduction(), info.channels(), strict=True))
+        return []
+    strides = network.feature_info.reduction()
+    return [(stride, found.shape[1], found.shape[2]) for stride, found in zip(strides, maps, strict=True)]
 
 
 def is_transformer(network: torch.nn.Module) -> bool:

@@ -28,14 +28,14 @@ def on_meta(name: str) -> tuple[nn.Module, tuple[int, ...]]:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("mnasnet-a1", [(2, 16), (4, 24), (8, 40), (16, 112), (32, 1280)]),
-        ("fbnet-c", [(2, 16), (4, 24), (8, 32), (16, 112), (32, 1984)]),
-        ("proxyless-gpu", [(2, 24), (4, 32), (8, 56), (16, 128), (32, 1728)]),
-        ("spos-block", [(2, 16), (4, 64), (8, 160), (16, 320), (32, 1024)]),
+        ("mnasnet-a1", [(2, 16), (4, 24), (8, 40), (16, 112), (32, 320)]),
+        ("fbnet-c", [(2, 16), (4, 24), (8, 32), (16, 112), (32, 352)]),
+        ("proxyless-gpu", [(2, 24), (4, 32), (8, 56), (16, 128), (32, 432)]),
+        ("spos-block", [(2, 16), (4, 64), (8, 160), (16, 320), (32, 640)]),
     ],
 )
 def test_channels_of_published_networks(name: str, expected: list[tuple[int, int]]) -> None:
-    """The last stage of each stride; at the last one, the convolution before the pooling."""
+    """The last stage of each stride: the 1x1 convolution before the pooling is the classifier's."""
     assert features_only(*on_meta(name)).strides_and_channels == expected
 
 
@@ -85,6 +85,35 @@ class Cell(nn.Module):
     def forward(self, before: Tensor, now: Tensor) -> Tensor:
         before = before[:, :, :: before.shape[2] // now.shape[2], :: before.shape[2] // now.shape[2]]
         return self.ops[0](self.prepare(before)) + self.ops[1](now)
+
+
+def test_stages_that_their_owner_calls_one_by_one() -> None:
+    """A sequence that is never called as a whole."""
+
+    class Staged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stages = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 8, 3, 2, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for stage in self.stages:
+                x = stage(x)
+            return x
+
+    assert features_only(Staged(), (3, 16, 16)).strides_and_channels == [(2, 4), (4, 8)]
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(7, 7), (14, 14), (3, 3)])
+def test_strides_that_are_no_powers_of_two(kernel: int, stride: int) -> None:
+    """Patches: of 28 pixels, four a side of 7."""
+    network = nn.Sequential(nn.Conv2d(3, 4, kernel, stride), nn.ReLU())
+    assert features_only(network, (3, 28, 28)).strides_and_channels == [(stride, 4)]
+
+
+def test_valid_convolutions_do_not_change_the_stride() -> None:
+    """28 pixels, 24 behind a kernel of 5, 12, 8: seven pixels a pixel, but the stride is 2."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 5), nn.MaxPool2d(2), nn.Conv2d(4, 8, 5), nn.Flatten(), nn.Linear(512, 10))
+    assert features_only(network, (3, 28, 28)).strides_and_channels == [(1, 4), (2, 8)]
 
 
 def test_cells_with_two_inputs() -> None:

@@ -9,9 +9,10 @@ from torch import nn
 
 from archwright.core.errors import ExportError, InvalidValueError, RunError, UsageError, error_text
 from archwright.export.onnx import export_onnx
+from archwright.export.sequences import takes_text
 from archwright.export.source import write_source
 from archwright.export.weights import save_weights
-from archwright.nn.inputs import Form
+from archwright.nn.inputs import Form, signature_for
 
 EXPORT_FORMATS = {"onnx": "model.onnx", "python": "model.py", "safetensors": "model.safetensors"}
 """File name of each format."""
@@ -52,7 +53,8 @@ def write_export(
         opset: Of an ONNX file, see `export_onnx`.
 
     Returns:
-        What other engines than ONNX Runtime may compute differently from the file, in a line each.
+        What the file does not take, and what other engines than ONNX Runtime may compute differently from it, in a line
+        each.
 
     Raises:
         InvalidValueError: If there is no such format, or the network is too large for it.
@@ -65,8 +67,22 @@ def write_export(
     elif format == "python":
         write_source(network, path, input_shape=input_shape, metadata=metadata)
     else:
-        return export_onnx(network, input_shape, path, metadata=metadata, opset=opset).notes
+        return _write_onnx(network, path, input_shape, metadata, opset)
     return ()
+
+
+def _write_onnx(
+    network: nn.Module, path: Path, form: Form, metadata: Mapping[str, str], opset: int | None
+) -> tuple[str, ...]:
+    """An ONNX file; of texts one that takes any length, where the network can do so."""
+    signature, reason = signature_for(network, form), ""
+    if takes_text(signature):
+        try:
+            return export_onnx(network, form, path, metadata=metadata, opset=opset, any_length=True).notes
+        except ExportError as error:
+            (spec, *_), reason = signature.inputs, str(error)
+    notes = export_onnx(network, form, path, metadata=metadata, opset=opset).notes
+    return (f"takes texts of {spec.shape[0]} tokens only: {reason}", *notes) if reason else notes
 
 
 def attempt_export(

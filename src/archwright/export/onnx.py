@@ -32,6 +32,7 @@ from archwright.export.reference import (
     spread_difference,
     worst,
 )
+from archwright.export.sequences import LENGTH, check_sequences, length_names, of_length, scan_recurrent
 from archwright.nn.inputs import OUTPUT, Form, Signature, signature_for, tensors_of
 from archwright.runs.files import write_bytes
 
@@ -47,6 +48,9 @@ ROUNDED_TOLERANCE = 0.25
 _ROUNDS = "it rounds inside: where a value lies half-way, the last bit of an engine's sum decides to which side"
 
 MAX_BYTES, MAX_CAUSES = 1_500_000_000, 8
+
+LONGER = 3
+"""Steps by which the sequences are longer at which a file of any length is compared a second time."""
 
 # What torch 2.6 to 2.14 translate to without converting between versions, and ONNX Runtime reads since 1.18.
 _OPSET, _IR_VERSION = 18, 10
@@ -89,6 +93,7 @@ def export_onnx(
     *,
     metadata: Mapping[str, str] | None = None,
     opset: int | None = None,
+    any_length: bool = False,
     verify: bool = True,
 ) -> OnnxExport:
     """Write a network as one ONNX file with its weights inside, atomically and silently, and compare it with torch.
@@ -103,10 +108,14 @@ def export_onnx(
         path: File to write; its folder exists.
         metadata: Texts stored in the file, e.g. those of `input_metadata`.
         opset: Operator set version; None takes 18. Older ones are made from that by onnx's converter.
+        any_length: Whether the file takes sequences of any length, (N, T) or (N, T, features), not only those of the
+            given one. Recurrent layers become a loop of the file (`Scan`), which other engines than ONNX Runtime may
+            lack.
         verify: Run the file in ONNX Runtime beside the network; one that computes something else is removed.
 
     Raises:
-        InvalidValueError: If the weights exceed what one file should hold (1.5 GB), or there is no such operator set.
+        InvalidValueError: If the weights exceed what one file should hold (1.5 GB), there is no such operator set, or
+            `any_length` is asked for what are no sequences.
         ExportError: If torch cannot express the network in ONNX, for every batch size, or in that operator set, or the
             file computes something else.
     """
@@ -121,7 +130,7 @@ def export_onnx(
         )
     wanted = opset or _OPSET
     with silence():
-        model, notes = _translate(network, input_shape, max(wanted, _OPSET))
+        model, notes = _translate(network, input_shape, max(wanted, _OPSET), any_length)
         if _version(model) != wanted:
             model = _converted(model, wanted)
         data = _finished(model, metadata or {})
@@ -129,11 +138,16 @@ def export_onnx(
     seconds, difference = time.perf_counter() - start, None
     if verify:
         try:
-            difference = verify_onnx(path, network, input_shape)
+            lengths = (0, LONGER) if any_length else (0,)
+            difference = max(verify_onnx(path, network, _longer(network, input_shape, more)) for more in lengths)
         except (ExportError, RunFolderError) as error:
             Path(path).unlink()
             raise ExportError(str(error)) from error
     return OnnxExport(Path(path), len(data), wanted, model.ir_version, seconds, notes, difference)
+
+
+def _longer(network: nn.Module, form: Form, more: int) -> Form:
+    return of_length(signature_for(network, form), more) if more else form
 
 
 def _version(model: onnx.ModelProto) -> int:
@@ -271,23 +285,27 @@ def _read_operators_once() -> None:
         source.get_torchlib_ops = functools.cache(source.get_torchlib_ops)
 
 
-def _translate(network: nn.Module, form: Form, opset: int) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def _translate(network: nn.Module, form: Form, opset: int, any_length: bool) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """The model, and what other engines may compute differently in it."""
     _read_operators_once()
     plain = plain_copy(network)
     signature = signature_for(plain, form)
+    if any_length:
+        check_sequences(signature)
+        plain = scan_recurrent(plain)
     # folded here, not by the exporter, which then has half as many nodes to carry through its passes
     fold_batch_norms(plain)
     # batch 2: the exporter would take a batch of 1 for a constant
     example = tensors_of(signature.example(2))
     # bounded: a strided slice makes torch 2.6 ask for proof that the batch is not the largest integer
-    axis = torch.export.Dim(_BATCH, max=2**31 - 1)
+    axes = [{0: torch.export.Dim(_BATCH, max=2**31 - 1)} for _ in example]
+    if any_length:
+        for each, name in zip(axes, length_names(signature), strict=True):
+            each[1] = torch.export.Dim(name, max=2**31 - 1)
     try:
         with torch.no_grad():
             # captured here: given a module, torch 2.6 falls back on tracing, which drops branches without a word
-            captured = torch.export.export(
-                plain, example, dynamic_shapes=tuple({0: axis} for _ in example), strict=False
-            )
+            captured = torch.export.export(plain, example, dynamic_shapes=tuple(axes), strict=False)
             notes = agree(captured)
             program = torch.onnx.export(
                 captured,
@@ -316,12 +334,13 @@ def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     """The bytes of the file: cleaned, with the metadata, checked."""
     import onnx
 
-    parts: list[Any] = [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
-    for part in [*parts, *model.graph.input, *model.graph.output]:
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
+    for graph in _graphs(model.graph):
+        parts: list[Any] = [graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output]
+        for part in parts:
+            part.ClearField("metadata_props")
+            part.ClearField("doc_string")
     model.ClearField("metadata_props")
-    _name_batch_axis(model.graph)
+    _name_free_axes(model.graph)
     model.ir_version = min(model.ir_version, _IR_VERSION)
     onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
     try:
@@ -331,14 +350,28 @@ def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _name_batch_axis(graph: onnx.GraphProto) -> None:
-    """Call the free axis "batch" wherever it occurs; torch 2.6 invents a symbol for it."""
-    symbol = graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    assert symbol, "the exporter fixed the batch size"
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph, and those inside its nodes: the bodies of loops."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
+
+
+def _name_free_axes(graph: onnx.GraphProto) -> None:
+    """Call the free axes "batch" and "length" wherever they occur; torch 2.6 invents symbols for them."""
+    free = [[axis.dim_param for axis in value.type.tensor_type.shape.dim] for value in graph.input]
+    assert free[0][0], "the exporter fixed the batch size"
+    names = {free[0][0]: _BATCH}
+    lengths = list(dict.fromkeys(axes[1] for axes in free if len(axes) > 1 and axes[1]))
+    for symbol in lengths:
+        names[symbol] = LENGTH if len(lengths) == 1 else symbol
+    words = re.compile("|".join(rf"\b{re.escape(symbol)}\b" for symbol in names))
     for value in [*graph.input, *graph.output, *graph.value_info]:
         for axis in value.type.tensor_type.shape.dim:
             if axis.dim_param:
-                axis.dim_param = re.sub(rf"\b{re.escape(symbol)}\b", _BATCH, axis.dim_param)
+                axis.dim_param = words.sub(lambda found: names[found[0]], axis.dim_param)
 
 
 @contextlib.contextmanager

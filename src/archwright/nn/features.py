@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from archwright.nn.meta import ShapesOnly, described, for_real
 from archwright.nn.modes import eval_mode
 
 _POOLED_TO_A_POINT = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+MORE = 13_440
+"""Pixels by which the image is larger the second time: a multiple of the strides up to 8, of 10, 14, 16 and all their
+multiples by powers of two up to 64."""
+
 _MOST_SKEWED = 1.5
 """How many times as far apart pixels of a map may lie along one axis as along the other, from rounding."""
 
@@ -24,7 +29,7 @@ class Feature:
     """One feature map.
 
     Attributes:
-        stride: How many input pixels one pixel of the map stands for, along the shorter side of the image.
+        stride: How many input pixels one pixel of the map stands for.
         channels: Number of its channels.
         path: Path of the module whose output it is.
     """
@@ -78,8 +83,10 @@ class FeaturesOnly(nn.Module):
 def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnly:
     """The network as a backbone that gives its last feature map at each stride.
 
-    The maps are found by running the network once, on the meta device if it can do without values. Only outputs of
-    whole blocks, cells or stages count, not maps inside a block that at most halves its image.
+    The maps are found by running the network twice, on the meta device if it can do without values: strides are how
+    far a map grows when the image does. Only outputs of whole blocks, cells or stages count, not maps inside a block
+    that at most halves its image. A 1x1 convolution that ends the network by other channels is taken for the
+    classifier's first layer: what a detector reads stands before it.
 
     Args:
         network: A stand-alone convolutional network; it is shared, not copied.
@@ -91,9 +98,8 @@ def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnl
     """
     if len(input_shape) != 3:
         raise InvalidValueError(f"feature maps are those of images (C, H, W); the input shape is {tuple(input_shape)}")
-    calls = _calls(network, input_shape)
-    side = min(input_shape[1:])
-    last: dict[int, Feature] = {}
+    calls, larger = _calls(network, input_shape), _calls_larger(network, input_shape)
+    chain = list[Feature]()
     for path in _spine(network, "", calls, is_root=True):
         call = calls.get(path)
         if call is None:
@@ -101,14 +107,31 @@ def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnl
         _refuse_others(network, path, call, input_shape)
         if _is_pooled(network.get_submodule(path), call):
             break  # what comes behind is a classifier, though some of them keep 1x1 maps
-        if call.out is None:
-            continue
-        stride = _stride(side, call.out)
-        last.pop(stride, None)  # so that the order stays the order in time
-        last[stride] = Feature(stride, call.out[1], path)
+        if call.out is not None:
+            chain.append(Feature(_stride(input_shape, call.out, larger.get(path)), call.out[1], path))
+    last: dict[int, Feature] = {}
+    for feature in _without_head(network, chain):
+        last.pop(feature.stride, None)  # so that the order stays the order in time
+        last[feature.stride] = feature
     if not last:
         raise InvalidValueError(f"{type(network).__name__} has no feature map: no part of it gives (N, C, H, W)")
     return FeaturesOnly(network, [last[stride] for stride in sorted(last)])
+
+
+def _without_head(network: nn.Module, chain: list[Feature]) -> list[Feature]:
+    """The chain up to the first layer of a classifier that works on maps: a last 1x1 convolution to other channels."""
+    end = len(chain)
+    while end > 1 and not _is_spatial(network.get_submodule(chain[end - 1].path)):
+        end -= 1
+    for i in range(end, len(chain)):
+        if i and (chain[i].channels, chain[i].stride) != (chain[i - 1].channels, chain[i - 1].stride):
+            return chain[:i] if chain[i].stride == chain[i - 1].stride else chain
+    return chain
+
+
+def _is_spatial(part: nn.Module) -> bool:
+    """Whether a part of it looks at more than one pixel at a time."""
+    return any(max(_pair(getattr(module, "kernel_size", 1))) > 1 for module in part.modules())
 
 
 def _refuse_others(network: nn.Module, path: str, call: _Call, input_shape: Sequence[int]) -> None:
@@ -144,6 +167,15 @@ def _pair(stride: Any) -> tuple[int, ...]:
     return tuple(int(each) for each in stride) if isinstance(stride, tuple | list) else (int(stride or 1),)
 
 
+def _calls_larger(network: nn.Module, input_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """The maps of a larger image, as far as the network runs on one without values."""
+    channels, height, width = input_shape
+    found: dict[str, _Call] = {}
+    with contextlib.suppress(Exception):  # of a network for one size only, or one that needs values
+        _calls_on("meta", network, _described(network), (channels, height + MORE, width + MORE), found)
+    return {path: call.out for path, call in found.items() if call.out is not None}
+
+
 @dataclass
 class _Call:
     """Shapes of a module's last call: its first image, what it gave if that is an image, and how many axes that has."""
@@ -165,9 +197,14 @@ def _calls(network: nn.Module, input_shape: Sequence[int]) -> dict[str, _Call]:
 
 
 def _calls_on(
-    device: str | torch.device, network: nn.Module, replaced: dict[str, Tensor], input_shape: Sequence[int]
+    device: str | torch.device,
+    network: nn.Module,
+    replaced: dict[str, Tensor],
+    input_shape: Sequence[int],
+    found: dict[str, _Call] | None = None,
 ) -> dict[str, _Call]:
-    found: dict[str, _Call] = {}
+    """As `_calls`; those that ended before an error stand in `found`."""
+    found = {} if found is None else found
     handles = []
     for path, part in network.named_modules():
 
@@ -201,9 +238,11 @@ def _image(given: Any) -> tuple[int, ...] | None:
     return None
 
 
-def _stride(side: int, shape: tuple[int, ...]) -> int:
-    """A power of two, as sides are rounded up or down on the way."""
-    ratio, stride = side / min(shape[2:]), 1
+def _stride(input_shape: Sequence[int], shape: tuple[int, ...], larger: tuple[int, ...] | None) -> int:
+    """Input pixels a map pixel: by how the map grows with the image, or as a power of two, as sides are rounded."""
+    if larger is not None and larger[2] > shape[2] and MORE % (larger[2] - shape[2]) == 0:
+        return MORE // (larger[2] - shape[2])
+    ratio, stride = min(input_shape[1:]) / min(shape[2:]), 1
     while stride * 1.42 < ratio:  # nearer to the next power than to this one
         stride *= 2
     return stride
@@ -225,7 +264,7 @@ def _is_chain(module: nn.Module, call: _Call | None) -> bool:
     if not children:
         return False
     if call is None:  # a list of modules, which its owner calls one by one
-        return isinstance(module, nn.ModuleList | nn.ModuleDict)
+        return isinstance(module, nn.ModuleList | nn.ModuleDict | nn.Sequential)
     if call.given is None or call.out is None or min(call.given[2:]) > 2 * min(call.out[2:]) + 1:
         return True
     return type(module) is nn.Sequential and any(list(child.children()) for child in children)

@@ -109,6 +109,20 @@ def test_why_there_is_no_plain_network() -> None:
     assert "plain network" not in [tile["name"] for tile in tiles(result, MEASURE)]
 
 
+def test_what_was_not_counted_is_named() -> None:
+    """A small count may be small for what it leaves out."""
+    result = {**_result(0.9, []), "uncounted": ["aten::svd", "mine::scan"]}
+    said = "Multiply-accumulates leave out operations that no rule counts: aten::svd, mine::scan."
+    assert said in verdict(result, MEASURE)
+
+
+def test_edited_code_is_named() -> None:
+    """With the times at which the change was accepted."""
+    result = {**_result(0.9, []), "code_changes": [{"time": "2026-12-01T02:00:00Z"}]}
+    said = "The code of the space was edited during the run (2026-12-01T02:00:00Z): its parts are not of one code."
+    assert said in verdict(result, MEASURE)
+
+
 def test_each_winner_stands_beside_its_plain_network() -> None:
     """A column of the table of winners."""
     winners = [{**_result(0.9, []), "plain_baseline": one} for one in (PLAIN, {"reason": "none"})]

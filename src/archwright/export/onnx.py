@@ -23,6 +23,7 @@ from torch import nn
 from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
 from archwright.export.engines import agree
 from archwright.export.folding import fold_batch_norms
+from archwright.export.opsets import graphs_of, lower, version_of
 from archwright.export.reference import (
     outputs_of,
     plain_copy,
@@ -55,7 +56,7 @@ LONGER = 3
 # What torch 2.6 to 2.14 translate to without converting between versions, and ONNX Runtime reads since 1.18.
 _OPSET, _IR_VERSION = 18, 10
 
-OLDEST_OPSET, NEWEST_OPSET = 9, 23
+OLDEST_OPSET, NEWEST_OPSET = 11, 23
 """Operator sets that may be asked for."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -107,7 +108,7 @@ def export_onnx(
         input_shape: Shape of its one input without the batch axis, e.g. (3, 32, 32), or its signature.
         path: File to write; its folder exists.
         metadata: Texts stored in the file, e.g. those of `input_metadata`.
-        opset: Operator set version; None takes 18. Older ones are made from that by onnx's converter.
+        opset: Operator set version; None takes 18. Older ones are made from that.
         any_length: Whether the file takes sequences of any length, (N, T) or (N, T, features), not only those of the
             given one. Recurrent layers become a loop of the file (`Scan`), which other engines than ONNX Runtime may
             lack.
@@ -131,8 +132,8 @@ def export_onnx(
     wanted = opset or _OPSET
     with silence():
         model, notes = _translate(network, input_shape, max(wanted, _OPSET), any_length)
-        if _version(model) != wanted:
-            model = _converted(model, wanted)
+        if version_of(model) > wanted:
+            lower(model, wanted)
         data = _finished(model, metadata or {})
     write_bytes(Path(path), data)
     seconds, difference = time.perf_counter() - start, None
@@ -143,37 +144,11 @@ def export_onnx(
         except (ExportError, RunFolderError) as error:
             Path(path).unlink()
             raise ExportError(str(error)) from error
-    return OnnxExport(Path(path), len(data), wanted, model.ir_version, seconds, notes, difference)
+    return OnnxExport(Path(path), len(data), version_of(model), model.ir_version, seconds, notes, difference)
 
 
 def _longer(network: nn.Module, form: Form, more: int) -> Form:
     return of_length(signature_for(network, form), more) if more else form
-
-
-def _version(model: onnx.ModelProto) -> int:
-    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-
-
-def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model in another operator set.
-
-    Torch's exporter leaves a model as it is where it cannot convert it, without a word.
-    """
-    from onnx import version_converter
-
-    before = _version(model)
-    try:
-        found: onnx.ModelProto = version_converter.convert_version(model, opset)
-    except Exception as error:  # of a converter in C++
-        raise ExportError(
-            f"a file in operator set {before} cannot be converted to {opset}: {first_line(error)}; leave the operator "
-            "set out, or give a newer one"
-        ) from error
-    if _version(found) != opset:
-        raise ExportError(
-            f"onnx's converter made operator set {_version(found)} of {before}, not {opset}; leave it out"
-        )
-    return found
 
 
 def onnx_session(path: Path | str, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -334,7 +309,7 @@ def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     """The bytes of the file: cleaned, with the metadata, checked."""
     import onnx
 
-    for graph in _graphs(model.graph):
+    for graph in graphs_of(model.graph):
         parts: list[Any] = [graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output]
         for part in parts:
             part.ClearField("metadata_props")
@@ -348,15 +323,6 @@ def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"torch's exporter made a file that is no valid ONNX: {first_line(error)}") from error
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph, and those inside its nodes: the bodies of loops."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
 
 
 def _name_free_axes(graph: onnx.GraphProto) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from archwright.reports.charts import Table
 from archwright.reports.measures import Document, Measure, Trials, part, parts, sequence
 from archwright.reports.text import ABSENT, difference, duration, is_number, quantity, score
+from archwright.runs.record import CODE_CHANGES
 
 MIN_SAME = 3
 """Fewest decisions that must have the same value for an architecture to count as uniform."""
@@ -155,6 +156,12 @@ def verdict(result: Document, measure: Measure) -> list[str]:
     """Sentences that say what the figures mean."""
     sentences = _comparison(result, measure) if is_search(result) else [_fixed(result)]
     sentences += [f"{name} is missing: {reason}." for name, reason in part(result, "not_exported").items()]
+    if uncounted := sequence(result.get("uncounted")):
+        listed = ", ".join(map(str, uncounted))
+        sentences.append(f"Multiply-accumulates leave out operations that no rule counts: {listed}.")
+    if changes := parts(result, CODE_CHANGES):
+        when = ", ".join(str(one.get("time")) for one in changes)
+        sentences.append(f"The code of the space was edited during the run ({when}): its parts are not of one code.")
     return [*sentences, "One run is one seed: take small differences as ties until several seeds agree."]
 
 

@@ -100,14 +100,14 @@ def test_encoding_is_that_of_the_task(level: str, marks_apart: bool) -> None:
 
 @pytest.mark.parametrize(("make", "arch"), CASES)
 def test_onnx_takes_tokens(make: type[Space], arch: dict[str, object], task: LanguageTask, tmp_path: Path) -> None:
-    """int64, any batch; logits are torch's, and the vocabulary is inside."""
+    """int64, any batch, any length; logits are torch's, and the vocabulary is inside."""
     network, path = network_of(make, arch, task), tmp_path / "model.onnx"
     metadata = input_metadata(task.class_names, task.preprocessing)
     write_export(network, "onnx", path, input_shape=task.input_shape, metadata=metadata)
     session = onnx_session(path)
     (given,) = session.get_inputs()
-    assert (given.name, given.type, given.shape) == ("tokens", "tensor(int64)", ["batch", 6])
-    tokens = np.random.default_rng(0).integers(task.n_classes, size=(3, 6))
+    assert (given.name, given.type, given.shape) == ("tokens", "tensor(int64)", ["batch", "length"])
+    tokens = np.random.default_rng(0).integers(task.n_classes, size=(3, 9))
     with torch.inference_mode():
         expected = network(torch.from_numpy(tokens)).numpy()
     assert np.abs(predict_onnx(session, tokens) - expected).max() < 1e-5

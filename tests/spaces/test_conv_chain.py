@@ -18,9 +18,9 @@ class TestContract(SpaceContract):
 
 
 def test_decisions_and_size() -> None:
-    """Two widths of the stem; four, five and five widths, three entries and three depths of three stages."""
+    """Two widths of the stem; four, five and five widths, two entries and three depths of three stages."""
     space = ConvChain()
-    assert space.size() == 2 * (4 * 9) * (5 * 9) * (5 * 9) == 145_800
+    assert space.size() == 2 * (4 * 6) * (5 * 6) * (5 * 6) == 43_200
     assert space.decisions["stem.width"].values == (8, 16)
     assert space.decisions["stage3.width"].values == (64, 96, 128, 192, 256)
 

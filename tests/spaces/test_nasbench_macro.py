@@ -111,10 +111,10 @@ def test_maps_at_32_pixels() -> None:
 
 
 def test_feature_maps() -> None:
-    """One at each stride, for a detector; the last holds the 1x1 convolution to 1280."""
+    """One at each stride, for a detector; the 1x1 convolution to 1280 is the classifier's."""
     with torch.device("meta"):
         network = NasBenchMacro().build(NasBenchMacro().parse("12121212"))
-    expected = [(1, 32), (2, 64), (4, 128), (8, 1280)]
+    expected = [(1, 32), (2, 64), (4, 128), (8, 256)]
     assert features_only(network, (3, 32, 32)).strides_and_channels == expected
 
 

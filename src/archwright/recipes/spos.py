@@ -33,7 +33,7 @@ from archwright.training.config import TrainingConfig
 from archwright.weight_sharing.uniform_path import UniformPath
 
 PAPER_SIDE, NEAR = 224, 0.75
-N_DRAWN, LEAST_LARGE = 4096, 2000
+N_DRAWN, LEAST_LARGE = 4096, 250
 """Archs that are drawn to see how many use their limit, and how many there have to be, about."""
 
 PAPER_EDGES = tuple(1e6 * edge for edge in range(290, 370, 10))

@@ -42,7 +42,9 @@ MIN_SIDE, MIN_HALVED = 4, 3
 """Smallest side in pixels of an image, and of a map that a stage halves to."""
 
 MAX_MULT = 32.0
-ENTRIES = ("pool-conv", "conv-pool", "stride")
+ENTRIES = ("pool-conv", "conv-pool")
+"""Strided convolutions are not among them: after 1,000 steps of CIFAR-10, networks of equal multiply-accumulates that
+halve by them have 0.02 to 0.04 less accuracy (docs/benchmarks.md)."""
 
 
 @listed(
@@ -55,8 +57,7 @@ class ConvChain(Space):
     """A stem and three stages, each with its width, its residual blocks and its way to halve the image.
 
     A stage begins with a 3x3 convolution to its width W and then has no, one or two basic residual blocks of ResNet.
-    Where it halves the image, maximum pooling comes before that convolution or behind it, or the convolution has stride
-    2. Each convolution has batch norm and ReLU. Behind the last stage stand global average pooling and a linear layer.
+    Where it halves the image, maximum pooling comes before that convolution or behind it. Each convolution has batch norm and ReLU. Behind the last stage stand global average pooling and a linear layer.
 
     With `width_mult` = m the stem has 16m channels times one of three factors, stage s has 16m 2^s times one of five,
     as the nearest multiple of 16, or 8. A stage halves the image as long as at least 3 pixels are left: from 24 pixels
@@ -122,13 +123,9 @@ class ConvChain(Space):
                 weights = 9 * channels * n_out
                 before = height * width
                 if s <= self.n_halvings:
-                    entry = values[f"stage{s}.entry"]
-                    # pooling drops an odd last row, a strided convolution does not
-                    height, width = (
-                        np.where(entry == ENTRIES.index("stride"), np.ceil(side / 2), np.floor(side / 2))
-                        for side in (height, width)
-                    )
-                    before = np.where(entry == ENTRIES.index("conv-pool"), before, height * width)
+                    height, width = (np.floor(side / 2) for side in (height, width))
+                    is_first = values[f"stage{s}.entry"] == ENTRIES.index("conv-pool")
+                    before = np.where(is_first, before, height * width)
                 blocks = np.array(DEPTHS, dtype=np.float64)[values[f"stage{s}.depth"]]
                 params = params + weights + 2 * n_out + blocks * (18 * n_out**2 + 4 * n_out)
                 macs = macs + weights * before + blocks * 18 * n_out**2 * height * width
@@ -163,13 +160,12 @@ class ConvChain(Space):
         entries = {
             "pool-conv": lambda: nn.Sequential(nn.MaxPool2d(2), _unit(n_in, n_out)),
             "conv-pool": lambda: nn.Sequential(_unit(n_in, n_out), nn.MaxPool2d(2)),
-            "stride": lambda: _unit(n_in, n_out, stride=2),
         }
         return choose.op(f"stage{stage}.entry", {name: entries[name] for name in ENTRIES})
 
 
-def _unit(n_in: Size, n_out: Size, *, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(Conv2d(n_in, n_out, 3, stride=stride, bias=False), BatchNorm2d(n_out), nn.ReLU(inplace=True))
+def _unit(n_in: Size, n_out: Size) -> nn.Sequential:
+    return nn.Sequential(Conv2d(n_in, n_out, 3, bias=False), BatchNorm2d(n_out), nn.ReLU(inplace=True))
 
 
 def _block(width: Size, i: int) -> nn.Module:

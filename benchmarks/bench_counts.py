@@ -15,7 +15,8 @@ from torch import nn
 from archwright.costs import count
 from common import machine, report
 
-WITHIN = 0.01
+WITHIN, LAST_DIGIT = 0.01, 1e6
+"""Of the figures, which are given in thousandths of a giga operation: 0.040 may be anything from 0.0395 to 0.0405."""
 
 
 def main() -> None:
@@ -31,7 +32,8 @@ def main() -> None:
         found = count(network, (3, side, side), memory=False)
         n += 1
         ratios = found.params / meta["num_params"], found.macs / (meta["_ops"] * 1e9)
-        if all(abs(ratio - 1) <= WITHIN for ratio in ratios):
+        is_rounded = abs(found.macs - meta["_ops"] * 1e9) <= LAST_DIGIT / 2
+        if abs(ratios[0] - 1) <= WITHIN and (abs(ratios[1] - 1) <= WITHIN or is_rounded):
             right += 1
         else:
             missed.append(f"{name} (parameters x {ratios[0]:.3f}, multiply-accumulates x {ratios[1]:.3f})")
@@ -43,6 +45,7 @@ def main() -> None:
 def made(name: str, side: int) -> nn.Module:
     """A model for images of a side without its weights, described only where its constructor does without values."""
     given: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    given |= {"aux_logits": False} if name == "googlenet" else {}  # whose weights come without the auxiliary heads
     given |= {"image_size": side} if name.startswith("vit_") else {}
     try:
         with torch.device("meta"):

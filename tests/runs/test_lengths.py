@@ -90,6 +90,16 @@ def test_nothing_is_shorter_than_its_least(run: Run) -> None:
     assert [plan.length(part.name, part.usual) for part in PARTS] == [20, 4, 20]
 
 
+def test_a_slow_part_leaves_a_quarter_to_what_follows(run: Run) -> None:
+    """The supernet, at twice its usual length, takes all of the time: 400 steps do not become 20, but 400 * 2 / 4."""
+    parts = [PARTS[0], replace(PARTS[1], by_root=True), replace(PARTS[2], usual=400, unit_s=0.1)]
+    plan = Planned(run, 210.0, lambda: (parts, 10.0))
+    assert plan.length("supernet", 100) > 200
+    spend(run, "supernet", 400.0)
+    assert plan.length("search", 10) == 4
+    assert plan.length("final training", 400) == int(0.25 * 400 * plan.chosen["supernet"] / 100) > 200
+
+
 def test_length_is_stored_before_it_is_used(run: Run, tmp_path: Path) -> None:
     """A process that goes on after a kill has the same one, though more time has gone by."""
     before = planned(run, 210.0).length("supernet", 100)

@@ -1,7 +1,7 @@
 """A model in an older operator set of ONNX.
 
 Torch's exporter writes operator set 18 and leaves a model as it is where it cannot convert it, without a word; onnx's
-own converter (1.22) knows no way back for operators as plain as Relu, whose newer versions only take more types. What
+own converter (1.23) knows no way back for operators as plain as Relu, whose newer versions only take more types. What
 an exported network has of an operator is nearly always in its older version too: as an attribute in the place of an
 input, or as the default that the older version means anyway.
 """

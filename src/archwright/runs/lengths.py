@@ -15,6 +15,10 @@ from archwright.runs.run import Run
 FILE_NAME = "plan.json"
 FORMAT = 1
 MAX_LENGTH = 10**12
+LEAST_SHARE = 0.25
+"""Of the length that keeps the proportions of the settings; a part is not made shorter where those before it took much
+longer than they were expected to."""
+
 MEASURING = "plan"
 """The ledger's entry of the time that measuring takes."""
 
@@ -94,8 +98,9 @@ class Planned(Lengths):
 
     What is left is divided so that all parts ahead keep the proportions of the settings, but for searches that only
     score: where there is more time than the settings take, these grow as the square root of the others. How long a part
-    takes is estimated at the start and corrected by how long the parts before really took. Lengths are stored before
-    they are used, so that a run that goes on after a kill has the same ones; time spent is the ledger's, over all
+    takes is estimated at the start and corrected by how long the parts before really took; where they took so long that
+    little is left, a part keeps a quarter of its proportion, and the run takes longer. Lengths are stored before they
+    are used, so that a run that goes on after a kill has the same ones; time spent is the ledger's, over all
     processes.
 
     Args:
@@ -144,7 +149,16 @@ class Planned(Lengths):
         ahead = [each for each in parts if each.name not in self.chosen and each.name != part]
         seconds = [(own_s, by_root), *((each.usual * each.unit_s * factor, each.by_root) for each in ahead)]
         growth = growth_of(seconds, max(0.0, self._time_s - self.spent_s - reserve_s))
-        return max(known[part].least, int(grown(usual, growth, by_root=by_root)))
+        least = known[part].least if by_root else max(known[part].least, self._least(parts, usual))
+        length = int(grown(usual, growth, by_root=by_root))
+        if length < least:
+            self._run.log(f"plan: {part} would have length {length:,} in the time that is left, which is too short")
+        return max(least, length)
+
+    def _least(self, parts: Sequence[Part], usual: int) -> int:
+        """A share of what goes with the parts before: a run beside other work rather takes longer than finds nothing."""
+        grown_by = [self.chosen[one.name] / one.usual for one in parts if one.name in self.chosen and not one.by_root]
+        return int(LEAST_SHARE * usual * min(grown_by, default=0.0))
 
     @property
     def spent_s(self) -> float:

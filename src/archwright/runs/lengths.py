@@ -156,7 +156,7 @@ class Planned(Lengths):
         return max(least, length)
 
     def _least(self, parts: Sequence[Part], usual: int) -> int:
-        """A share of what goes with the parts before: a run beside other work rather takes longer than finds nothing."""
+        """A share of what goes with the parts before: a disturbed run rather takes longer than finds nothing."""
         grown_by = [self.chosen[one.name] / one.usual for one in parts if one.name in self.chosen and not one.by_root]
         return int(LEAST_SHARE * usual * min(grown_by, default=0.0))
 

@@ -57,7 +57,8 @@ class ConvChain(Space):
     """A stem and three stages, each with its width, its residual blocks and its way to halve the image.
 
     A stage begins with a 3x3 convolution to its width W and then has no, one or two basic residual blocks of ResNet.
-    Where it halves the image, maximum pooling comes before that convolution or behind it. Each convolution has batch norm and ReLU. Behind the last stage stand global average pooling and a linear layer.
+    Where it halves the image, maximum pooling comes before that convolution or behind it. Each convolution has batch
+    norm and ReLU. Behind the last stage stand global average pooling and a linear layer.
 
     With `width_mult` = m the stem has 16m channels times one of three factors, stage s has 16m 2^s times one of five,
     as the nearest multiple of 16, or 8. A stage halves the image as long as at least 3 pixels are left: from 24 pixels

@@ -43,8 +43,8 @@ MIN_SIDE, MIN_HALVED = 4, 3
 
 MAX_MULT = 32.0
 ENTRIES = ("pool-conv", "conv-pool")
-"""Strided convolutions are not among them: after 1,000 steps of CIFAR-10, networks of equal multiply-accumulates that
-halve by them have 0.02 to 0.04 less accuracy (docs/benchmarks.md)."""
+"""Strided convolutions are not among them: after 1,000 steps of CIFAR-10, the same network halved by them has 0.03 less
+accuracy (docs/benchmarks.md)."""
 
 
 @listed(

@@ -181,3 +181,81 @@ def test_too_large_for_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(export, "MAX_BYTES", 1000)
     with pytest.raises(InvalidValueError, match="GB of weights"):
         export_onnx(nn.Linear(20, 20), (20,), tmp_path / "m.onnx")
+
+
+class Complex(nn.Module):
+    """A filter of complex weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 6, 4, dtype=torch.complex64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(x) * self.weight, s=(6, 6))
+
+
+def test_complex_weights_keep_their_imaginary_part(tmp_path: Path) -> None:
+    """The file computes what the network does, or there is none."""
+    torch.manual_seed(0)
+    network, x = Complex().eval(), torch.randn(2, 3, 6, 6)
+    try:
+        path = export_onnx(network, (3, 6, 6), tmp_path / "m.onnx").path
+    except ExportError:
+        assert list(tmp_path.iterdir()) == []
+        return
+    with torch.inference_mode():
+        np.testing.assert_allclose(predict_onnx(onnx_session(path), x.numpy()), network(x).numpy(), atol=1e-4)
+
+
+class Noisy(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.rand_like(x)
+
+
+def test_a_failed_export_leaves_the_file_before(tmp_path: Path) -> None:
+    """And names the file that was asked for."""
+    path = tmp_path / "m.onnx"
+    export_onnx(nn.Linear(4, 2), (4,), path)
+    before = path.read_bytes()
+    with pytest.raises(ExportError, match=r"logits of \S+/m\.onnx in"):
+        export_onnx(Noisy(), (4,), path)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["m.onnx"]
+
+
+class Signs(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x > 0
+
+
+def test_truth_values_are_compared(tmp_path: Path) -> None:
+    assert export_onnx(Signs(), (5,), tmp_path / "m.onnx").difference == 0
+
+
+class Between(nn.Module):
+    """Reads a convolution's output before the batch norm behind it in a sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        nn.init.normal_(self.parts[1].weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        given = self.parts[0](x)
+        found: torch.Tensor = given + self.parts[1](given)
+        return found
+
+
+def test_norms_stay_where_somebody_reads_before_them(tmp_path: Path) -> None:
+    """Folding would be wrong; the file is written without."""
+    torch.manual_seed(0)
+    exported = export_onnx(Between().eval(), (3, 6, 6), tmp_path / "m.onnx")
+    assert exported.difference is not None
+    assert exported.difference < 1e-5
+    assert "BatchNormalization" in {node.op_type for node in onnx.load(exported.path).graph.node}
+
+
+@pytest.mark.parametrize("opset", ["13", True, 13.0, 10, 24])
+def test_operator_sets_are_numbers(tmp_path: Path, opset: object) -> None:
+    with pytest.raises(ValueError, match=r"opset is .*; give 11 to 23"):
+        export_onnx(nn.Linear(2, 2), (2,), tmp_path / "m.onnx", opset=opset)  # type: ignore[arg-type]

@@ -112,3 +112,21 @@ def test_defaults_are_dropped() -> None:
     model = model_of(lambda: [helper.make_node("BatchNormalization", ["x"] * 5, ["y"], training_mode=0)])
     lower(model, 13)
     assert [attribute.name for attribute in model.graph.node[0].attribute] == []
+
+
+class Resized(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+
+
+@pytest.mark.parametrize("network", [nn.Softmax(dim=1), nn.LogSoftmax(dim=1)])
+def test_softmax_over_the_last_axis_by_its_number(tmp_path: Path, network: nn.Module) -> None:
+    """Of (N, 6) axis 1 is the last: before operator set 13 that means the same."""
+    assert export_onnx(network, (6,), tmp_path / "model.onnx", opset=11).opset == 11
+
+
+@pytest.mark.parametrize("opset", [11, 13])
+def test_resizes(tmp_path: Path, opset: int) -> None:
+    """Their region may not be left out before operator set 13."""
+    exported = export_onnx(Resized(), (2, 4, 4), tmp_path / "model.onnx", opset=opset)
+    assert exported.difference == 0

@@ -131,7 +131,7 @@ def test_images_are_no_sequences(tmp_path: Path) -> None:
 def test_inputs_of_one_length_share_its_name() -> None:
     one, other = TensorSpec((6,), "int64", 9, "source"), TensorSpec((4,), "int64", 9, "target")
     assert length_names(Signature((one, TensorSpec((6,), "bool", name="mask")))) == ["length", "length"]
-    assert length_names(Signature((one, other))) == ["source_length", "target_length"]
+    assert length_names(Signature((one, other))) == ["of_source_length", "of_target_length"]
 
 
 def test_text_model_is_written_for_any_length(tmp_path: Path) -> None:
@@ -157,3 +157,35 @@ def test_loops_need_a_torch_that_has_them(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "torch._higher_order_ops.scan", None)
     with pytest.raises(ExportError, match="has no operator for loops of any length"):
         scan_recurrent(language_model())
+
+
+class Stated(nn.Module):
+    """Makes its own first state, calls by name, and has its layer under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = self.same = nn.LSTM(3, 4, num_layers=2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.rnn.flatten_parameters()
+        zeros = torch.ones(self.rnn.num_layers, x.shape[0], self.rnn.hidden_size)
+        found: torch.Tensor = self.same(input=x, hx=(zeros, zeros))[0]
+        return found
+
+
+def test_layers_are_called_as_torchs_are(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, x = Stated().eval(), torch.randn(2, 9, 3)
+    path = export_onnx(network, (5, 3), tmp_path / "model.onnx", any_length=True).path
+    with torch.inference_mode():
+        np.testing.assert_allclose(predict_onnx(onnx_session(path), x.numpy()), network(x).numpy(), atol=1e-6)
+
+
+def test_subclasses_of_torchs_layers_stay() -> None:
+    """They may compute something else."""
+
+    class Own(nn.GRU):
+        pass
+
+    network = nn.Sequential(Own(3, 4))
+    assert scan_recurrent(network)[0] is network[0]  # type: ignore[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -194,3 +195,24 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     assert written[0] == written[1] == written[2]
     assert load_weights(nn.Linear(3, 2), tmp_path / "0.safetensors") == texts
     assert int.from_bytes(written[0][:8], "little") % 8 == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda weight: (weight * 100).to(torch.int8), "weight holds torch.int8"),
+        (lambda weight: weight.to(torch.complex64), "weight holds torch.complex64"),
+        (lambda weight: weight / 0, "weight holds NaN or infinite numbers"),
+        (lambda weight: weight.to_sparse(), "weight is sparse or quantised"),
+    ],
+)
+def test_weights_that_are_no_plain_numbers_are_refused(
+    tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], said: str
+) -> None:
+    """One line, and the network is as before."""
+    network = nn.Linear(3, 2)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    torch.save({**before, "weight": change(before["weight"])}, tmp_path / "w.pth")
+    with pytest.raises(InvalidValueError, match=said):
+        load_weights(network, tmp_path / "w.pth")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())

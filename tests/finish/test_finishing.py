@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.errors import RunError, RunFolderError
+from archwright.core.errors import InfeasibleError, RunError, RunFolderError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import Candidate, Metrics, Trial, derive_seed
 from archwright.costs import Latency, Macs, SpaceTable, TorchLatency, count
 from archwright.evaluators import Evaluator, FromScratch
-from archwright.finish import FinalTraining, Found
+from archwright.finish import FinalTraining, Found, baseline
 from archwright.finish.finalists import Finalist, train_finalists
 from archwright.finish.finishing import effective_config, finish
 from archwright.finish.quantised import Int8Terms
@@ -28,7 +28,7 @@ from archwright.finish.result import Result, open_winner, reopen
 from archwright.nn import Chooser
 from archwright.runs.run import Run, open_run
 from archwright.search import SearchResult, search
-from archwright.strategies import Random
+from archwright.strategies import Random, random
 from archwright.tasks import ImageTask, Part
 from archwright.tasks.images.in_memory import ImageSplit
 from archwright.testing import NumberSpace
@@ -103,12 +103,15 @@ def _finished(
     out: Path | None = None,
     limit: float = 1e9,
     int8: Int8Terms | None = None,
+    strategy: type[Random] = Random,
 ) -> Done:
     task = task or WatchedTask()
     evaluator = Table(task.metric)
     objective = Objective((Goal(task.metric, task.direction),), (Constraint("macs", limit),))
     with open_run(out, {"recipe": "toy"}, seed=4, threads=1) as run:
-        found = search(SPACE, Random(SPACE, n_trials=n_trials, seed=1), evaluator, objective, store=run.store("search"))
+        found = search(
+            SPACE, strategy(SPACE, n_trials=n_trials, seed=1), evaluator, objective, store=run.store("search")
+        )
         result = finish(
             run,
             SPACE,
@@ -564,3 +567,27 @@ def test_the_front_of_goals_stands_in_the_record() -> None:
     }
     assert {one["number"] for one in record["pareto"]} == front
     assert all(one["goals"].keys() == {"top1_accuracy", "params"} for one in record["pareto"])
+
+
+def test_limits_that_no_random_arch_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search found one all the same: it stands in the baseline's place, and nothing is drawn."""
+
+    def none(*_: object, **__: object) -> None:
+        raise InfeasibleError("none of 1048512 random architectures meets the limits; raise a limit")
+
+    found = {"draw": random.draw_feasible}
+
+    class Once(Random):
+        """Random search that finds something, as one that goes down from others may."""
+
+        def ask(self, n: int) -> list[Candidate]:
+            monkeypatch.setattr(random, "draw_feasible", found["draw"])
+            asked = super().ask(n)
+            monkeypatch.setattr(random, "draw_feasible", none)
+            return asked
+
+    monkeypatch.setattr(baseline, "draw_feasible", none)
+    done = _finished(strategy=Once)
+    entry = done.result.record["random_baseline"]
+    assert entry["arch"] == done.result.record["arch"]
+    assert (entry["n_evaluated"], entry["draws"]) == (1, [])

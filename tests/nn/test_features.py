@@ -153,3 +153,130 @@ def test_what_has_no_feature_map_is_refused() -> None:
         features_only(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), (3, 4, 4))
     with pytest.raises(InvalidValueError, match="images"):
         features_only(nn.Linear(3, 2), (3,))
+
+
+class Pair(nn.Module):
+    """A stage that gives its map and something else."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(n_in, n_out, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.conv(x)
+        return found, found.mean()
+
+
+def test_stages_that_give_several_tensors() -> None:
+    """The map is handed out, not the tuple."""
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = Pair(3, 8), Pair(8, 16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.other(self.one(x)[0])[0]
+            return found
+
+    maps = features_only(Network(), (3, 32, 32))(torch.zeros(1, 3, 32, 32))
+    assert [tuple(found.shape) for found in maps] == [(1, 8, 16, 16), (1, 16, 8, 8)]
+
+
+def test_maps_that_are_overwritten_later_are_copied() -> None:
+    """By an activation in place at the start of the next stage."""
+    torch.manual_seed(0)
+    one = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8))
+    other = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(8, 16, 3, 2, 1), nn.BatchNorm2d(16))
+    network, x = nn.Sequential(one, other).eval(), torch.randn(1, 3, 32, 32)
+    backbone = features_only(network, (3, 32, 32))
+    assert [feature.is_overwritten for feature in backbone.features] == [True, False]
+    assert torch.equal(backbone(x)[0], network[0](x))
+
+
+def test_maps_that_grow_again() -> None:
+    """The finest is made last: no stage is cut off."""
+    layers = [nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.ConvTranspose2d(8, 4, 2, 2), nn.Conv2d(4, 5, 3, padding=1)]
+    backbone = features_only(nn.Sequential(*layers), (3, 16, 16))
+    assert backbone.strides_and_channels == [(1, 5), (2, 8)]
+    assert [tuple(found.shape[1:]) for found in backbone(torch.zeros(1, 3, 16, 16))] == [(5, 16, 16), (8, 8, 8)]
+
+
+def test_maps_larger_than_the_image_are_none() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ConvTranspose2d(4, 7, 2, 2))
+    assert features_only(network, (3, 16, 16)).strides_and_channels == [(1, 4)]
+
+
+def test_a_gate_in_the_network_itself_is_no_end() -> None:
+    """A pooling to one pixel whose result scales the map that goes on."""
+
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stage1, self.pool = nn.Conv2d(3, 8, 3, 2, 1), nn.AdaptiveAvgPool2d(1)
+            self.gate, self.stage2 = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 16, 3, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stage1(x)
+            found: Tensor = self.stage2(x * self.gate(self.pool(x)).sigmoid())
+            return found
+
+    assert features_only(Gated(), (3, 32, 32)).strides_and_channels == [(2, 8), (4, 16)]
+
+
+@pytest.mark.parametrize("side", [8, 16])
+def test_channels_that_stand_last_are_refused_whatever_their_number(side: int) -> None:
+    """Eight channels beside maps of 8x8 pixels look the same; of a larger image they do not."""
+
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.turn = nn.Conv2d(3, 4, 3, 2, 1), Turned()
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.turn(self.conv(x))
+            return found
+
+    class Turned(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.permute(0, 2, 3, 1)
+
+    with pytest.raises(InvalidValueError, match="which are no maps"):
+        features_only(Last(), (3, side, side))
+
+
+def test_strides_of_networks_for_one_size() -> None:
+    """Where a larger image cannot be run, a stride that divides it is taken as it is."""
+
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 4, 3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.shape[2:] == (30, 30)
+            found: Tensor = self.patches(x)
+            return found
+
+    assert features_only(Fixed(), (3, 30, 30)).strides_and_channels == [(3, 4)]
+
+
+def test_what_a_network_keeps_of_its_last_run_stays_real() -> None:
+    """A table that is made at the first call is made of the caller's images, not of descriptions."""
+
+    class Caching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.table = nn.Conv2d(3, 8, 3, 2, 1), None
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.table is None:
+                self.table = torch.linspace(0, 1, 32, device=x.device)
+            found: Tensor = self.conv(x + self.table)
+            return found
+
+    network = Caching()
+    features_only(network, (3, 32, 32))
+    aw.costs.count(network, (3, 32, 32))
+    assert network.table is None
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 8, 16, 16)

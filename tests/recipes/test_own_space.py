@@ -313,3 +313,31 @@ def test_an_arch_whose_space_is_gone_names_both_files(cli: Cli, run: Path, tmp_p
     path.write_text(json.dumps(document | {"space": "gone.py:AnyImage"}), "utf-8")
     line = refused(cli("cost", path))
     assert f"{path}: there is no file gone.py" in line
+
+
+def test_edited_code_is_not_exported_in_silence(cli: Cli, file: Path, colours: str, tmp_path: Path) -> None:
+    """The same parameters, another network: one line, and the run's files stay."""
+    edited = tmp_path / "edited.py"
+    edited.write_text(MY_SPACE, "utf-8")
+    folder = tmp_path / "run"
+    done = cli(*SMOKE, "--data", colours, "--space", f"{edited}:MySpace", *TINY, "--out", folder)
+    assert done.code == 0, done.err
+    before = (folder / "best" / "model.onnx").read_bytes()
+    edited.write_text(MY_SPACE + "\n\nCHANGED = True\n", "utf-8")
+    line = refused(cli("export", folder))
+    assert "was edited since the run" in line
+    assert line.endswith("restore the file as it was")
+    assert (folder / "best" / "model.onnx").read_bytes() == before
+
+
+def test_another_operator_set_stands_beside_the_run_s_file(cli: Cli, run: Path) -> None:
+    """The run is as usable as before; its own file is not written over."""
+    done = cli("export", run, "--opset", "13")
+    written = run / "best" / "model.opset13.onnx"
+    assert done.out == f"wrote {written}\n"
+    assert written.exists()
+    assert cli("export", run, "--format", "safetensors", "-o", run / "copy.safetensors").code == 0
+    line = refused(cli("export", run, "--opset", "13", "-o", run / "best" / "model.onnx"))
+    assert "is the run's own file" in line
+    written.unlink()
+    (run / "copy.safetensors").unlink()

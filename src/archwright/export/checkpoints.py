@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def read_checkpoint(path: Path, *, averaged: bool = False) -> dict[str, Tensor]:
 
 def _loaded(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals(list(_allowed())):
+        with torch.serialization.safe_globals(list(_allowed())), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sparse tensors, which are refused later
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever it meets: missing, truncated, or more than tensors
         if classes := _classes_in(path):

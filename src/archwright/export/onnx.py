@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from archwright.core.errors import ExportError, InvalidValueError, RunFolderError
+from archwright.core.errors import ExportError, InvalidValueError, RunFolderError, UsageError
 from archwright.export.engines import agree
 from archwright.export.folding import fold_batch_norms
 from archwright.export.opsets import graphs_of, lower, version_of
@@ -35,7 +35,7 @@ from archwright.export.reference import (
 )
 from archwright.export.sequences import LENGTH, check_sequences, length_names, of_length, scan_recurrent
 from archwright.nn.inputs import OUTPUT, Form, Signature, signature_for, tensors_of
-from archwright.runs.files import write_bytes
+from archwright.runs.files import replacing
 
 if TYPE_CHECKING:
     import onnx
@@ -120,31 +120,44 @@ def export_onnx(
         ExportError: If torch cannot express the network in ONNX, for every batch size, or in that operator set, or the
             file computes something else.
     """
-    if opset is not None and not OLDEST_OPSET <= opset <= NEWEST_OPSET:
-        raise InvalidValueError(f"opset is {opset}; give {OLDEST_OPSET} to {NEWEST_OPSET}, or none for {_OPSET}")
+    if opset is not None and (type(opset) is not int or not OLDEST_OPSET <= opset <= NEWEST_OPSET):
+        raise InvalidValueError(f"opset is {opset!r}; give {OLDEST_OPSET} to {NEWEST_OPSET}, or none for {_OPSET}")
     start = time.perf_counter()
-    n_bytes = sum(tensor.numel() * 4 for tensor in network.state_dict().values())
+    n_bytes = sum(4 * tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
     if n_bytes > MAX_BYTES:
         raise InvalidValueError(
             f"the network has {n_bytes / 1e9:.1f} GB of weights; one ONNX file takes {MAX_BYTES / 1e9:.1f} GB, "
             "export safetensors instead"
         )
-    wanted = opset or _OPSET
-    with silence():
-        model, notes = _translate(network, input_shape, max(wanted, _OPSET), any_length)
-        if version_of(model) > wanted:
-            lower(model, wanted)
-        data = _finished(model, metadata or {})
-    write_bytes(Path(path), data)
-    seconds, difference = time.perf_counter() - start, None
-    if verify:
+    wanted, path = opset or _OPSET, Path(path)
+
+    def written(to: Path, *, folds: bool) -> tuple[onnx.ModelProto, int, tuple[str, ...]]:
+        with silence():
+            model, notes = _translate(network, input_shape, max(wanted, _OPSET), any_length, folds=folds)
+            if version_of(model) > wanted:
+                lower(model, wanted)
+            data = _finished(model, metadata or {})
+        to.write_bytes(data)
+        return model, len(data), notes
+
+    def differing(file: Path) -> float:
+        lengths = (0, LONGER) if any_length else (0,)
         try:
-            lengths = (0, LONGER) if any_length else (0,)
-            difference = max(verify_onnx(path, network, _longer(network, input_shape, more)) for more in lengths)
-        except (ExportError, RunFolderError) as error:
-            Path(path).unlink()
-            raise ExportError(str(error)) from error
-    return OnnxExport(Path(path), len(data), version_of(model), model.ir_version, seconds, notes, difference)
+            return max(verify_onnx(file, network, _longer(network, input_shape, more)) for more in lengths)
+        except (ExportError, UsageError) as error:
+            raise ExportError(str(error).replace(str(file), str(path))) from error
+
+    with replacing(path) as temporary:  # what was there before stays until the new file is known to be right
+        model, n_written, notes = written(temporary, folds=True)
+        seconds, difference = time.perf_counter() - start, None
+        if verify:
+            try:
+                difference = differing(temporary)
+            except ExportError:
+                # batch norms are folded into convolutions of a sequence, which is wrong where somebody reads between
+                model, n_written, notes = written(temporary, folds=False)
+                difference = differing(temporary)
+    return OnnxExport(path, n_written, version_of(model), model.ir_version, seconds, notes, difference)
 
 
 def _longer(network: nn.Module, form: Form, more: int) -> Form:
@@ -260,16 +273,22 @@ def _read_operators_once() -> None:
         source.get_torchlib_ops = functools.cache(source.get_torchlib_ops)
 
 
-def _translate(network: nn.Module, form: Form, opset: int, any_length: bool) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def _translate(
+    network: nn.Module, form: Form, opset: int, any_length: bool, *, folds: bool
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """The model, and what other engines may compute differently in it."""
     _read_operators_once()
-    plain = plain_copy(network)
+    try:
+        plain = plain_copy(network)
+    except Exception as error:  # of modules that keep tensors of a graph, such as old weight norms
+        raise ExportError(f"{type(network).__name__} cannot be copied for its export: {first_line(error)}") from error
     signature = signature_for(plain, form)
     if any_length:
         check_sequences(signature)
         plain = scan_recurrent(plain)
-    # folded here, not by the exporter, which then has half as many nodes to carry through its passes
-    fold_batch_norms(plain)
+    if folds:
+        # folded here, not by the exporter, which then has half as many nodes to carry through its passes
+        fold_batch_norms(plain)
     # batch 2: the exporter would take a batch of 1 for a constant
     example = tensors_of(signature.example(2))
     # bounded: a strided slice makes torch 2.6 ask for proof that the batch is not the largest integer
@@ -321,7 +340,13 @@ def _finished(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"torch's exporter made a file that is no valid ONNX: {first_line(error)}") from error
+        version = version_of(model)
+        told = (
+            f"operator set {version} has no form of what the network needs ({first_line(error)}); give a newer one"
+            if version < _OPSET
+            else f"torch's exporter made a file that is no valid ONNX: {first_line(error)}"
+        )
+        raise ExportError(told) from error
     return bytes(model.SerializeToString(deterministic=True))
 
 

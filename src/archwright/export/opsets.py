@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LISTS = {"axes": ("Reduce", "Squeeze", "Unsqueeze"), "split": ("Split",), "pads": ("Pad",)}
 """Attributes that became the input behind the first, and how the names of their operators begin."""
 
-_SOFTMAX_OF_ONE_AXIS = 13
+_RESIZE_WITHOUT_REGION, _SOFTMAX_OF_ONE_AXIS = 13, 13
 """Older softmaxes are over all axes from the given one on."""
 
 
@@ -61,12 +61,14 @@ def lower(model: onnx.ModelProto, opset: int) -> None:
 
     before = version_of(model)
     graphs = list(graphs_of(model.graph))
+    described = [value for graph in graphs for value in (*graph.value_info, *graph.input, *graph.output)]
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in described}
     constants = {one.name: numpy_helper.to_array(one) for graph in graphs for one in graph.initializer}
     for graph in reversed(graphs):  # inner ones first: nodes are put back as copies
         for node in graph.node:
             if node.op_type == "Constant" and (value := _attribute(node, "value")) is not None:
                 constants[node.output[0]] = numpy_helper.to_array(value)
-        found = [older for node in graph.node for older in _lowered(node, before, opset, constants)]
+        found = [older for node in graph.node for older in _lowered(node, before, opset, constants, ranks)]
         del graph.node[:]
         graph.node.extend(found)
     _drop_unused(model)
@@ -76,7 +78,9 @@ def lower(model: onnx.ModelProto, opset: int) -> None:
     model.ir_version = min(model.ir_version, helper.find_min_ir_version_for(list(model.opset_import)))
 
 
-def _lowered(node: onnx.NodeProto, before: int, opset: int, constants: dict[str, Any]) -> list[onnx.NodeProto]:
+def _lowered(
+    node: onnx.NodeProto, before: int, opset: int, constants: dict[str, Any], ranks: dict[str, int]
+) -> list[onnx.NodeProto]:
     from onnx import defs, helper
 
     if node.domain not in ("", "ai.onnx"):
@@ -95,8 +99,23 @@ def _lowered(node: onnx.NodeProto, before: int, opset: int, constants: dict[str,
         raise ExportError(f"operator set {opset} has no {node.op_type}, which the network needs; give {since} or newer")
     newer = _schema(node.op_type, before)
     if newer is not None and newer.since_version > older.since_version:
-        _fit(node, older, newer, opset, constants)
+        _fit(node, older, newer, opset, constants, ranks)
+    if node.op_type == "Resize" and opset < _RESIZE_WITHOUT_REGION:
+        return [*_filled_inputs(node), node]
     return [node]
+
+
+def _filled_inputs(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Empty lists for the region and the scales of a resize, which may not be left out."""
+    from onnx import helper, numpy_helper
+
+    made = []
+    for i, value in enumerate(node.input):
+        if not value:
+            name, empty = f"{node.output[0]}_{i}", numpy_helper.from_array(np.empty(0, dtype=np.float32))
+            made.append(helper.make_node("Constant", [], [name], value=empty))
+            node.input[i] = name
+    return made
 
 
 def _fit(
@@ -105,6 +124,7 @@ def _fit(
     newer: onnx.defs.OpSchema,
     opset: int,
     constants: dict[str, Any],
+    ranks: dict[str, int],
 ) -> None:
     """Say what a node says in the words of an older version of its operator."""
     from onnx import helper
@@ -132,8 +152,10 @@ def _fit(
         if default is None or helper.get_attribute_value(attribute) != helper.get_attribute_value(default):
             raise _lacking(node, opset, f"the attribute {attribute.name}")
         node.attribute.remove(attribute)
-    if node.op_type in ("Softmax", "LogSoftmax") and opset < _SOFTMAX_OF_ONE_AXIS and _attribute(node, "axis") != -1:
-        raise _lacking(node, opset, "an axis that is not the last one")
+    if node.op_type in ("Softmax", "LogSoftmax") and opset < _SOFTMAX_OF_ONE_AXIS:
+        axis, rank = _attribute(node, "axis"), ranks.get(node.input[0])
+        if axis != -1 and (rank is None or axis != rank - 1):
+            raise _lacking(node, opset, "an axis that is not the last one")
 
 
 def _is_meant_anyway(node: onnx.NodeProto, attribute: onnx.AttributeProto, constants: dict[str, Any]) -> bool:

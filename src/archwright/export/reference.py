@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from archwright.core.trial import derive_seed
 from archwright.nn.inputs import Form, Inputs, call, example_inputs, tensors_of
@@ -18,9 +18,17 @@ Compare = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
 
 
 def plain_copy(network: nn.Module) -> nn.Module:
-    """A float32, contiguous copy on the CPU in eval mode."""
+    """A float32, contiguous copy on the CPU in eval mode; complex numbers stay complex, of two float32."""
     plain = copy.deepcopy(network).eval().requires_grad_(False)
-    return plain.to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+    # not `to(float32)`: it takes the imaginary part of complex numbers away
+    plain._apply(_in_single_precision)  # type: ignore[no-untyped-call]
+    return plain.to(memory_format=torch.contiguous_format)
+
+
+def _in_single_precision(tensor: Tensor) -> Tensor:
+    if tensor.is_complex():
+        return tensor.to("cpu", torch.complex64)
+    return tensor.to("cpu", torch.float32) if tensor.is_floating_point() else tensor.to("cpu")
 
 
 def random_inputs(network: nn.Module, input_shape: Form, batch: int, *, seed: int, purpose: str) -> Inputs:
@@ -61,8 +69,11 @@ def relative_difference(found: NDArray[np.float32], expected: NDArray[np.float32
     """Largest absolute difference, divided by max(1, max|expected|); infinite if the shapes differ."""
     if found.shape != expected.shape:
         return float("inf")
+    if not expected.size:
+        return 0.0
+    one, other = found.astype(np.float64), expected.astype(np.float64)  # truth values have no difference
     with np.errstate(invalid="ignore"):  # infinite logits have no difference: not a number, which no limit accepts
-        return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+        return float(np.abs(one - other).max() / max(1.0, np.abs(other).max()))
 
 
 def rounds_values(network: nn.Module) -> bool:
@@ -81,5 +92,8 @@ def spread_difference(found: NDArray[np.float32], expected: NDArray[np.float32])
     """
     if found.shape != expected.shape:
         return float("inf")
+    if not expected.size:
+        return 0.0
+    one, other = found.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        return float(np.sqrt(np.square(found - expected).mean()) / max(float(expected.std()), 1e-6))
+        return float(np.sqrt(np.square(one - other).mean()) / max(float(other.std()), 1e-6))

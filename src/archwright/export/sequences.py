@@ -8,7 +8,8 @@ ONNX's `Scan`; the bodies are captured once.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import re
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,12 @@ class ScannedLayers(nn.Module):
 
     def __init__(self, layers: nn.LSTM | nn.GRU) -> None:
         super().__init__()
-        self.is_lstm, self.is_batch_first = isinstance(layers, nn.LSTM), layers.batch_first
+        self.is_lstm, self.batch_first, self.bidirectional = (
+            isinstance(layers, nn.LSTM),
+            layers.batch_first,
+            layers.bidirectional,
+        )
+        self.input_size, self.hidden_size, self.num_layers = layers.input_size, layers.hidden_size, layers.num_layers
         self.n_directions = 2 if layers.bidirectional else 1
         self.cells = nn.ModuleList(
             _cell_of(layers, f"l{i}{suffix}")
@@ -53,15 +59,18 @@ class ScannedLayers(nn.Module):
             for suffix in ("", "_reverse")[: self.n_directions]
         )
 
-    def forward(self, x: Tensor, before: Any = None) -> tuple[Tensor, Any]:
+    def flatten_parameters(self) -> None:
+        """Do nothing: torch's layers have it for GPUs."""
+
+    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
         """(N, T, n_in), or (T, N, n_in), and the states before → the outputs and the states behind the last step.
 
         Args:
-            x: The sequences.
-            before: (layers x directions, N, n_hidden), of an LSTM a pair of those; None for zeros.
+            input: The sequences.
+            hx: (layers x directions, N, n_hidden), of an LSTM a pair of those; None for zeros.
         """
-        x = x if self.is_batch_first else x.transpose(0, 1)
-        given = (before if self.is_lstm else (before,)) if before is not None else None
+        x = input if self.batch_first else input.transpose(0, 1)
+        given = (hx if self.is_lstm else (hx,)) if hx is not None else None
         ends = list[tuple[Tensor, ...]]()
         for first in range(0, len(self.cells), self.n_directions):
             outputs = []
@@ -74,7 +83,7 @@ class ScannedLayers(nn.Module):
                 ends.append(end)
             x = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
         states = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
-        return x if self.is_batch_first else x.transpose(0, 1), states if self.is_lstm else states[0]
+        return x if self.batch_first else x.transpose(0, 1), states if self.is_lstm else states[0]
 
 
 def scanned(cell: RecurrentCell, x: Tensor, begin: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -91,7 +100,8 @@ def scanned(cell: RecurrentCell, x: Tensor, begin: tuple[Tensor, ...]) -> tuple[
         # the operator refuses outputs that are one tensor, and the output of most cells is their state
         return tuple(each.clone() for each in after), output.clone()
 
-    end, outputs = _scan()(step, begin, x, dim=1)
+    # it refuses states that share memory, too
+    end, outputs = _scan()(step, tuple(each.clone() for each in begin), x, dim=1)
     return outputs, end
 
 
@@ -104,27 +114,35 @@ def scan_recurrent(network: nn.Module) -> nn.Module:
     Raises:
         ExportError: If it has a recurrent layer and this torch has no operator for such loops.
     """
-    if isinstance(network, Recurrent):
-        _scan()
-        return Scanned(network.cell)
-    if isinstance(network, nn.LSTM | nn.GRU) and not network.proj_size:
-        _scan()
-        return ScannedLayers(network)
-    for name, child in list(network.named_children()):
-        setattr(network, name, scan_recurrent(child))
-    return network
+    return _scanning(network, {})
+
+
+def _scanning(network: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
+    """As `scan_recurrent`; a module that has several names stays one."""
+    if id(network) not in made:
+        if isinstance(network, Recurrent):
+            _scan()
+            made[id(network)] = Scanned(network.cell)
+        elif type(network) in (nn.LSTM, nn.GRU) and not network.proj_size:  # a subclass may compute something else
+            _scan()
+            made[id(network)] = ScannedLayers(cast(nn.LSTM | nn.GRU, network))
+        else:
+            made[id(network)] = network
+            for name, child in list(network._modules.items()):  # `named_children` lists a shared module once
+                if child is not None:
+                    setattr(network, name, _scanning(child, made))
+    return made[id(network)]
 
 
 def _cell_of(layers: nn.LSTM | nn.GRU, suffix: str) -> RecurrentCell:
-    weights, n_hidden = dict(layers.named_parameters()), layers.hidden_size
     kind = LSTMCell if isinstance(layers, nn.LSTM) else GRUCell
-    cell = kind(weights[f"weight_ih_{suffix}"].shape[1], n_hidden)
+    cell = kind(getattr(layers, f"weight_ih_{suffix}").shape[1], layers.hidden_size)
     with torch.no_grad():
         for part, name in ((cell.input, "ih"), (cell.hidden, "hh")):
-            part.weight.copy_(weights[f"weight_{name}_{suffix}"])
+            part.weight.copy_(getattr(layers, f"weight_{name}_{suffix}"))  # also of a parametrised layer
             assert part.bias is not None
             if layers.bias:
-                part.bias.copy_(weights[f"bias_{name}_{suffix}"])
+                part.bias.copy_(getattr(layers, f"bias_{name}_{suffix}"))
             else:
                 part.bias.zero_()
     return cell
@@ -162,7 +180,9 @@ def length_names(signature: Signature) -> list[str]:
         signature: Of sequences.
     """
     lengths = list(dict.fromkeys(spec.shape[0] for spec in signature.inputs))
-    return [LENGTH if len(lengths) == 1 else f"{spec.name}_{LENGTH}" for spec in signature.inputs]
+    if len(lengths) == 1:
+        return [LENGTH] * len(signature.inputs)
+    return [re.sub(r"\W", "_", f"of_{spec.name}_{LENGTH}") for spec in signature.inputs]
 
 
 def of_length(signature: Signature, change: int) -> Signature:

@@ -144,7 +144,8 @@ def fit_weights(
         advice: Ends the message.
 
     Raises:
-        InvalidValueError: If the rest does not fit, nothing at all does, or `ignore` names nothing.
+        InvalidValueError: If the rest does not fit, nothing at all does, `ignore` names nothing, or a tensor holds no
+            plain, finite numbers.
     """
     for name in ignore:
         if not any(_is_below(known, (name,)) for known in (*expected, *tensors)):
@@ -158,6 +159,9 @@ def fit_weights(
     else:
         ignored = {name for name in expected if _is_below(name, ignore)}
         _refuse_misfits(expected, kept, what, {*optional, *ignored}, advice)
+    for name, tensor in kept.items():
+        if name in expected and (fault := _fault_of(tensor, expected[name])):
+            raise InvalidValueError(f"{what}: {name} {fault}; save the weights as plain {expected[name].dtype} tensors")
     fresh = tuple(name for name in expected if name not in kept and not name.endswith(_COUNTER))
     return Fitted(kept, fresh, tuple(name for name in tensors if name not in kept))
 
@@ -226,6 +230,19 @@ def _refuse_misfits(
     ]
     if any(faults):
         raise InvalidValueError(f"{what}: {'; '.join(filter(None, faults))}; {advice}")
+
+
+def _fault_of(tensor: Tensor, own: Tensor) -> str:
+    """Why a tensor of the right shape cannot be copied as it is; empty where it can."""
+    if tensor.is_meta:
+        return "has no values"
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        return "is sparse or quantised"
+    if (tensor.is_floating_point(), tensor.is_complex()) != (own.is_floating_point(), own.is_complex()):
+        return f"holds {tensor.dtype}"
+    if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor).all()):
+        return "holds NaN or infinite numbers"
+    return ""
 
 
 def _in_our_names(tensors: dict[str, Tensor], ours: Sequence[str]) -> tuple[dict[str, Tensor], str]:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from archwright.core.arch import Arch
-from archwright.core.trial import derive_seed
+from archwright.core.errors import InfeasibleError
+from archwright.core.trial import Candidate, derive_seed
 from archwright.costs.watch import Watch
 from archwright.evaluators.from_scratch import FromScratch
 from archwright.runs.run import Run
@@ -51,7 +52,7 @@ def random_baseline(
     """
     evaluator = found.evaluator if found.is_scored else FromScratch(space, task, retrain, device=device)
     n_trials = _n_trials(found) if found.is_scored else max(1, n_search_steps // evaluator.work().n_steps)
-    strategy = Random(space, n_trials=n_trials, seed=_seed(run, "baseline", label))
+    strategy = _Baseline(space, found.best.arch, n_trials=n_trials, seed=_seed(run, "baseline", label))
     with run.phase(f"baseline{label}", total=n_trials) as phase:
         result = search(
             space,
@@ -66,7 +67,26 @@ def random_baseline(
         )
         if not phase.is_done:
             phase.finish()
+    if strategy.is_winner:
+        run.log("no random architecture keeps the limits: the winner itself stands in its place")
     return result
+
+
+class _Baseline(Random):
+    """Random search; where limits are so tight that no random architecture keeps them, the winner alone."""
+
+    def __init__(self, space: Space, winner: Arch, *, n_trials: int, seed: int) -> None:
+        super().__init__(space, n_trials=n_trials, seed=seed)
+        self._winner, self.is_winner = winner, False
+
+    def ask(self, n: int) -> list[Candidate]:
+        if self.is_winner:
+            return []
+        try:
+            return super().ask(n)
+        except InfeasibleError:
+            self.is_winner = True
+            return [self.candidate(self.decisions.row(self._winner), origin="winner")]
 
 
 def _n_trials(found: SearchResult) -> int:
@@ -91,7 +111,10 @@ def random_draws(run: Run, space: Space, found: SearchResult, n: int, *, label: 
         return []
     feasible = Watch(space, found.costs).feasible(found.objective)
     rng = np.random.default_rng(_seed(run, "draws", label))
-    return space.decisions.archs(draw_feasible(space.decisions, feasible, n, rng))
+    try:
+        return space.decisions.archs(draw_feasible(space.decisions, feasible, n, rng))
+    except InfeasibleError:  # the search found one, by going down from others
+        return []
 
 
 def _seed(run: Run, study: Study, label: str) -> int:

@@ -27,11 +27,11 @@ from archwright.reports.text import quantity
 from archwright.runs.files import read_json
 from archwright.runs.nondeterminism import withdrawal
 from archwright.runs.phase import CHECKPOINTS
-from archwright.runs.record import CODE_CHANGES, NONDETERMINISTIC
+from archwright.runs.record import CODE, CODE_CHANGES, NONDETERMINISTIC
 from archwright.runs.run import Run
 from archwright.runs.status import check_products
 from archwright.spaces.base import Space
-from archwright.spaces.opening import Architecture, open_architecture
+from archwright.spaces.opening import Architecture, code_identity, open_architecture
 from archwright.training.checkpoint import load_network
 
 README = "README.md"
@@ -134,6 +134,7 @@ def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
     check_products(folder)
     read_json(folder / "result.json")
     found = open_architecture(str(folder / "best" / "arch.json"))
+    _check_code(folder, found.space)
     network = found.space.build(found.arch)
     weights = folder / "best" / "model.safetensors"
     metadata = load_weights(network, weights)
@@ -143,6 +144,22 @@ def open_winner(folder: Path) -> tuple[Architecture, nn.Module, dict[str, str]]:
         except InvalidValueError as error:
             raise RunFolderError(f"{weights} is damaged: {error}") from None
     return found, network.eval(), metadata
+
+
+def _check_code(folder: Path, space: Space) -> None:
+    """Refuse a user's space whose code was edited since the run: its network may be another one with the same weights.
+
+    Raises:
+        RunFolderError: Names the space.
+    """
+    record = read_json(folder / "run.json") if os.path.lexists(folder / "run.json") else {}
+    config = record.get("config") if isinstance(record, dict) else None
+    before = config.get(CODE) if isinstance(config, dict) else None
+    if before is not None and before != code_identity(space).get(CODE):
+        raise RunFolderError(
+            f"the code of space {space.name!r} was edited since the run, so its network may compute something else; "
+            "restore the file as it was"
+        )
 
 
 def export_run(
@@ -158,7 +175,7 @@ def export_run(
     Args:
         folder: The run's folder.
         format: "onnx", "python" or "safetensors".
-        output: The file; in the run's best/ by default.
+        output: The file; in the run's best/ by default, of another operator set as model.opsetN.onnx.
         opset: Operator set of an ONNX file.
         log: Told what other engines than ONNX Runtime may compute differently.
 
@@ -171,7 +188,10 @@ def export_run(
     if opset is not None and format != "onnx":
         raise InvalidValueError(f"opset is {opset}, and the format is {format}; operator sets are those of onnx files")
     found, network, metadata = open_winner(folder)
-    path = output or folder / "best" / EXPORT_FORMATS[format]
+    name = EXPORT_FORMATS[format] if opset is None else f"model.opset{opset}.onnx"
+    path, own = output or folder / "best" / name, folder / "best" / EXPORT_FORMATS[format]
+    if opset is not None and path.absolute() == own.absolute():
+        raise InvalidValueError(f"{path} is the run's own file, which stays as the run made it; write to another one")
     for note in write_export(network, format, path, input_shape=found.space.signature, metadata=metadata, opset=opset):
         if log is not None:
             log(f"{path.name}: {note}")

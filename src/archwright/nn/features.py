@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from archwright.core.errors import InvalidValueError
 from archwright.nn.inputs import in_type_of
-from archwright.nn.meta import ShapesOnly, described, for_real
+from archwright.nn.meta import ShapesOnly, attributes_kept, described, for_real
 from archwright.nn.modes import eval_mode
 
 _POOLED_TO_A_POINT = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -32,11 +32,13 @@ class Feature:
         stride: How many input pixels one pixel of the map stands for.
         channels: Number of its channels.
         path: Path of the module whose output it is.
+        is_overwritten: Whether the network writes into that output later, so that a copy has to be kept.
     """
 
     stride: int
     channels: int
     path: str
+    is_overwritten: bool = False
 
 
 class FeaturesOnly(nn.Module):
@@ -44,14 +46,19 @@ class FeaturesOnly(nn.Module):
 
     If the network is a sequence of stages, the stages after the last map are left out.
 
+    Args:
+        network: The network.
+        features: The maps, finest first.
+        last: Path of the map that is made last; that of the coarsest by default.
+
     Attributes:
         network: The network, or its first stages.
         features: What each map is, in the order of the maps.
     """
 
-    def __init__(self, network: nn.Module, features: Sequence[Feature]) -> None:
+    def __init__(self, network: nn.Module, features: Sequence[Feature], last: str | None = None) -> None:
         super().__init__()
-        self.network = _until(network, features[-1].path)
+        self.network = _until(network, features[-1].path if last is None else last)
         self.features = tuple(features)
 
     @property
@@ -65,8 +72,9 @@ class FeaturesOnly(nn.Module):
         for feature in self.features:
             part = self.network.get_submodule(feature.path)
 
-            def keep(_module: nn.Module, _given: Any, out: Tensor, path: str = feature.path) -> None:
-                maps[path] = out
+            def keep(_module: nn.Module, _given: Any, out: Any, feature: Feature = feature) -> None:
+                found = _first_map(out)
+                maps[feature.path] = found.clone() if feature.is_overwritten else found
 
             handles.append(part.register_forward_hook(keep))
         try:
@@ -99,23 +107,29 @@ def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnl
     if len(input_shape) != 3:
         raise InvalidValueError(f"feature maps are those of images (C, H, W); the input shape is {tuple(input_shape)}")
     calls, larger = _calls(network, input_shape), _calls_larger(network, input_shape)
-    chain = list[Feature]()
+    chain, is_pooled = list[Feature](), False
     for path in _spine(network, "", calls, is_root=True):
         call = calls.get(path)
         if call is None:
             continue
-        _refuse_others(network, path, call, input_shape)
+        _refuse_others(network, path, call, input_shape, larger.get(path))
         if _is_pooled(network.get_submodule(path), call):
-            break  # what comes behind is a classifier, though some of them keep 1x1 maps
-        if call.out is not None:
-            chain.append(Feature(_stride(input_shape, call.out, larger.get(path)), call.out[1], path))
+            is_pooled = True
+        elif call.out is not None and _is_level(call.out, input_shape, is_pooled):
+            stride = _stride(input_shape, call.out, larger.get(path))
+            chain.append(Feature(stride, call.out[1], path, call.is_overwritten))
     last: dict[int, Feature] = {}
     for feature in _without_head(network, chain):
         last.pop(feature.stride, None)  # so that the order stays the order in time
         last[feature.stride] = feature
     if not last:
         raise InvalidValueError(f"{type(network).__name__} has no feature map: no part of it gives (N, C, H, W)")
-    return FeaturesOnly(network, [last[stride] for stride in sorted(last)])
+    return FeaturesOnly(network, [last[stride] for stride in sorted(last)], list(last.values())[-1].path)
+
+
+def _is_level(out: tuple[int, ...], input_shape: Sequence[int], is_pooled: bool) -> bool:
+    """Whether a map is one of the image: a classifier may keep 1x1 maps, and a larger one has no stride."""
+    return min(out[2:]) <= min(input_shape[1:]) and not (is_pooled and max(out[2:]) == 1)
 
 
 def _without_head(network: nn.Module, chain: list[Feature]) -> list[Feature]:
@@ -131,17 +145,21 @@ def _without_head(network: nn.Module, chain: list[Feature]) -> list[Feature]:
 
 def _is_spatial(part: nn.Module) -> bool:
     """Whether a part of it looks at more than one pixel at a time."""
-    return any(max(_pair(getattr(module, "kernel_size", 1))) > 1 for module in part.modules())
+    by_weights = any(weight.dim() == 4 and max(weight.shape[2:]) > 1 for weight in part.parameters())
+    return by_weights or any(max(_pair(getattr(module, "kernel_size", 1))) > 1 for module in part.modules())
 
 
-def _refuse_others(network: nn.Module, path: str, call: _Call, input_shape: Sequence[int]) -> None:
+def _refuse_others(
+    network: nn.Module, path: str, call: _Call, input_shape: Sequence[int], larger: tuple[int, ...] | None
+) -> None:
     """Refuse a network whose part hands on something else than maps (N, C, H, W) or a vector."""
     what = ""
     if call.n_axes == 3:
         what = "tokens (N, T, C)"
     elif call.out is not None and min(call.out[2:]) > 1:
         distances = [side / found for side, found in zip(input_shape[1:], call.out[2:], strict=True)]
-        if max(distances) > _MOST_SKEWED * min(distances):
+        turned = larger is not None and larger[1] != call.out[1]  # channels do not grow with the image
+        if turned or max(distances) >= _MOST_SKEWED * min(distances):
             what = f"{'x'.join(map(str, call.out))}, which are no maps (N, C, H, W) of the image"
     if what:
         kind = type(network.get_submodule(path)).__name__
@@ -183,6 +201,7 @@ class _Call:
     given: tuple[int, ...] | None
     out: tuple[int, ...] | None
     n_axes: int
+    is_overwritten: bool = False
 
 
 def _calls(network: nn.Module, input_shape: Sequence[int]) -> dict[str, _Call]:
@@ -205,21 +224,27 @@ def _calls_on(
 ) -> dict[str, _Call]:
     """As `_calls`; those that ended before an error stand in `found`."""
     found = {} if found is None else found
+    versions: dict[str, tuple[Tensor, int]] = {}
     handles = []
     for path, part in network.named_modules():
 
         def note(_module: nn.Module, given: tuple[Any, ...], out: Any, path: str = path) -> None:
             found.pop(path, None)
             found[path] = _Call(_image(given), _image(out), out.dim() if isinstance(out, Tensor) else 0)
+            if found[path].out is not None:
+                image = _first_map(out)
+                versions[path] = image, image._version
 
         handles.append(part.register_forward_hook(note))
     try:
-        with eval_mode(network.modules()), torch.no_grad(), ShapesOnly():
+        with attributes_kept(network.modules()), eval_mode(network.modules()), torch.no_grad(), ShapesOnly():
             images = in_type_of(network, torch.zeros((1, *input_shape), device=device))
             torch.func.functional_call(network, replaced, images)
     finally:
         for handle in handles:
             handle.remove()
+    for path, (image, version) in versions.items():
+        found[path].is_overwritten = image._version > version
     return found
 
 
@@ -227,6 +252,14 @@ def _described(network: nn.Module) -> dict[str, Tensor]:
     """The network's tensors as descriptions of them."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     return {name: described(tensor) for name, tensor in tensors.items()}
+
+
+def _first_map(given: Any) -> Tensor:
+    """The tensor whose shape `_image` gives."""
+    if isinstance(given, tuple | list):
+        return _first_map(next(item for item in given if _image(item) is not None))
+    found: Tensor = given
+    return found
 
 
 def _image(given: Any) -> tuple[int, ...] | None:
@@ -242,7 +275,10 @@ def _stride(input_shape: Sequence[int], shape: tuple[int, ...], larger: tuple[in
     """Input pixels a map pixel: by how the map grows with the image, or as a power of two, as sides are rounded."""
     if larger is not None and larger[2] > shape[2] and MORE % (larger[2] - shape[2]) == 0:
         return MORE // (larger[2] - shape[2])
+    exact = {side // found for side, found in zip(input_shape[1:], shape[2:], strict=True) if side % found == 0}
     ratio, stride = min(input_shape[1:]) / min(shape[2:]), 1
+    if len(exact) == 1 and all(side % found == 0 for side, found in zip(input_shape[1:], shape[2:], strict=True)):
+        return exact.pop()
     while stride * 1.42 < ratio:  # nearer to the next power than to this one
         stride *= 2
     return stride

@@ -7,12 +7,12 @@ only where its arguments plainly fit together: all else is left to torch, with i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archwright.core.errors import UsageError
@@ -37,6 +37,22 @@ def for_real() -> Iterator[None]:
     """A context in which networks are built of real tensors for their shapes alone; random numbers go on as before."""
     with torch.random.fork_rng(devices=[]):
         yield
+
+
+@contextmanager
+def attributes_kept(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """A context after which modules have the attributes they had: one may keep what it made without values.
+
+    Args:
+        modules: That will run on the meta device.
+    """
+    before = [(module, dict(vars(module))) for module in modules]
+    try:
+        yield
+    finally:
+        for module, attributes in before:
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 Built = TypeVar("Built")

@@ -25,7 +25,7 @@ from archwright.costs.counting.memory import MemoryAccount
 from archwright.nn.choice.extract import active_state
 from archwright.nn.choice.modules import active_modules
 from archwright.nn.inputs import Form, Inputs, call, example_inputs, in_type_of
-from archwright.nn.meta import described, for_real, shape_only
+from archwright.nn.meta import attributes_kept, described, for_real, shape_only
 from archwright.nn.modes import eval_mode
 from archwright.nn.sizes import current
 
@@ -153,7 +153,8 @@ def _counted(
     result = Count()
     _count_state(running, result)
     counting = _Counting(result, transposed_by_input, account)
-    with eval_mode(part for _, part in running), torch.no_grad(), _tracked(running, counting), counting:
+    modules = [part for _, part in running]
+    with attributes_kept(modules), eval_mode(modules), torch.no_grad(), _tracked(running, counting), counting:
         # in a large supernet, finding the tensors to exchange takes longer than the pass
         outputs = functional_call(module, dict(replaced), inputs) if replaced else call(module, inputs)
     if account is not None:

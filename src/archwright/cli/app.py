@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from archwright import __version__
-from archwright.cli import cost, describe, draw, export, listing, profile, rank, report, search, status, train
+from archwright.cli import bench, cost, describe, draw, export, listing, profile, rank, report, search, status, train
 from archwright.cli.boundary import guarded
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "draw": draw.draw,
     "train": train.train,
     "profile": profile.profile,
+    "bench": bench.bench,
     "rank": rank.rank,
     "export": export.export,
     "report": report.report,

@@ -84,6 +84,24 @@ def crossover(space: DecisionSpace, mothers: Rows, fathers: Rows, rng: np.random
     return space.canonical(_filled(space, mixed, rng))
 
 
+def neighbours(space: DecisionSpace, row: NDArray[Any], rng: np.random.Generator) -> Rows:
+    """All rows that differ from one in one active decision, (n, n_decisions).
+
+    Args:
+        space: The space.
+        row: The row (n_decisions,).
+        rng: Fills decisions that a change activates.
+    """
+    columns = [i for i in range(len(space)) if row[i] >= 0 and space.n_values[i] > 1]
+    changes = [(i, value) for i in columns for value in range(int(space.n_values[i])) if value != row[i]]
+    if not changes:
+        return np.empty((0, len(space)), dtype=np.int16)
+    found = _filled(space, np.repeat(np.asarray(row)[None], len(changes), axis=0), rng)
+    where, values = (np.array(part) for part in zip(*changes, strict=True))
+    found[np.arange(len(changes)), where] = values
+    return space.canonical(found)
+
+
 def _filled(space: DecisionSpace, rows: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
     """Rows with random values where there were none."""
     return np.where(rows < 0, _random_below(space.n_values, rows.shape, rng), rows)

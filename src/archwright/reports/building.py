@@ -31,7 +31,7 @@ def build_report(folders: Sequence[Path | str], output: Path | str | None = None
     _check_folders(given)
     path = Path(output) if output is not None else (given[0] if len(given) == 1 else Path()) / PAGE
     if len(given) > 1 or output is not None:
-        _check_output(path)
+        check_output(path)
     if len(given) == 1:
         text = render_page(run_document(given[0]))
     else:
@@ -54,8 +54,15 @@ def _check_folders(folders: Sequence[Path]) -> None:
         seen.add(folder.resolve())
 
 
-def _check_output(path: Path) -> None:
-    """A page is made anew without asking; any other file stays."""
+def check_output(path: Path) -> None:
+    """Refuse a path that is a folder or a file of somebody else; a page is made anew without asking.
+
+    Args:
+        path: Where a page is to stand.
+
+    Raises:
+        InvalidValueError: If something else stands there.
+    """
     if path.is_dir():
         raise InvalidValueError(f"{path} is a folder; name a file with -o")
     if path.exists():

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from torch import nn
@@ -29,6 +29,9 @@ from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.blocks import network_strip
 from archwright.spaces.pieces import CostFormula, CostPiece
 from archwright.spaces.sweep import check_shapes
+
+if TYPE_CHECKING:
+    from archwright.encodings.graphs import Graphs
 
 Shape = tuple[int, ...]
 IMAGE_AXES = 3
@@ -293,6 +296,27 @@ class Space(ABC):
         A space with isomorphic archs overrides it, so that a search can leave out what it has tried in another form.
         """
         return None
+
+    def graphs(self, rows: Rows) -> dict[str, Graphs]:
+        """The cells of archs (n, n_decisions) as graphs, by the cell's name; none where a space has no cells.
+
+        A space of cells overrides it: predictors know architectures much better by paths and degrees than by decisions.
+
+        Args:
+            rows: Members of the space.
+        """
+        return {}
+
+    def parse_rows(self, codes: Sequence[str]) -> Rows:
+        """The rows (n, n_decisions) of archs by their codes, as `parse` reads them.
+
+        Args:
+            codes: One text an arch.
+
+        Raises:
+            InvalidArchError: If one is no code of this space.
+        """
+        return self.decisions.rows([self.parse(code) for code in codes])
 
     def drawing(self, arch: Mapping[str, Value]) -> Drawing:
         """What a picture of the arch shows: the blocks of its network, as they run, with their sizes.

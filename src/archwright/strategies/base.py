@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +36,13 @@ class Strategy(ABC):
             is known; with more, as many processes can work at the same time. The result depends on it, but never on
             the number of processes. None: candidates do not depend on trials that are not told yet (as in random
             search, or within a generation), so any number may be asked ahead.
+        may_repeat: Whether it may ask for an architecture again.
+        Config: Class of its settings, which its constructor takes behind the space; None where it has none.
     """
 
     lookahead: int | None = 1
     may_repeat: ClassVar[bool] = False
+    Config: ClassVar[type[Any] | None] = None
 
     def __init__(self, space: Space, *, n_trials: int, seed: int = 0) -> None:
         if n_trials < 1:
@@ -72,19 +75,21 @@ class Strategy(ABC):
         """The random stream for the next proposal; `purpose` separates several streams for it."""
         return np.random.default_rng(derive_seed(self.seed, purpose, self.n_asked))
 
-    def candidate(self, row: NDArray[np.int16], *, origin: str, parent: int | None = None) -> Candidate:
+    def candidate(
+        self, row: NDArray[np.int16], *, origin: str, parent: int | None = None, budget: int | None = None
+    ) -> Candidate:
         """The next candidate in ask order, with its number and seed.
 
         Args:
             row: Its arch as value indices, (n_decisions,).
             origin: How it came about, e.g. "mutation".
             parent: Number of the trial it was varied from, if any.
+            budget: What its evaluation may use; None leaves it to the evaluator.
         """
         number = self.n_asked
         self.n_asked += 1
-        return Candidate(
-            number, self.decisions.arch(row), derive_seed(self.seed, "trial", number), parent=parent, origin=origin
-        )
+        seed = derive_seed(self.seed, "trial", number)
+        return Candidate(number, self.decisions.arch(row), seed, budget, parent, origin)
 
 
 def draw_feasible(

@@ -82,6 +82,7 @@ class Evolution(Strategy):
         seed: See `Strategy`.
     """
 
+    Config = EvolutionConfig
     lookahead = None  # a generation is bred when the one before is told
 
     def __init__(self, space: Space, config: EvolutionConfig | None = None, *, seed: int = 0) -> None:

@@ -57,6 +57,7 @@ class Grid(Strategy):
         seed: Seed of the candidates' evaluations; the candidates do not depend on it.
     """
 
+    Config = GridConfig
     lookahead = None
 
     def __init__(self, space: Space, config: GridConfig | None = None, *, seed: int = 0) -> None:

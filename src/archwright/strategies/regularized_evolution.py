@@ -79,6 +79,7 @@ class RegularizedEvolution(Strategy):
         seed: See `Strategy`.
     """
 
+    Config = RegularizedEvolutionConfig
     may_repeat = True
 
     def __init__(self, space: Space, config: RegularizedEvolutionConfig | None = None, *, seed: int = 0) -> None:

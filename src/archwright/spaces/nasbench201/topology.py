@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,9 +14,10 @@ from torch import nn
 
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
-from archwright.core.decisions import Decision, DecisionSpace
+from archwright.core.decisions import Decision, DecisionSpace, Rows
 from archwright.core.drawing import Drawing, Edge, Graph, Node
 from archwright.core.errors import InvalidArchError, InvalidValueError
+from archwright.encodings.graphs import Graphs
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.cell import EdgeCell
 from archwright.nn.ops.edges import Zero, relu_conv_bn
@@ -169,6 +171,30 @@ class NasBench201(Space):
                     f"(reduce={self.reduce}); use reduce=0 or another cell"
                 )
         return Arch(dict(zip(DECISIONS, cell, strict=True)))
+
+    def parse_rows(self, codes: Sequence[str]) -> Rows:
+        """As `Space.parse_rows`; the texts of a table, nine tenths of a second one by one, in a few hundredths."""
+        groups = [code.split("+") for code in codes]
+        if any(len(parts) != N_NODES - 1 for parts in groups):
+            return super().parse_rows(codes)  # indices, or no cells
+        columns = []
+        for group, width in enumerate(range(1, N_NODES)):
+            texts = {
+                "|" + "|".join(f"{op}~{i}" for i, op in enumerate(ops)) + "|": tuple(map(self.ops.index, ops))
+                for ops in itertools.product(self.ops, repeat=width)
+            }
+            found = [texts.get(parts[group]) for parts in groups]
+            if None in found:
+                return super().parse_rows(codes)  # which says what is wrong with the first such text
+            columns.append(np.array(found, dtype=np.int16).reshape(len(codes), width))
+        return np.concatenate(columns, axis=1)
+
+    def graphs(self, rows: Rows) -> dict[str, Graphs]:
+        """The cell's six edges; `none` is no edge."""
+        kinds = [op for op in self.ops if op != "none"]
+        number = np.array([kinds.index(op) if op != "none" else -1 for op in self.ops])
+        source, target = np.array(EDGES).T
+        return {"cell": Graphs(tuple(kinds), number[rows], np.tile(source, (len(rows), 1)), target, (0,), N_NODES - 1)}
 
     def cell(self, arch: Mapping[str, Value]) -> Cell:
         """The operations in the order of the benchmark's edges."""

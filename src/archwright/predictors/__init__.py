@@ -1,0 +1,1 @@
+"""Models that predict scores of architectures from their encodings."""

@@ -307,6 +307,16 @@ class Space(ABC):
         """
         return {}
 
+    def without_dead(self, rows: Rows) -> Rows:
+        """Archs (n, n_decisions) that compute the same and have no operations whose outputs nothing reads.
+
+        A space of cells overrides it, where a member may hold such operations; by default there are none.
+
+        Args:
+            rows: Members of the space.
+        """
+        return rows
+
     def parse_rows(self, codes: Sequence[str]) -> Rows:
         """The rows (n, n_decisions) of archs by their codes, as `parse` reads them.
 

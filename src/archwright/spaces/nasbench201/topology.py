@@ -196,6 +196,11 @@ class NasBench201(Space):
         source, target = np.array(EDGES).T
         return {"cell": Graphs(tuple(kinds), number[rows], np.tile(source, (len(rows), 1)), target, (0,), N_NODES - 1)}
 
+    def without_dead(self, rows: Rows) -> Rows:
+        """`none` on every edge that lies on no way from input to output."""
+        live: Rows = np.where(self.graphs(rows)["cell"].live, rows, self.ops.index("none")).astype(np.int16)
+        return live
+
     def cell(self, arch: Mapping[str, Value]) -> Cell:
         """The operations in the order of the benchmark's edges."""
         self.row(arch)

@@ -1,0 +1,1 @@
+"""Scores of networks that were not trained: "zero-cost" proxies of what training would give."""

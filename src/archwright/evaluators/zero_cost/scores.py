@@ -1,0 +1,193 @@
+"""Scores by name, and the evaluator that gives them: what each reads, and what several share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from archwright.core.arch import Arch
+from archwright.core.catalog import listed
+from archwright.core.decisions import Rows
+from archwright.core.errors import InvalidValueError, UnknownNameError, UsageError
+from archwright.core.trial import Candidate, Metrics, derive_seed
+from archwright.costs.counted import Macs, Params
+from archwright.evaluators.base import Evaluator
+from archwright.evaluators.zero_cost import measures
+from archwright.evaluators.zero_cost.initial import he_normal, standard_normal, weighted
+from archwright.spaces.base import Space
+from archwright.tasks.base import Task
+from archwright.training.networks import build_seeded
+
+Reads = Literal["table", "data", "noise", "ones"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a score reads.
+
+    Attributes:
+        reads: Costs that need no network ("table"), real images ("data"), normal noise, or ones.
+        source: Its paper.
+    """
+
+    reads: Reads
+    source: str = ""
+
+
+SCORES: dict[str, Score] = {
+    "params": Score("table"),
+    "macs": Score("table"),
+    "layers": Score("table"),
+    "live_macs": Score("table"),
+    "snip": Score("data", "Lee et al., ICLR 2019, arXiv:1810.02340"),
+    "grasp": Score("data", "Wang et al., ICLR 2020, arXiv:2002.07376"),
+    "gradient_norm": Score("data", "Abdelfattah et al., ICLR 2021, arXiv:2101.08134"),
+    "zico": Score("data", "Li et al., ICLR 2023, arXiv:2301.11300"),
+    "synflow": Score("ones", "Tanaka et al., NeurIPS 2020, arXiv:2006.05467"),
+    "naswot": Score("noise", "Mellor et al., ICML 2021, arXiv:2006.04647"),
+    "zen": Score("noise", "Lin et al., ICCV 2021, arXiv:2102.01063"),
+    "expressivity": Score("noise", "Lee & Ham, CVPR 2024, arXiv:2403.19232"),
+    "progressivity": Score("noise", "Lee & Ham, CVPR 2024, arXiv:2403.19232"),
+    "trainability": Score("noise", "Lee & Ham, CVPR 2024, arXiv:2403.19232"),
+}
+"""Every score by its name."""
+
+COMBINED: dict[str, tuple[str, ...]] = {
+    "az-nas": ("expressivity", "progressivity", "trainability", "macs"),
+    "az-nas+synflow": ("expressivity", "progressivity", "trainability", "macs", "synflow"),
+}
+"""Scores that are aggregated by rank over a population (`measures.rank_aggregated`)."""
+
+_COUNTS: Mapping[str, Callable[[Space, Rows], NDArray[np.float64]]] = {
+    "params": lambda space, rows: Params().cost_rows(space, rows),
+    "macs": lambda space, rows: Macs().cost_rows(space, rows),
+    "live_macs": lambda space, rows: Macs().cost_rows(space, space.without_dead(rows)),
+}
+_AZ_NAS = ("expressivity", "progressivity", "trainability")
+_OF_GRADIENTS: Mapping[str, Callable[[measures.Gradients], float]] = {
+    "snip": measures.snip,
+    "gradient_norm": measures.gradient_norm,
+    "zico": measures.zico,
+}
+
+
+@listed(
+    "evaluator",
+    "zero-cost",
+    summary="scores networks that were not trained: SynFlow, SNIP, GraSP, NASWOT, ZiCo, Zen, AZ-NAS's parts and counts",
+    source="Abdelfattah et al., ICLR 2021, arXiv:2101.08134, and each score's own paper",
+)
+class ZeroCost(Evaluator):
+    """Builds a candidate and scores it as it is; figures by the scores' names, larger is better.
+
+    Weights follow the candidate's seed, inputs the evaluator's: all candidates see the same images, noise and classes.
+
+    Args:
+        space: Where candidates come from; its networks are sequences of stages.
+        task: Where real images and classes come from: the training part.
+        scores: Names of `SCORES`.
+        batch_size: Images of each batch.
+        seed: Of inputs.
+        device: Where.
+
+    Raises:
+        UnknownNameError: If there is no such score.
+        InvalidValueError: If there are none, or a batch of fewer than two images.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        task: Task,
+        scores: Sequence[str],
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        for name in scores:
+            if name not in SCORES:
+                raise UnknownNameError("score", name, SCORES)
+        if not scores or batch_size < 2:
+            raise InvalidValueError(
+                f"{len(scores)} scores of batches of {batch_size} images; give at least one score and two images"
+            )
+        task.check_taken_by(space)
+        self.space, self.scores, self.batch_size = space, tuple(dict.fromkeys(scores)), batch_size
+        self.device, self.seed = torch.device(device), seed
+        rng = np.random.default_rng(derive_seed(seed, "zero-cost"))
+        shape = (batch_size, *space.input_shape)
+        self._noise = [torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(device) for _ in range(2)]
+        self._batches = self._real(task) if any(SCORES[name].reads == "data" for name in scores) else []
+
+    def _real(self, task: Task) -> list[measures.Batch]:
+        """Two disjoint batches of the training part."""
+        split = task.split("train")
+        if split.n < 2 * self.batch_size:
+            raise UsageError(
+                f"zero-cost scores read two batches of {self.batch_size} images, and {task.name} has {split.n}; give a "
+                "smaller batch"
+            )
+        batches = split.batches(self.batch_size, seed=derive_seed(self.seed, "zero-cost"), n_steps=2)
+        return [(inputs.to(self.device), targets.to(self.device)) for inputs, targets in batches]
+
+    def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
+        rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
+        counted = {name: _COUNTS[name](self.space, rows) for name in self.scores if name in _COUNTS}
+        found = []
+        for i, candidate in enumerate(candidates):
+            computed = self._computed(candidate) | {name: float(column[i]) for name, column in counted.items()}
+            found.append({name: computed[name] for name in self.scores})
+        return found
+
+    def _computed(self, candidate: Candidate) -> dict[str, float]:
+        """All scores that need a network."""
+        wanted = set(self.scores) - set(_COUNTS)
+        if not wanted:
+            return {}
+        network = build_seeded(self.space, candidate.arch, candidate.seed).to(self.device)
+        generator = torch.Generator(self.device).manual_seed(candidate.seed % 2**63)
+        found: dict[str, float] = {}
+        he_normal(network, generator)
+        if "layers" in wanted:
+            found["layers"] = float(len(weighted(network)))
+        if wanted & set(_OF_GRADIENTS):
+            n = 2 if "zico" in wanted else 1
+            each = measures.gradients(network, self._batches[:n])
+            found |= {name: compute(each) for name, compute in _OF_GRADIENTS.items() if name in wanted}
+        if "grasp" in wanted:
+            found["grasp"] = measures.grasp(network, self._batches[0])
+        if "naswot" in wanted:
+            found["naswot"] = measures.naswot(network, self._noise[0])
+        if wanted & set(_AZ_NAS):
+            found |= measures.az_nas(network, self._noise[0], generator)
+        if "synflow" in wanted:
+            ones = torch.ones(1, *self.space.input_shape, dtype=torch.float64, device=self.device)
+            found["synflow"] = measures.synflow(network, ones)
+        if "zen" in wanted:
+            standard_normal(network, generator)
+            found["zen"] = measures.zen(network, *self._noise)
+        return found
+
+    def model(self, arch: Arch, seed: int) -> nn.Module:
+        raise UsageError("zero-cost scores train nothing; train the network from scratch")
+
+
+def scored(evaluator: ZeroCost, candidates: Sequence[Candidate], *, combined: str | None = None) -> np.ndarray:
+    """(n,) one figure a candidate: its only score, or the rank aggregate of several.
+
+    Args:
+        evaluator: Gives the scores.
+        candidates: The population that ranks are taken in.
+        combined: One of `COMBINED`; None aggregates all scores of the evaluator.
+    """
+    found = evaluator.evaluate(candidates)
+    names = evaluator.scores if combined is None else COMBINED[combined]
+    columns = [np.array([metrics[name] for metrics in found]) for name in names]
+    return columns[0] if len(columns) == 1 else measures.rank_aggregated(columns)

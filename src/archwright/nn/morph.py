@@ -114,7 +114,8 @@ def deeper(
     if not isinstance(activation, IDEMPOTENT):
         kinds = ", ".join(kind.__name__ for kind in IDEMPOTENT)
         raise InvalidValueError(
-            f"an identity behind {type(activation).__name__} is not exact, as it changes its own output; only behind {kinds}"
+            f"an identity behind {type(activation).__name__} is not exact, as it changes its own output; "
+            f"only behind {kinds}"
         )
     if kernel is not None and (kernel < 1 or kernel % 2 == 0):
         raise InvalidValueError(f"a kernel of {kernel} has no middle; give an odd number")
@@ -181,8 +182,8 @@ def _repeated_between(module: nn.Module, n_before: int, chosen: Tensor) -> nn.Mo
     if isinstance(module, (*ELEMENTWISE, *POOLING, nn.Flatten, nn.Dropout, nn.Dropout2d)):
         return copy.deepcopy(module)
     raise InvalidValueError(
-        f"{type(module).__name__} between the layers does not treat all channels alike, so repeated ones change what it "
-        "gives; widen layers with batch norms, activations, pooling or depth-wise convolutions between them"
+        f"{type(module).__name__} between the layers does not treat all channels alike, so repeated ones change what "
+        "it gives; widen layers with batch norms, activations, pooling or depth-wise convolutions between them"
     )
 
 

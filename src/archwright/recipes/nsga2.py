@@ -40,7 +40,7 @@ class Nsga2SearchConfig(TrialsConfig):
 def nsga2(search: OpenSearch, config: Nsga2SearchConfig) -> Found:
     """Evolution towards a trade-off, each candidate trained from scratch (Deb et al., 2002; Lu et al., GECCO 2019).
 
-    The winner is the most accurate within the limits; `result.pareto` and the page have the whole front. Deviations from
-    Lu et al.: any space, and no Bayesian network that learns from the front at the end.
+    The winner is the most accurate within the limits; `result.pareto` and the page have the whole front. Deviations
+    from Lu et al.: any space, and no Bayesian network that learns from the front at the end.
     """
     return search.find(lambda seed: Nsga2(search.space, config.nsga2, seed=seed), search.from_scratch(config.training))

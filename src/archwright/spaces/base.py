@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from torch import nn
@@ -19,6 +19,7 @@ from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.drawing import Drawing, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError, error_text
+from archwright.core.graphs import Graphs
 from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
@@ -29,9 +30,6 @@ from archwright.spaces.auto_use import AutoUse
 from archwright.spaces.blocks import network_strip
 from archwright.spaces.pieces import CostFormula, CostPiece
 from archwright.spaces.sweep import check_shapes
-
-if TYPE_CHECKING:
-    from archwright.encodings.graphs import Graphs
 
 Shape = tuple[int, ...]
 IMAGE_AXES = 3

@@ -16,7 +16,7 @@ from archwright.core.config import check_range
 from archwright.core.decisions import Rows
 from archwright.core.errors import InfeasibleError, InvalidValueError, UnknownNameError
 from archwright.core.trial import Candidate, Trial
-from archwright.encodings.features import ENCODINGS, encode
+from archwright.predictors.encodings import ENCODINGS, encode
 from archwright.predictors.gaussian_process import GaussianProcess, rank_gaussian
 from archwright.predictors.regressors import PREDICTORS, open_predictor
 from archwright.spaces.base import Space

@@ -17,7 +17,7 @@ from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace, Rows
 from archwright.core.drawing import Drawing, Edge, Graph, Node
 from archwright.core.errors import InvalidArchError, InvalidValueError
-from archwright.encodings.graphs import Graphs
+from archwright.core.graphs import Graphs
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.cell import EdgeCell
 from archwright.nn.ops.edges import Zero, relu_conv_bn

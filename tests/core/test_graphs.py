@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from archwright.core.errors import SpaceError
-from archwright.encodings.graphs import Graphs
+from archwright.core.graphs import Graphs
 from archwright.spaces import NasBench201
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from archwright.core.errors import UnknownNameError
-from archwright.encodings.features import ENCODINGS, encode
+from archwright.predictors.encodings import ENCODINGS, encode
 from archwright.spaces import NasBench201, open_space
 from archwright.testing import BranchSpace
 

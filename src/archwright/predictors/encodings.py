@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from archwright.core.decisions import Rows
 from archwright.core.encoding import one_hot, ordinal
 from archwright.core.errors import UnknownNameError
-from archwright.encodings.graphs import Graphs
+from archwright.core.graphs import Graphs
 from archwright.spaces.base import Space
 
 Encoded = NDArray[np.float32]

@@ -25,6 +25,7 @@ SEARCH = ("search", "spos", "--preset", "smoke", "--threads", "1", "--device", "
 ARCH = "spos-block"
 TRAIN = ("train", "spos:0000000000", "--preset", "smoke", "--threads", "1", "--device", "cpu", "--dry-run")
 PROFILE = ("profile", "spos", "-o", "table.json")
+BENCH = ("bench", "lenet", "--table", "table.csv", "--signal", "val", "--truth", "test", "--evals", "2", "--seeds", "1")
 
 NAMES = ("", "nothing-of-that-name", LONG, CONTROL, "名前", "../..", NUL, "x" * 300 + ".py:Class", "missing.py:Class")
 COUNTS = ("", "x", "-1", "0", "1.5", "nan", "inf", HUGE, CONTROL)
@@ -344,6 +345,26 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("profile", "classes"): _after(PROFILE, "--classes", (*COUNTS, "10000000")),
     ("profile", "threads"): _after(PROFILE, "--threads", (*COUNTS, "100000")),
     ("profile", "repeats"): _after(PROFILE, "--repeats", (*COUNTS, "10000000")),
+    ("bench", "benchmark"): [("bench", name, "--table", "file") for name in NAMES],
+    ("bench", "strategy"): _after(BENCH, "--strategy", ("", "x", ",", LONG, CONTROL, NUL)),
+    ("bench", "table"): _after(
+        ("bench", "lenet", *BENCH[4:]), "--table", ("missing.csv", "empty", DEVICE, "loop", LONG)
+    ),
+    ("bench", "dataset"): _after(BENCH[:4], "--dataset", ("", "x", CONTROL)),
+    ("bench", "evals"): _after(BENCH, "--evals", COUNTS),
+    ("bench", "seeds"): _after(BENCH, "--seeds", COUNTS),
+    ("bench", "seed"): _after(BENCH, "--seed", ("", "x", "-1", "1.5", HUGE)),
+    ("bench", "budget"): _after(BENCH, "--budget", COUNTS),
+    ("bench", "limit"): _after(BENCH, "--limit", ("", "x", "=", "x=1", "val=", "val=x", "val=-1", "val=nan", LONG)),
+    ("bench", "settings"): _after(BENCH, "--set", ("", "x", "=", "x=1", "x.y=1", "random.x=1", LONG, CONTROL)),
+    ("bench", "signal"): _after(
+        ("bench", "lenet", "--table", "table.csv", "--truth", "val"), "--signal", ("", "x", LONG)
+    ),
+    ("bench", "truth"): _after(("bench", "lenet", "--table", "table.csv", "--signal", "val"), "--truth", ("x", "val")),
+    ("bench", "minimise"): [("bench", "nasbench201", "--table", "table.csv", "--minimise")],
+    ("bench", "space_set"): _after(BENCH, "--space-set", SPACE_SETTINGS),
+    ("bench", "output"): _after(BENCH, "-o", _paths(OUTPUTS)),
+    ("bench", "json"): [("bench", "x", "--json"), (*BENCH, "--json=x")],
     ("rank", "folder"): [("rank", value) for value in _paths(NO_RUN)],
     ("rank", "truth"): [
         (*row, "--column", "x") for row in _after(("rank", "other"), "--truth", ("", "train", LONG, NUL))
@@ -398,6 +419,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "file.py").write_text("def X(: pass")
     (tmp_path / "empty.py").write_text("")
+    (tmp_path / "table.csv").write_text("arch,val,test\n202222,1,2\n")
     (tmp_path / "file.json").write_text("mine")
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "empty.json").write_text("{}")

@@ -62,3 +62,25 @@ def test_graph_features_know_the_length_of_a_chain(space: NasBench201) -> None:
 def test_unknown_encodings_are_refused(space: NasBench201) -> None:
     with pytest.raises(UnknownNameError, match="unknown encoding 'grap'"):
         encode(space, space.decisions.enumerate_rows()[:1], "grap")
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("darts", ("normal", "reduce")),
+        ("snas", ("normal", "reduce")),
+        ("nasnet", ("normal", "reduction")),
+        ("enas-micro", ()),
+    ],
+)
+def test_cells_of_published_spaces_are_graphs(name: str, cells: tuple[str, ...]) -> None:
+    """Each with two inputs; every member can be encoded, and members that differ are told apart."""
+    space = open_space(name)
+    rows = np.unique(space.decisions.sample(40, np.random.default_rng(0)), axis=0)
+    found = space.graphs(rows)
+    assert set(found) >= set(cells)
+    assert len(found) == 2
+    assert all((graphs.inputs, len(graphs)) == ((0, 1), len(rows)) for graphs in found.values())
+    assert len(np.unique(encode(space, rows, "adjacency"), axis=0)) == len(rows)
+    assert np.isfinite(encode(space, rows, "graph")).all()
+    assert encode(space, rows, "path").sum(axis=1).min() > 0

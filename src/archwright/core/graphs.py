@@ -56,6 +56,31 @@ class Graphs:
         if (np.diff(self.target) < 0).any() or (self.source >= self.target).any():
             raise SpaceError("the edges of a graph lead from lower to higher nodes and come in the order of targets")
 
+    @classmethod
+    def concatenated(
+        cls, ops: tuple[str, ...], op: NDArray[np.int64], source: NDArray[np.int64], target: NDArray[np.int64]
+    ) -> Graphs:
+        """A cell of two inputs, 0 and 1, whose output is made of all its further nodes: a link leads to it from each.
+
+        Args:
+            ops: Names of the labels, without the link.
+            op: (n, n_edges), as in the attributes.
+            source: The same.
+            target: (n_edges,), the same.
+        """
+        nodes = np.unique(target)
+        output, n = int(nodes[-1]) + 1, len(op)
+        links = np.full((n, len(nodes)), len(ops))
+        return cls(
+            (*ops, "link"),
+            np.concatenate([op, links], axis=1),
+            np.concatenate([source, np.tile(nodes, (n, 1))], axis=1),
+            np.concatenate([target, np.full(len(nodes), output)]),
+            (0, 1),
+            output,
+            links=(len(ops),),
+        )
+
     def __len__(self) -> int:
         return len(self.op)
 

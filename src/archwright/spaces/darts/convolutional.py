@@ -13,13 +13,15 @@ from functools import partial
 from itertools import combinations
 from typing import Any, ClassVar, Literal, Self, get_args
 
+import numpy as np
 from torch import nn
 
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
-from archwright.core.decisions import Condition, Decision, DecisionSpace
+from archwright.core.decisions import Condition, Decision, DecisionSpace, Rows
 from archwright.core.drawing import Drawing
 from archwright.core.errors import InvalidArchError, InvalidValueError
+from archwright.core.graphs import Graphs
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.modules import SummedInputs
 from archwright.nn.dropout import check_rate
@@ -268,6 +270,19 @@ class DartsCells(Space):
     @abstractmethod
     def _values(self, kind: str, node: int, edges: Mapping[int, str]) -> dict[str, Value]:
         """The decisions of a node with these operations by source."""
+
+    def graphs(self, rows: Rows) -> dict[str, Graphs]:
+        """Both cells; `none` is no edge, and all nodes lead to the output."""
+        kinds = tuple(op for op in self.operations if op != "none")
+        number = np.array([*(kinds.index(op) if op != "none" else -1 for op in self.operations), -1])
+        edges = [(source, node) for node in self.node_numbers for source in range(node)]
+        source, target = np.array(edges).T
+        found = {}
+        for kind in CELLS:
+            columns = [self.decisions.position(edge_name(kind, *edge)) for edge in edges]
+            tiled = np.tile(source, (len(rows), 1))
+            found[kind] = Graphs.concatenated(kinds, number[rows[:, columns]], tiled, target)
+        return found
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────
 

@@ -7,12 +7,14 @@ from functools import partial
 from itertools import product
 from typing import Any, Self
 
+import numpy as np
 from torch import nn
 
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
-from archwright.core.decisions import Decision, DecisionSpace
+from archwright.core.decisions import Decision, DecisionSpace, Rows
 from archwright.core.drawing import Drawing
+from archwright.core.graphs import Graphs
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.choosers import subsets
 from archwright.nn.drop_path import dropped
@@ -134,6 +136,18 @@ class EnasMicro(Space):
                     found.append(Decision(f"{kind}.block{b}.input{i}", subsets(b + 2, 1), "inputs"))
                     found.append(Decision(f"{kind}.block{b}.op{i}", OPS))
         return DecisionSpace(found)
+
+    def graphs(self, rows: Rows) -> dict[str, Graphs]:
+        """Both cells; a block is a node with two edges, and all blocks lead to the output."""
+        edges = [(b, i) for b in range(self.blocks) for i in EDGES]
+        target, found = np.array([b + 2 for b, _ in edges]), {}
+        for kind in KINDS:
+            columns = [
+                [self.decisions.position(f"{kind}.block{b}.{what}{i}") for b, i in edges] for what in ("op", "input")
+            ]
+            op, source = (rows[:, each].astype(np.int64) for each in columns)
+            found[kind] = Graphs.concatenated(tuple(OPS), op, source, target)
+        return found
 
     def network(self, choose: Chooser) -> nn.Module:
         maps = self._results()

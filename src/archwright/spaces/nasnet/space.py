@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, get_args
 
+import numpy as np
 from torch import nn
 
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
-from archwright.core.decisions import Decision, DecisionSpace
+from archwright.core.decisions import Decision, DecisionSpace, Rows
 from archwright.core.drawing import Drawing
 from archwright.core.errors import InvalidArchError, InvalidValueError
+from archwright.core.graphs import Graphs
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.choosers import subsets
 from archwright.nn.dropout import check_rate
@@ -168,6 +170,18 @@ class NasNet(Space):
                 if len(self.combines) > 1:
                     found.append(Decision(f"{name}.combine", self.combines))
         return DecisionSpace(found)
+
+    def graphs(self, rows: Rows) -> dict[str, Graphs]:
+        """Both cells; a block is a node with two edges, and all blocks lead to the output."""
+        edges = [(b, i) for b in range(self.blocks) for i in EDGES]
+        target, found = np.array([b + 2 for b, _ in edges]), {}
+        for kind in KINDS:
+            columns = [
+                [self.decisions.position(f"{kind}.block{b}.{what}{i}") for b, i in edges] for what in ("op", "input")
+            ]
+            op, source = (rows[:, each].astype(np.int64) for each in columns)
+            found[kind] = Graphs.concatenated(tuple(self.ops), op, source, target)
+        return found
 
     def network(self, choose: Chooser) -> nn.Module:
         positions = self._positions()

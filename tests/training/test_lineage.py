@@ -81,7 +81,7 @@ def test_other_operations_begin_anew() -> None:
     fresh = build_seeded(space, arch, 2).state_dict()
     Lineage(space).inherit(child, arch, parent.state_dict(), parent_arch)
     theirs, own = parent.state_dict(), child.state_dict()
-    changed = [name for name in own if name not in theirs or own[name].shape != theirs[name].shape]
+    changed = [name for name in own if ".edge03." in name]
     assert changed
     for name, tensor in own.items():
         if tensor.is_floating_point():

@@ -147,8 +147,7 @@ def _opened(
         space = open_space(name, **space_settings)
         if dataset is not None:
             raise InvalidValueError(f"--dataset is {dataset!r}; your own table says by its columns what it is of")
-        direction = "min" if minimise else "max"
-        return own_benchmark(space, tables, signal=signal, truth=truth, direction=direction)
+        return own_benchmark(space, tables, signal=signal, truth=truth, direction="min" if minimise else "max")
     if space_settings or minimise:
         raise InvalidValueError(f"--space-set and --minimise are for your own table; {name!r} is a published benchmark")
     table = read_table(tables[0])

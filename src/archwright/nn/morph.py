@@ -164,7 +164,7 @@ def _divided_inputs(layer: Layer, n_before: int, chosen: Tensor, copies: Tensor)
     pixels = n_inputs // n_before  # of a flattened map; 1 of channels
     if pixels > 1 and not isinstance(layer, nn.Linear):
         raise InvalidValueError(f"the convolution behind reads {n_inputs} channels, and there are {n_before}")
-    blocks = layer.weight.unflatten(1, (n_before, pixels))[:, chosen]
+    blocks = layer.weight.reshape(layer.weight.shape[0], n_before, pixels, *layer.weight.shape[2:])[:, chosen]
     share = copies.reshape(1, -1, *[1] * (blocks.dim() - 2)).to(blocks.dtype)
     return _with(layer, (blocks / share).flatten(1, 2), layer.bias)
 
@@ -174,6 +174,7 @@ def _repeated_between(module: nn.Module, n_before: int, chosen: Tensor) -> nn.Mo
     if isinstance(module, _BatchNorm):
         settings = (module.eps, module.momentum, module.affine, module.track_running_stats)
         made = type(module)(len(chosen), *settings).train(module.training)
+        made = made.to(next((t for t in module.state_dict().values() if t.is_floating_point()), torch.empty(0)))
         repeated = {name: t if t.dim() == 0 else t[chosen] for name, t in module.state_dict().items()}
         made.load_state_dict(repeated)
         return made

@@ -73,7 +73,8 @@ def standardised(features: ArrayLike) -> Floats:
     given = np.asarray(features, dtype=np.float64)
     spread = given.std(axis=0)
     varying = spread > 1e-12 * np.maximum(1.0, np.abs(given).max(axis=0, initial=0.0))
-    return (given[:, varying] - given[:, varying].mean(axis=0)) / spread[varying]
+    scaled: Floats = (given[:, varying] - given[:, varying].mean(axis=0)) / spread[varying]
+    return scaled
 
 
 class GaussianProcess:

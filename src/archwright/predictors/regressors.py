@@ -124,7 +124,7 @@ class _Mlp(_Several):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        network = MLPRegressor((64, 64), alpha=1e-2, solver="lbfgs", max_iter=300, random_state=seed)
+        network = MLPRegressor(hidden_layer_sizes=(64, 64), alpha=1e-2, solver="lbfgs", max_iter=300, random_state=seed)
         return TransformedTargetRegressor(make_pipeline(StandardScaler(), network), transformer=StandardScaler())
 
 

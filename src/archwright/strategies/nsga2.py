@@ -155,4 +155,5 @@ class Nsga2(Strategy):
         """Winners of n tournaments of two."""
         one, other = rng.integers(len(ranks), size=(2, n))
         is_first = (ranks[one] < ranks[other]) | ((ranks[one] == ranks[other]) & (crowding[one] >= crowding[other]))
-        return np.where(is_first, one, other)
+        winners: NDArray[np.int64] = np.where(is_first, one, other)
+        return winners

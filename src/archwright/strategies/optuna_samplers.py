@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,10 @@ class OptunaConfig:
     source="Akiba et al., KDD 2019, arXiv:1907.10902",
 )
 class OptunaSampler(Strategy):
-    """Candidates from a sampler of Optuna; each decision is a categorical parameter, inactive ones are not suggested.
+    """Candidates from a sampler of Optuna; a decision is a categorical parameter, inactive ones are not suggested.
 
     A suggestion over a limit is told as failed and asked anew, at most `MAX_ASKS` times; then a random architecture
-    within the limits takes its place. The study lives in memory: a search that goes on tells it the stored trials again.
+    within the limits takes its place. The study lives in memory: a search that goes on tells it all stored trials.
 
     Args:
         space: The space to search.
@@ -97,7 +98,7 @@ class OptunaSampler(Strategy):
             self._study = self._open()
         for _ in range(MAX_ASKS):
             trial = self._study.ask()
-            row = self._row(lambda name, n, trial=trial: int(trial.suggest_categorical(name, list(range(n)))))
+            row = self._row(partial(_suggest, trial))
             if self.feasible(row[None])[0]:
                 return row, trial
             self._study.tell(trial, state=_optuna().trial.TrialState.FAIL)
@@ -107,7 +108,7 @@ class OptunaSampler(Strategy):
         fixed = dict(zip(self.decisions.names, rows[0].tolist(), strict=True))
         self._study.enqueue_trial({name: value for name, value in fixed.items() if value >= 0})
         trial = self._study.ask()
-        return self._row(lambda name, n: int(trial.suggest_categorical(name, list(range(n))))), trial
+        return self._row(partial(_suggest, trial)), trial
 
     def _row(self, choose: Callable[[str, int], int]) -> NDArray[np.int16]:
         """A row of chosen values, one decision after the other; inactive ones are not asked for."""
@@ -130,6 +131,10 @@ class OptunaSampler(Strategy):
         }
         n_goals = len(self.objective.goals)
         return optuna.create_study(directions=["minimize"] * n_goals, sampler=samplers[self.config.sampler]())
+
+
+def _suggest(trial: Any, name: str, n: int) -> int:
+    return int(trial.suggest_categorical(name, list(range(n))))
 
 
 def _optuna() -> Any:

@@ -104,10 +104,12 @@ class PredictorGuided(Strategy):
     def ask(self, n: int) -> list[Candidate]:
         asked: list[Candidate] = []
         while len(asked) < n:
-            if self.n_asked < self.config.start or len(self._trials) < 2:
+            if self.n_asked < self.config.start:
                 proposal, origin = self._random(), "random"
             elif self._n_told < self.n_asked:
                 break  # all that is asked has to be told first
+            elif len(self._trials) < 2:
+                proposal, origin = self._random(), "random"
             else:
                 proposal, origin = self._promising(), "predicted"
             if proposal is None:

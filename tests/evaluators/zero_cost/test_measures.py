@@ -49,7 +49,7 @@ def plain_gradients(network: nn.Module, batch: Batch) -> list[Tensor]:
 def test_snip_and_the_norm_of_gradients(network: nn.Sequential, batches: Sequence[Batch]) -> None:
     """Of the first batch alone."""
     expected = plain_gradients(copy.deepcopy(network), batches[0])
-    weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    weights = [m.weight.detach() for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     found = measures.gradients(network, batches)
     assert measures.snip(found) == pytest.approx(
         float(sum((w * g).abs().sum() for w, g in zip(weights, expected, strict=True))), rel=1e-5
@@ -74,7 +74,7 @@ def test_grasp_by_finite_differences(network: nn.Sequential, batches: Sequence[B
     """H g is the change of the gradient along itself, here of a network in double precision."""
     network = network.double()
     batch = batches[0][0].double(), batches[0][1]
-    weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    weights = [m.weight.detach() for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     gradient = plain_gradients(network, batch)
     step = 1e-6
     ends = []

@@ -264,7 +264,7 @@ def az_nas(network: nn.Module, images: Tensor, generator: torch.Generator) -> di
 
 def _separate(network: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]]:
     """What each stage is given and gives; only inside a stage is there a graph."""
-    found = []
+    found: list[tuple[Tensor, Tensor]] = []
     x = images
     for stage in network.children():
         given = x.detach().requires_grad_(bool(found))
@@ -279,7 +279,7 @@ def _entropy(found: Tensor) -> float:
     rows = found.permute(0, 2, 3, 1).reshape(-1, found.shape[1])
     rows = rows - rows.mean(dim=0, keepdim=True)
     values = torch.linalg.eigvalsh(rows.T @ rows / len(rows))
-    shares = values / values.sum()
+    shares = (values / values.sum()).clamp(min=0)  # rounding makes some of no variance negative
     return float((-shares * torch.log(shares + 1e-8)).sum())
 
 

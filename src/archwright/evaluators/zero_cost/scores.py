@@ -20,6 +20,7 @@ from archwright.costs.counted import Macs, Params
 from archwright.evaluators.base import Evaluator
 from archwright.evaluators.zero_cost import measures
 from archwright.evaluators.zero_cost.initial import he_normal, standard_normal, weighted
+from archwright.nn.inputs import tensors_of
 from archwright.spaces.base import Space
 from archwright.tasks.base import Task
 from archwright.training.networks import build_seeded
@@ -135,12 +136,13 @@ class ZeroCost(Evaluator):
                 "smaller batch"
             )
         batches = split.batches(self.batch_size, seed=derive_seed(self.seed, "zero-cost"), n_steps=2)
-        return [(inputs.to(self.device), targets.to(self.device)) for inputs, targets in batches]
+        pairs = ((tensors_of(batch.inputs)[0], tensors_of(batch.targets)[0]) for batch in batches)
+        return [(images.to(self.device), classes.to(self.device)) for images, classes in pairs]
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
         rows = self.space.decisions.rows([candidate.arch for candidate in candidates])
         counted = {name: _COUNTS[name](self.space, rows) for name in self.scores if name in _COUNTS}
-        found = []
+        found: list[Metrics] = []
         for i, candidate in enumerate(candidates):
             computed = self._computed(candidate) | {name: float(column[i]) for name, column in counted.items()}
             found.append({name: computed[name] for name in self.scores})

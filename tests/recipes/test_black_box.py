@@ -21,11 +21,13 @@ from archwright.recipes import (
     AshaConfig,
     EvolutionSearchConfig,
     GridSearchConfig,
+    LamarckianConfig,
     Nsga2SearchConfig,
     PredictorSearchConfig,
     RandomSearchConfig,
     asha,
     grid_search,
+    lamarckian,
     nsga2,
     predictor,
     random_search,
@@ -59,6 +61,7 @@ CONFIGS: dict[str, TrialsConfig] = {
     "regularized-evolution": EvolutionSearchConfig(space=TINY, evolution=EVOLUTION, **COMMON),
     "nsga2": Nsga2SearchConfig(space=TINY, nsga2=Nsga2Config(population=3, generations=1), **COMMON),
     "predictor": PredictorSearchConfig(space=TINY, n_trials=6, predictor=PredictorConfig(start=3), **COMMON),
+    "lamarckian": LamarckianConfig(space=TINY, evolution=EVOLUTION, child_steps=1, **COMMON),
     "asha": AshaConfig(space=TINY, halving=HalvingConfig(budgets=(1, 2), eta=2, n_trials=7, lookahead=2), **COMMON),
 }
 RECIPES: dict[str, Any] = {
@@ -67,6 +70,7 @@ RECIPES: dict[str, Any] = {
     "regularized-evolution": regularized_evolution,
     "nsga2": nsga2,
     "predictor": predictor,
+    "lamarckian": lamarckian,
     "asha": asha,
 }
 

@@ -3,6 +3,7 @@
 from archwright.recipes.asha import AshaConfig, asha
 from archwright.recipes.auto import AutoConfig, auto
 from archwright.recipes.grid_search import GridSearchConfig, grid_search
+from archwright.recipes.lamarckian import LamarckianConfig, lamarckian
 from archwright.recipes.nsga2 import Nsga2SearchConfig, nsga2
 from archwright.recipes.predictor import PredictorSearchConfig, predictor
 from archwright.recipes.random_search import RandomSearchConfig, random_search
@@ -15,6 +16,7 @@ __all__ = [
     "AutoConfig",
     "EvolutionSearchConfig",
     "GridSearchConfig",
+    "LamarckianConfig",
     "Nsga2SearchConfig",
     "PredictorSearchConfig",
     "RandomSearchConfig",
@@ -23,6 +25,7 @@ __all__ = [
     "asha",
     "auto",
     "grid_search",
+    "lamarckian",
     "nsga2",
     "predictor",
     "random_search",

@@ -99,6 +99,13 @@ def test_the_optimum_is_one_within_the_limits(made: Callable[..., Benchmark]) ->
     assert compare(made(true={0: "1", 3: "2"}), [], n_evals=3, n_seeds=2, limits={"ms": 1}).optimum == 94
 
 
+def test_only_members_of_the_table_are_tried(made: Callable[..., Benchmark]) -> None:
+    """Eleven of twelve: a search of everything ends after eleven trials, none of them failed."""
+    found = compare(made(missing=True), ["local-search"], n_evals=30, n_seeds=3)
+    assert np.isfinite(found.at("local-search", 30)).all()
+    assert found.at("random", 30).tolist() == [90.0] * 3
+
+
 def test_settings_reach_a_strategy(made: Callable[..., Benchmark]) -> None:
     strategy = strategy_maker("regularized-evolution", {"population": "5", "sample": "2"})(made().space, 30, 0)
     assert (strategy.config.population, strategy.config.cycles) == (5, 30)  # type: ignore[attr-defined]

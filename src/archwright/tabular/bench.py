@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwright.core import catalog
-from archwright.core.config import with_settings
+from archwright.core.config import MAX_TRIALS, with_settings
 from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import Trial, derive_seed
@@ -173,6 +173,8 @@ def compare(
     for what, number in (("evaluations", n_evals), ("seeds", n_seeds)):
         if number < 1:
             raise InvalidValueError(f"{number} {what} compare nothing; give at least 1")
+        if number > MAX_TRIALS:
+            raise InvalidValueError(f"{number} {what} are too many; give at most {MAX_TRIALS:,}")
     limits, settings = dict(limits or {}), dict(settings or {})
     costs = benchmark.costs(list(limits))
     goal = Goal(benchmark.columns.metric, benchmark.columns.direction)
@@ -181,7 +183,9 @@ def compare(
     epochs = evaluator.budget
     makes = {name: strategy_maker(name, settings.get(name, {})) for name in dict.fromkeys([RANDOM, *strategies])}
     for name in set(settings) - set(makes):
-        raise InvalidValueError(f"there are settings of {name!r}, which is not among the strategies {', '.join(makes)}")
+        raise InvalidValueError(
+            f"there are settings of {name!r}, which is not among the strategies {', '.join(makes)}; add it"
+        )
     curves = {}
     for name, make in makes.items():
         started, scores, spent = time.perf_counter(), [], []
@@ -192,7 +196,9 @@ def compare(
                 n_evals * epochs / min(getattr(getattr(strategy, "config", None), "budgets", ()) or [epochs])
             )
             strategy.resize(n_trials)
-            found = search(benchmark.space, strategy, evaluator, objective, costs=costs, n_trials=n_trials)
+            found = search(
+                benchmark.space, strategy, evaluator, objective, costs=costs, n_trials=n_trials, domain=benchmark.domain
+            )
             places = benchmark.places.of(benchmark.space.decisions.rows([trial.arch for trial in found.trials]))
             work = np.array([(trial.candidate.budget or epochs) / epochs for trial in found.trials])
             scores.append(incumbents(found.trials, objective, benchmark.truth[places], n_evals, work))
@@ -262,7 +268,7 @@ def strategy_maker(name: str, settings: Mapping[str, str] | None = None) -> Make
     """
     kind: type[Any] = catalog.load("strategy", name)
     if settings and kind.Config is None:
-        raise InvalidValueError(f"strategy {name!r} has no settings, and {', '.join(settings)} is given")
+        raise InvalidValueError(f"strategy {name!r} has no settings; leave {', '.join(settings)} out")
     given = [with_settings(kind.Config(), settings)] if settings and kind.Config is not None else []
 
     def make(space: Space, n_trials: int, seed: int) -> Strategy:

@@ -102,6 +102,13 @@ class Benchmark:
         self.places = Places(rows, str(table.path))
 
     @property
+    def domain(self) -> Callable[[Rows], NDArray[np.bool_]] | None:
+        """Which members can be tried at all: those that stand in the table; None where all do."""
+        if len(self.places.rows) == self.space.size():
+            return None
+        return lambda rows: self.places.of(rows) >= 0
+
+    @property
     def budgets(self) -> tuple[int, ...]:
         """Epochs of the evaluations that the table holds, ascending."""
         return tuple(sorted(self.columns.signals))

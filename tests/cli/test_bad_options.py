@@ -142,36 +142,6 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
         "evolution.identity_probability": ("-1", "2", "x"),
         "evolution.lookahead": ("0", "x", "1e300"),
     },
-    "lamarckian": {
-        "evolution.population": ("0", "x", "1e300"),
-        "evolution.sample": ("0", "x", "1e300"),
-        "evolution.cycles": ("0", "1", "x", "1e300"),
-        "evolution.aging": ("", "x"),
-        "evolution.identity_probability": ("-1", "2", "x"),
-        "evolution.lookahead": ("0", "x", "1e300"),
-        "child_steps": ("0", "x", "1e300"),
-    },
-    "nsga2": {
-        "nsga2.population": ("1", "x", "1e300"),
-        "nsga2.crossover_probability": ("-1", "2", "x"),
-        "nsga2.generations": ("-1", "x", "1e300"),
-    },
-    "predictor": {
-        "n_trials": ("0", "-1", "x", "1e300"),
-        "predictor.predictor": ("", "x"),
-        "predictor.encoding": ("", "x"),
-        "predictor.acquisition": ("", "x"),
-        "predictor.beta": ("-1", "inf", "x"),
-        "predictor.start": ("0", "x", "1e300"),
-        "predictor.pool": ("1", "x", "1e300"),
-        "predictor.parents": ("0", "x", "1e300"),
-    },
-    "asha": {
-        "halving.budgets": ("", "0", "2,1", "x", "1,1"),
-        "halving.eta": ("1", "x", "1e300"),
-        "halving.n_trials": ("0", "x", "1e300"),
-        "halving.lookahead": ("0", "x", "1e300"),
-    },
 }
 """Settings by recipe; those of the trainings and `SHARED` come to them."""
 

@@ -18,18 +18,10 @@ from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import derive_seed
 from archwright.finish.result import Result
 from archwright.recipes import (
-    AshaConfig,
     EvolutionSearchConfig,
     GridSearchConfig,
-    LamarckianConfig,
-    Nsga2SearchConfig,
-    PredictorSearchConfig,
     RandomSearchConfig,
-    asha,
     grid_search,
-    lamarckian,
-    nsga2,
-    predictor,
     random_search,
     regularized_evolution,
 )
@@ -39,9 +31,6 @@ from archwright.runners import ProcessPool
 from archwright.runs.phase import Phase
 from archwright.spaces import LeNet
 from archwright.strategies import GridConfig, RegularizedEvolutionConfig
-from archwright.strategies.halving import HalvingConfig
-from archwright.strategies.nsga2 import Nsga2Config
-from archwright.strategies.predictor_guided import PredictorConfig
 from archwright.tasks import ImageTask, digits
 from archwright.testing import toy_task
 from archwright.training.config import TrainingConfig
@@ -59,19 +48,11 @@ CONFIGS: dict[str, TrialsConfig] = {
     "random": RandomSearchConfig(space=TINY, n_trials=6, **COMMON),
     "grid": GridSearchConfig(space=TINY, grid=GridConfig(n_trials=6), **COMMON),
     "regularized-evolution": EvolutionSearchConfig(space=TINY, evolution=EVOLUTION, **COMMON),
-    "nsga2": Nsga2SearchConfig(space=TINY, nsga2=Nsga2Config(population=3, generations=1), **COMMON),
-    "predictor": PredictorSearchConfig(space=TINY, n_trials=6, predictor=PredictorConfig(start=3), **COMMON),
-    "lamarckian": LamarckianConfig(space=TINY, evolution=EVOLUTION, child_steps=1, **COMMON),
-    "asha": AshaConfig(space=TINY, halving=HalvingConfig(budgets=(1, 2), eta=2, n_trials=7, lookahead=2), **COMMON),
 }
 RECIPES: dict[str, Any] = {
     "random": random_search,
     "grid": grid_search,
     "regularized-evolution": regularized_evolution,
-    "nsga2": nsga2,
-    "predictor": predictor,
-    "lamarckian": lamarckian,
-    "asha": asha,
 }
 
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from archwright.core.arch import Arch
 from archwright.core.blueprint import Blueprint
-from archwright.core.catalog import listed
 from archwright.core.config import from_json, to_json
 from archwright.core.errors import RunFolderError
 from archwright.core.trial import Candidate, Metrics
@@ -29,12 +28,6 @@ from archwright.training.loop import fit
 from archwright.training.networks import build_seeded
 
 
-@listed(
-    "evaluator",
-    "inherited",
-    summary="trains every candidate on from the weights of its parent, one without a parent from fresh weights",
-    source="Elsken et al., ICLR 2019, arXiv:1804.09081 (Lamarckian evolution)",
-)
 class Inherited(Evaluator):
     """Trains a candidate for a few steps from what it has in common with its parent, and scores it.
 

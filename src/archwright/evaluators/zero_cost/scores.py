@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from archwright.core.arch import Arch
-from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError, UnknownNameError, UsageError
 from archwright.core.trial import Candidate, Metrics, derive_seed
@@ -78,12 +77,6 @@ _OF_GRADIENTS: Mapping[str, Callable[[measures.Gradients], float]] = {
 }
 
 
-@listed(
-    "evaluator",
-    "zero-cost",
-    summary="scores networks that were not trained: SynFlow, SNIP, GraSP, NASWOT, ZiCo, Zen, AZ-NAS's parts and counts",
-    source="Abdelfattah et al., ICLR 2021, arXiv:2101.08134, and each score's own paper",
-)
 class ZeroCost(Evaluator):
     """Builds a candidate and scores it as it is; figures by the scores' names, larger is better.
 

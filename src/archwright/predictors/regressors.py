@@ -6,6 +6,7 @@ one has to beat.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -101,7 +102,9 @@ class _Several(Predictor):
         for i in range(self.n_models):
             rng = np.random.default_rng([self.seed, i])
             drawn = rng.integers(len(given), size=len(given)) if i else np.arange(len(given))
-            self._models.append(self.make(int(rng.integers(2**31))).fit(given[drawn], wanted[drawn]))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that a network could be trained longer
+                self._models.append(self.make(int(rng.integers(2**31))).fit(given[drawn], wanted[drawn]))
 
     def predict(self, features: ArrayLike) -> tuple[Floats, Floats]:
         each = np.stack([model.predict(np.asarray(features)) for model in self._models])

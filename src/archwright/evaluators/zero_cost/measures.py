@@ -133,7 +133,8 @@ def synflow(network: nn.Module, ones: Tensor) -> float:
     with positive(network), without_norms(network):
         weights = [layer.weight for layer in weighted(network)]
         found = torch.autograd.grad(network(ones).sum(), weights, allow_unused=True)
-        total = sum(float((w * g).abs().sum()) for w, g in zip(weights, found, strict=True) if g is not None)
+        pairs = zip(weights, found, strict=True)
+        total = sum(float((w.detach() * g).abs().sum()) for w, g in pairs if g is not None)
     network.float()
     return math.log(total) if total > 0 else -math.inf
 

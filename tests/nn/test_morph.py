@@ -131,7 +131,7 @@ def test_a_new_layer_changes_nothing(activation: nn.Module, kernel: int | None) 
 
 
 def test_the_kernel_has_its_one_in_the_middle() -> None:
-    weight = deeper(4, nn.ReLU(), kernel=3)[0].weight
+    weight = deeper(4, nn.ReLU(), kernel=3)[0].weight.detach()
     assert weight.sum() == 4
     assert [float(weight[i, i, 1, 1]) for i in range(4)] == [1.0] * 4  # type: ignore[index]
 

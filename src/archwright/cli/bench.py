@@ -18,8 +18,6 @@ from archwright.core.errors import InvalidValueError
 if TYPE_CHECKING:
     from archwright.tabular.benchmark import Benchmark
 
-OWN = ("signal", "truth")
-
 
 def bench(
     benchmark: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -17,6 +18,9 @@ from archwright.spaces.base import Space
 
 Feasible = Callable[[Rows], NDArray[np.bool_]]
 MAX_DRAWS = 1_000_000
+
+Proposal = tuple[NDArray[np.int16], str, int | None]
+"""A row to ask for, its origin, and the number of the trial it was varied from."""
 
 
 class Strategy(ABC):
@@ -90,6 +94,19 @@ class Strategy(ABC):
         self.n_asked += 1
         seed = derive_seed(self.seed, "trial", number)
         return Candidate(number, self.decisions.arch(row), seed, budget, parent, origin)
+
+    def queued(self, queue: deque[Proposal], n: int) -> list[Candidate]:
+        """The next candidates, at most n, taken from the front of a queue.
+
+        Args:
+            queue: Of rows, each with its origin and the number of its parent.
+            n: Most candidates.
+        """
+        asked: list[Candidate] = []
+        while queue and len(asked) < n:
+            row, origin, parent = queue.popleft()
+            asked.append(self.candidate(row, origin=origin, parent=parent))
+        return asked
 
 
 def draw_feasible(

@@ -16,9 +16,7 @@ from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import Candidate, Trial
 from archwright.core.variation import crossover, resample
 from archwright.spaces.base import Space
-from archwright.strategies.base import Strategy, draw_feasible
-
-Proposal = tuple[NDArray[np.int16], str, int | None]
+from archwright.strategies.base import Proposal, Strategy, draw_feasible
 
 
 @dataclass(frozen=True)
@@ -102,11 +100,7 @@ class Evolution(Strategy):
         if not self._queue and self._n_told == self.n_asked and self._generation < self.config.generations:
             self._generation += 1
             self._queue.extend(self._next_generation())
-        asked: list[Candidate] = []
-        while self._queue and len(asked) < n:
-            row, origin, parent = self._queue.popleft()
-            asked.append(self.candidate(row, origin=origin, parent=parent))
-        return asked
+        return self.queued(self._queue, n)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         assert self.objective is not None

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from archwright.core.catalog import listed
 from archwright.core.config import check_range
@@ -15,7 +14,7 @@ from archwright.core.errors import InfeasibleError
 from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.core.variation import neighbours
 from archwright.spaces.base import Space
-from archwright.strategies.base import Strategy, draw_feasible
+from archwright.strategies.base import Proposal, Strategy, draw_feasible
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class LocalSearch(Strategy):
         super().__init__(space, n_trials=1_000, seed=seed)
         self.lookahead = 1 if self.config.first else None
         self._visited: set[bytes] = set()
-        self._queue: deque[tuple[NDArray[np.int16], str, int | None]] = deque()
+        self._queue: deque[Proposal] = deque()
         self._here: Trial | None = None
         self._seen: list[Trial] = []  # of the present neighbourhood
         self._n_told = self._n_climbs = 0
@@ -69,11 +68,7 @@ class LocalSearch(Strategy):
             self._go_on()
         if self.config.first:  # the next one depends on whether this one is better
             n = min(n, 1 - (self.n_asked - self._n_told))
-        asked: list[Candidate] = []
-        while self._queue and len(asked) < n:
-            row, origin, parent = self._queue.popleft()
-            asked.append(self.candidate(row, origin=origin, parent=parent))
-        return asked
+        return self.queued(self._queue, n)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         assert self.objective is not None

@@ -17,9 +17,8 @@ from archwright.core.pareto import crowding_distance, fronts
 from archwright.core.trial import Candidate, Trial
 from archwright.core.variation import crossover
 from archwright.spaces.base import Space
-from archwright.strategies.base import Strategy, draw_feasible
+from archwright.strategies.base import Proposal, Strategy, draw_feasible
 
-Proposal = tuple[NDArray[np.int16], str, int | None]
 MAX_TRIES = 20
 """Rounds of breeding after which a generation stays smaller: nearly all children are known or over a limit then."""
 
@@ -84,11 +83,7 @@ class Nsga2(Strategy):
         if not self._queue and self._n_told == self.n_asked:
             self._select()
             self._queue.extend(self._next_generation())
-        asked: list[Candidate] = []
-        while self._queue and len(asked) < n:
-            row, origin, parent = self._queue.popleft()
-            asked.append(self.candidate(row, origin=origin, parent=parent))
-        return asked
+        return self.queued(self._queue, n)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         self._n_told += len(trials)

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from archwright.core.catalog import listed
 from archwright.core.config import MAX_TRIALS, check_range
 from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.spaces.base import Space
-from archwright.strategies.base import Strategy, draw_feasible
+from archwright.strategies.base import Proposal, Strategy, draw_feasible
 
-Proposal = tuple[NDArray[np.int16], str, int | None]
 TRIES = (1, 7, 56, 448)
 """How many mutants are drawn at the first, second, … attempt to find one that keeps the limits."""
 

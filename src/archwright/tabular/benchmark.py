@@ -228,7 +228,3 @@ class TabularCost(Cost):
 
     def cost_rows(self, space: Space, rows: Rows) -> Floats:
         return self._values[self._places.of(rows)]
-
-
-Opener = Callable[..., Benchmark]
-"""Makes a benchmark: (table, dataset) → `Benchmark`; what the catalogue's benchmarks are."""

@@ -7,7 +7,6 @@ from functools import partial
 from itertools import product
 from typing import Any, Self
 
-import numpy as np
 from torch import nn
 
 from archwright.core.arch import Arch, Value
@@ -38,6 +37,7 @@ from archwright.spaces.nasnet.forms import MIN_FINAL_SIDE, strides_of
 from archwright.spaces.nasnet.genotype import KINDS, Edge, unread
 from archwright.spaces.nasnet.genotype import Block as BlockText
 from archwright.spaces.nasnet.genotype import Cell as CellText
+from archwright.spaces.nasnet.graphs import block_graphs
 from archwright.spaces.pieces import CostPiece
 
 OPS = tuple(MICRO_OPS)
@@ -139,15 +139,7 @@ class EnasMicro(Space):
 
     def graphs(self, rows: Rows) -> dict[str, Graphs]:
         """Both cells; a block is a node with two edges, and all blocks lead to the output."""
-        edges = [(b, i) for b in range(self.blocks) for i in EDGES]
-        target, found = np.array([b + 2 for b, _ in edges]), {}
-        for kind in KINDS:
-            columns = [
-                [self.decisions.position(f"{kind}.block{b}.{what}{i}") for b, i in edges] for what in ("op", "input")
-            ]
-            op, source = (rows[:, each].astype(np.int64) for each in columns)
-            found[kind] = Graphs.concatenated(tuple(OPS), op, source, target)
-        return found
+        return block_graphs(self.decisions, rows, self.blocks, tuple(OPS))
 
     def network(self, choose: Chooser) -> nn.Module:
         maps = self._results()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, get_args
 
-import numpy as np
 from torch import nn
 
 from archwright.core.arch import Arch, Value
@@ -38,6 +37,7 @@ from archwright.spaces.nasnet.forms import (
     strides_of,
 )
 from archwright.spaces.nasnet.genotype import COMBINES, KINDS, Edge, Genotype, Outputs, check_outputs, unread
+from archwright.spaces.nasnet.graphs import block_graphs
 from archwright.spaces.nasnet.operations import AMOEBANET_OPS, NASNET_OPS, RELEASED_OPS
 from archwright.spaces.nasnet.pieces import Pieces, PlacedCell
 from archwright.spaces.pieces import CostPiece
@@ -173,15 +173,7 @@ class NasNet(Space):
 
     def graphs(self, rows: Rows) -> dict[str, Graphs]:
         """Both cells; a block is a node with two edges, and all blocks lead to the output."""
-        edges = [(b, i) for b in range(self.blocks) for i in EDGES]
-        target, found = np.array([b + 2 for b, _ in edges]), {}
-        for kind in KINDS:
-            columns = [
-                [self.decisions.position(f"{kind}.block{b}.{what}{i}") for b, i in edges] for what in ("op", "input")
-            ]
-            op, source = (rows[:, each].astype(np.int64) for each in columns)
-            found[kind] = Graphs.concatenated(tuple(self.ops), op, source, target)
-        return found
+        return block_graphs(self.decisions, rows, self.blocks, tuple(self.ops))
 
     def network(self, choose: Chooser) -> nn.Module:
         positions = self._positions()

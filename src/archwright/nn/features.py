@@ -93,8 +93,8 @@ def features_only(network: nn.Module, input_shape: Sequence[int]) -> FeaturesOnl
 
     The maps are found by running the network twice, on the meta device if it can do without values: strides are how
     far a map grows when the image does. Only outputs of whole blocks, cells or stages count, not maps inside a block
-    that at most halves its image. A 1x1 convolution that ends the network by other channels is taken for the
-    classifier's first layer: what a detector reads stands before it.
+    that at most halves its image. A 1x1 convolution that ends the network by other channels and whose name says "head"
+    is the classifier's first layer, as in timm: what a detector reads stands before it.
 
     Args:
         network: A stand-alone convolutional network; it is shared, not copied.
@@ -133,12 +133,19 @@ def _is_level(out: tuple[int, ...], input_shape: Sequence[int], is_pooled: bool)
 
 
 def _without_head(network: nn.Module, chain: list[Feature]) -> list[Feature]:
-    """The chain up to the first layer of a classifier that works on maps: a last 1x1 convolution to other channels."""
+    """The chain up to the first layer of a classifier that works on maps: a last 1x1 convolution, called a head.
+
+    Its form alone does not tell: the last stage of MobileNetV3 is such a convolution too, and is a level in timm.
+    """
     end = len(chain)
     while end > 1 and not _is_spatial(network.get_submodule(chain[end - 1].path)):
         end -= 1
     for i in range(end, len(chain)):
-        if i and (chain[i].channels, chain[i].stride) != (chain[i - 1].channels, chain[i - 1].stride):
+        if (
+            i
+            and "head" in chain[i].path.lower()
+            and (chain[i].channels, chain[i].stride) != (chain[i - 1].channels, chain[i - 1].stride)
+        ):
             return chain[:i] if chain[i].stride == chain[i - 1].stride else chain
     return chain
 

@@ -12,6 +12,7 @@ from archwright.nn.ops.mbconv import MBConv
 from archwright.nn.ops.pooling import GlobalAvgPool2d, LocalAvgPool2d
 from archwright.nn.ops.recurrent import GRUCell, LSTMCell, Recurrent, RecurrentCell
 from archwright.nn.ops.residual import ResidualBlock
+from archwright.nn.ops.resize import Resize2d
 from archwright.nn.sizes import flattened
 from archwright.nn.source import source_template
 
@@ -34,6 +35,7 @@ __all__ = [
     "RecurrentCell",
     "Regularization",
     "ResidualBlock",
+    "Resize2d",
     "Selection",
     "Signature",
     "Supernet",

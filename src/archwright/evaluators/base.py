@@ -40,7 +40,8 @@ class Evaluator(ABC):
     """Scores candidates.
 
     The metrics of a candidate depend on itself (arch, seed, budget) alone, bit for bit, never on the others of
-    its population: a search that is interrupted within a population and goes on must see the same figures.
+    its population: a search that is interrupted within a population and goes on must see the same figures. Where
+    candidates inherit weights, "itself" includes the trials that it descends from.
 
     Attributes:
         chunk: How many candidates one call should be given; what is lost when a run is killed is one chunk.
@@ -63,6 +64,14 @@ class Evaluator(ABC):
             UsageError: If it scores without a network, as a table does.
         """
         raise UsageError(f"evaluator {type(self).__name__} scores without a network; train one from scratch")
+
+    def within(self, search: str) -> Evaluator:
+        """The evaluator for one search of a run: one that keeps things by trial keeps those of each search apart.
+
+        Args:
+            search: The search's name in the run.
+        """
+        return self
 
     def work(self, candidate: Candidate | None = None) -> Work:
         """The work of an evaluation, for budgets and for the estimate of time.

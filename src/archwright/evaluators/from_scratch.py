@@ -20,7 +20,7 @@ from archwright.spaces.base import Space
 from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
-from archwright.training.evaluate import evaluate
+from archwright.training.evaluate import validated
 from archwright.training.networks import train_network
 
 
@@ -71,14 +71,7 @@ class FromScratch(Evaluator):
         network, _ = train_network(
             self.space, candidate.arch, self.task, training, part="train", seed=candidate.seed, device=self.device
         )
-        return evaluate(
-            network,
-            self.task,
-            "validation",
-            device=self.device,
-            channels_last=training.channels_last,
-            meter=self.task.search_meter(),
-        )
+        return validated(network, self.task, training, self.device)
 
     def _training(self, budget: int | None) -> TrainingConfig:
         return self.training if budget is None else replace(self.training, steps=budget, epochs=None)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +16,7 @@ from torch import Tensor, nn
 
 from archwright.core.arch import Arch
 from archwright.core.blueprint import Blueprint
+from archwright.core.catalog import listed
 from archwright.core.config import from_json, to_json
 from archwright.core.errors import RunFolderError
 from archwright.core.trial import Candidate, Metrics
@@ -22,12 +26,18 @@ from archwright.spaces.base import Space
 from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
-from archwright.training.evaluate import evaluate
+from archwright.training.evaluate import validated
 from archwright.training.lineage import Lineage
 from archwright.training.loop import fit
-from archwright.training.networks import build_seeded
+from archwright.training.networks import build_seeded, train_network
 
 
+@listed(
+    "evaluator",
+    "inherited",
+    summary="trains a candidate on from what it shares with its parent, and scores it on the validation part",
+    source="Elsken et al., ICLR 2019, arXiv:1804.09081; Chen et al., ICLR 2016, arXiv:1511.05641",
+)
 class Inherited(Evaluator):
     """Trains a candidate for a few steps from what it has in common with its parent, and scores it.
 
@@ -57,26 +67,26 @@ class Inherited(Evaluator):
         task.check_taken_by(space)
         self.space, self.task, self.training, self.steps = space, task, training, steps
         self.device, self._lineage = torch.device(device), Lineage(space)
-        self._temporary = tempfile.TemporaryDirectory(prefix="archwright-") if folder is None else None
-        self.folder = Path(self._temporary.name) if folder is None else folder  # type: ignore[union-attr]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._scratch = _Scratch() if folder is None else None
+        self.folder = self._root = folder or cast(_Scratch, self._scratch).folder
+
+    def within(self, search: str) -> Inherited:
+        other = copy(self)
+        other.folder = self._root / search
+        return other
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
         return [self._evaluate(candidate) for candidate in candidates]
 
     def model(self, arch: Arch, seed: int) -> nn.Module:
-        """The network with the weights of the last trial of this arch and seed.
-
-        Raises:
-            RunFolderError: If there is none.
-        """
+        """The network with the weights of the last trial of this arch and seed; one without a trial is trained now."""
         for path in sorted(self.folder.glob("*.safetensors"), key=lambda one: -int(one.stem)):
             tensors, kept = _read(path)
             if kept["seed"] == seed and Arch.from_json(kept["arch"]) == arch:
                 network = build_seeded(self.space, arch, seed)
                 network.load_state_dict(tensors)
-                return network
-        raise RunFolderError(f"{self.folder} has no weights of {arch.key} with seed {seed}")
+                return network.eval()
+        return train_network(self.space, arch, self.task, self.training, part="train", seed=seed, device=self.device)[0]
 
     def work(self, candidate: Candidate | None = None) -> Work:
         training = self._training(candidate)
@@ -103,15 +113,9 @@ class Inherited(Evaluator):
         fit(network, self.task, training, part="train", seed=candidate.seed, device=self.device)
         tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
         kept: Json = {"arch": candidate.arch.to_json(), "seed": candidate.seed}
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_tensors(self.folder / f"{candidate.number}.safetensors", tensors, kept)
-        return evaluate(
-            network,
-            self.task,
-            "validation",
-            device=self.device,
-            channels_last=training.channels_last,
-            meter=self.task.search_meter(),
-        )
+        return validated(network, self.task, training, self.device)
 
     def _kept(self, number: int) -> tuple[dict[str, Tensor], Arch]:
         path = self.folder / f"{number}.safetensors"
@@ -125,6 +129,14 @@ class Inherited(Evaluator):
             return self.training
         warmup = min(self.training.warmup_steps, self.steps // 10)
         return replace(self.training, steps=candidate.budget or self.steps, epochs=None, warmup_steps=warmup)
+
+
+class _Scratch:
+    """A temporary folder that is gone when no evaluator holds it any more."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="archwright-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

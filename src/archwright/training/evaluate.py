@@ -8,6 +8,7 @@ from torch import nn
 from archwright.nn.carrying import Stream
 from archwright.nn.modes import eval_mode
 from archwright.tasks.base import Meter, Part, Task
+from archwright.training.config import TrainingConfig
 from archwright.training.device import place_batch, takes_channels_last
 
 
@@ -41,3 +42,16 @@ def evaluate(
             with stream.batch(goes_on=split.is_stream):
                 meter.measure(network, batch)
     return meter.result()
+
+
+def validated(network: nn.Module, task: Task, training: TrainingConfig, device: torch.device) -> dict[str, float]:
+    """What a search sees of a network that was trained on the training part: its metrics on the validation part.
+
+    Args:
+        network: A network on `device`.
+        task: Where examples and metrics come from.
+        training: How it was trained; it is scored in the same layout.
+        device: Where it is.
+    """
+    meter = task.search_meter()
+    return evaluate(network, task, "validation", device=device, channels_last=training.channels_last, meter=meter)

@@ -8,13 +8,30 @@ import numpy as np
 import pytest
 
 from archwright.core.errors import InvalidValueError, UnknownNameError, UsageError
-from archwright.core.trial import Candidate
+from archwright.core.objective import Goal, Objective
+from archwright.core.trial import Candidate, Trial
 from archwright.costs.counted import Macs
-from archwright.evaluators.zero_cost.scores import COMBINED, SCORES, ZeroCost, scored
-from archwright.spaces import NasBench201
-from archwright.testing import toy_task
+from archwright.evaluators import Evaluator
+from archwright.evaluators.zero_cost.scores import COMBINED, SCORES, ZeroCost, ordered, scored
+from archwright.runners import ProcessPool
+from archwright.search import search
+from archwright.spaces import NasBench201, Space
+from archwright.strategies.random import Random
+from archwright.testing import ElasticSpace, EvaluatorContract, RnnTiny, toy_task, toy_text
 
 SPACE = NasBench201(input_shape=(3, 8, 8), n_classes=4, channels=4, cells=1)
+
+
+class TestContract(EvaluatorContract):
+    has_model = False
+    tolerance = 0.0
+
+    def make(self, space: Space) -> Evaluator:
+        scores = [name for name in SCORES if name not in ("progressivity", "trainability")]  # infinite for some cells
+        return ZeroCost(space, toy_task(space), scores, batch_size=8)
+
+    def make_space(self) -> Space:
+        return SPACE
 
 
 def candidates(n: int) -> list[Candidate]:
@@ -80,3 +97,35 @@ def test_what_cannot_be_scored() -> None:
         ZeroCost(SPACE, task, ["snip"], batch_size=100_000)
     with pytest.raises(UsageError, match="train nothing"):
         ZeroCost(SPACE, task, ["macs"]).model(candidates(1)[0].arch, 0)
+
+
+def test_ranks_by_hand() -> None:
+    """Ranks of a are 1, 2, 3 of 3, those of b 3, 1, 2: log(1/3) + 0, log(2/3) + log(1/3), 0 + log(2/3)."""
+    trials = [
+        Trial(Candidate(i, SPACE.sample(1, np.random.default_rng(i))[0], 0), metrics={"a": a, "b": b})
+        for i, (a, b) in enumerate([(1.0, 9.0), (2.0, -math.inf), (3.0, 5.0)])
+    ]
+    failed = Trial(trials[0].candidate, "failed", failure="why")
+    assert [trial.number for trial in ordered([failed, *trials], ["a", "b"])] == [2, 0, 1]
+    assert ordered([failed], ["a"]) == [failed]
+
+
+def test_worker_processes_score_alike(evaluator: ZeroCost) -> None:
+    """A search of two processes has the figures of one."""
+    drawn = [
+        search(SPACE, Random(SPACE, n_trials=5, seed=3), evaluator, Objective((Goal("synflow"),)), runner=runner)
+        for runner in (None, ProcessPool(2, threads=1))
+    ]
+    one, two = ([(trial.candidate, trial.metrics) for trial in found.trials] for found in drawn)
+    assert one == two
+
+
+def test_spaces_and_tasks_without_stages_or_images() -> None:
+    """Said before a number is made up."""
+    numbers = ElasticSpace()
+    (arch,) = numbers.sample(1, np.random.default_rng(0))
+    with pytest.raises(UsageError, match="are no sequences of stages, whose maps zen read"):
+        ZeroCost(numbers, toy_task(numbers), ["zen"], batch_size=8).evaluate([Candidate(0, arch, 0)])
+    texts = RnnTiny()
+    with pytest.raises(UsageError, match="zero-cost scores are of networks that put images into classes"):
+        ZeroCost(texts, toy_text(texts), ["synflow"])

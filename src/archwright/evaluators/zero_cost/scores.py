@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,15 +13,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from archwright.core.arch import Arch
+from archwright.core.blueprint import Blueprint
+from archwright.core.catalog import listed
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError, UnknownNameError, UsageError
-from archwright.core.trial import Candidate, Metrics, derive_seed
+from archwright.core.trial import Candidate, Metrics, Trial, derive_seed
 from archwright.costs.counted import Macs, Params
-from archwright.evaluators.base import Evaluator
+from archwright.evaluators.base import Evaluator, Work
 from archwright.evaluators.zero_cost import measures
 from archwright.evaluators.zero_cost.initial import he_normal, standard_normal, weighted
 from archwright.nn.inputs import tensors_of
 from archwright.spaces.base import Space
+from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Task
 from archwright.training.networks import build_seeded
 
@@ -77,6 +81,12 @@ _OF_GRADIENTS: Mapping[str, Callable[[measures.Gradients], float]] = {
 }
 
 
+@listed(
+    "evaluator",
+    "zero-cost",
+    summary="scores a network that was not trained: SNIP, GraSP, SynFlow, NASWOT, ZiCo, Zen, AZ-NAS's parts, counts",
+    source="Abdelfattah et al., ICLR 2021, arXiv:2101.08134; Lee & Ham, CVPR 2024, arXiv:2403.19232",
+)
 class ZeroCost(Evaluator):
     """Builds a candidate and scores it as it is; figures by the scores' names, larger is better.
 
@@ -93,7 +103,10 @@ class ZeroCost(Evaluator):
     Raises:
         UnknownNameError: If there is no such score.
         InvalidValueError: If there are none, or a batch of fewer than two images.
+        UsageError: If the task has no images, or no classes where a score reads them.
     """
+
+    chunk: ClassVar[int] = 8
 
     def __init__(
         self,
@@ -113,12 +126,19 @@ class ZeroCost(Evaluator):
                 f"{len(scores)} scores of batches of {batch_size} images; give at least one score and two images"
             )
         task.check_taken_by(space)
-        self.space, self.scores, self.batch_size = space, tuple(dict.fromkeys(scores)), batch_size
+        reads_data = any(SCORES[name].reads == "data" for name in scores)
+        if len(space.input_shape) != 3 or (reads_data and task.n_classes is None):
+            raise UsageError(
+                f"zero-cost scores are of networks that put images into classes, and {task.name} is another task; "
+                "leave them out"
+            )
+        self.space, self.task, self.scores = space, task, tuple(dict.fromkeys(scores))
+        self.batch_size = batch_size
         self.device, self.seed = torch.device(device), seed
         rng = np.random.default_rng(derive_seed(seed, "zero-cost"))
         shape = (batch_size, *space.input_shape)
         self._noise = [torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(device) for _ in range(2)]
-        self._batches = self._real(task) if any(SCORES[name].reads == "data" for name in scores) else []
+        self._batches = self._real(task) if reads_data else []
 
     def _real(self, task: Task) -> list[measures.Batch]:
         """Two disjoint batches of the training part."""
@@ -147,6 +167,11 @@ class ZeroCost(Evaluator):
         if not wanted:
             return {}
         network = build_seeded(self.space, candidate.arch, candidate.seed).to(self.device)
+        if wanted & {*_AZ_NAS, "zen"} and not isinstance(network, nn.Sequential):
+            raise UsageError(
+                f"networks of space {self.space.name!r} are no sequences of stages, whose maps "
+                f"{', '.join(sorted(wanted & {*_AZ_NAS, 'zen'}))} read; choose other scores"
+            )
         generator = torch.Generator(self.device).manual_seed(candidate.seed % 2**63)
         found: dict[str, float] = {}
         he_normal(network, generator)
@@ -170,8 +195,63 @@ class ZeroCost(Evaluator):
             found["zen"] = measures.zen(network, *self._noise)
         return found
 
+    def work(self, candidate: Candidate | None = None) -> Work:
+        # roughly: a backward pass is two forward ones, GraSP's second one four
+        passes = {"data": 5, "noise": 4, "ones": 0, "table": 0}
+        return Work(n_scored=self.batch_size * max(passes[SCORES[name].reads] for name in self.scores))
+
+    def blueprint(self, folder: Path) -> Blueprint:
+        arguments = {
+            "space": space_blueprint(self.space),
+            "task": self.task.blueprint(folder),
+            "scores": list(self.scores),
+            "options": {"batch_size": self.batch_size, "seed": self.seed, "device": str(self.device)},
+        }
+        return Blueprint(f"{__name__}:rebuild", arguments)
+
     def model(self, arch: Arch, seed: int) -> nn.Module:
         raise UsageError("zero-cost scores train nothing; train the network from scratch")
+
+
+def rebuild(space: Space, task: Task, scores: list[str], options: dict[str, Any]) -> ZeroCost:
+    """The evaluator that a `ZeroCost.blueprint` describes.
+
+    Args:
+        space: Where candidates come from.
+        task: Where real images and classes come from.
+        scores: Names of `SCORES`.
+        options: Further arguments of `ZeroCost`.
+    """
+    return ZeroCost(space, task, scores, **options)
+
+
+def scores_of(name: str) -> tuple[str, ...]:
+    """The scores of a combination, or the one of this name.
+
+    Args:
+        name: Of `SCORES` or `COMBINED`.
+
+    Raises:
+        UnknownNameError: If there is neither.
+    """
+    if name not in SCORES and name not in COMBINED:
+        raise UnknownNameError("zero-cost score", name, [*SCORES, *COMBINED])
+    return COMBINED.get(name, (name,))
+
+
+def ordered(trials: Sequence[Trial], scores: Sequence[str]) -> list[Trial]:
+    """Complete trials, those first that the rank aggregate of some scores puts first; ties go to the earlier one.
+
+    Args:
+        trials: With these scores as metrics.
+        scores: Their names.
+    """
+    complete = [trial for trial in trials if trial.is_complete and all(name in trial.metrics for name in scores)]
+    if not complete:
+        return list(trials)
+    columns = [np.array([trial.metrics[name] for trial in complete]) for name in scores]
+    order = np.argsort(-measures.rank_aggregated(columns), kind="stable")
+    return [complete[i] for i in order]
 
 
 def scored(evaluator: ZeroCost, candidates: Sequence[Candidate], *, combined: str | None = None) -> np.ndarray:

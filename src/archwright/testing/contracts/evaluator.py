@@ -24,11 +24,13 @@ class EvaluatorContract(Contract):
     Attributes:
         n_candidates: How many candidates a test evaluates.
         has_model: False if metrics come without a trained network, as from a table.
+        inherits: Whether metrics also depend on the trial that a candidate was varied from.
         tolerance: Largest accepted difference between the metrics of `model()` and those of the evaluation.
     """
 
     n_candidates: ClassVar[int] = 4
     has_model: ClassVar[bool] = True
+    inherits: ClassVar[bool] = False
     tolerance: ClassVar[float] = 1e-5
 
     def make(self, space: Space) -> Evaluator:
@@ -74,7 +76,8 @@ class EvaluatorContract(Contract):
         torch.manual_seed(99)
         np.random.seed(99)
         before = torch.get_rng_state()
-        others = [Candidate(100 + c.number, c.arch, c.seed, parent=7, origin="other") for c in candidates]
+        parent = None if self.inherits else 7
+        others = [Candidate(100 + c.number, c.arch, c.seed, parent=parent, origin="other") for c in candidates]
         assert list(evaluator.evaluate(others)) == found
         assert torch.equal(torch.get_rng_state(), before)
 

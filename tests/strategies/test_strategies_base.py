@@ -9,8 +9,11 @@ import pytest
 from scipy.stats import chisquare
 
 from archwright.core.errors import InfeasibleError, InvalidValueError
+from archwright.core.objective import Goal, Objective
 from archwright.core.trial import derive_seed
-from archwright.strategies import Random, draw_feasible
+from archwright.strategies import Random, RegularizedEvolution, RegularizedEvolutionConfig, draw_feasible
+from archwright.strategies.base import Outlook
+from archwright.strategies.halving import Asha, HalvingConfig
 from archwright.testing import BranchSpace, conditional_decisions
 
 DECISIONS = conditional_decisions()
@@ -83,3 +86,28 @@ def test_a_search_needs_a_trial() -> None:
     """None at all is refused."""
     with pytest.raises(InvalidValueError, match="a search of 0 trials"):
         Random(BranchSpace(), n_trials=0)
+
+
+def test_a_search_begins_with_what_it_is_given() -> None:
+    """In that order, without those over the limits and without repeats; then it draws at random."""
+    space = BranchSpace()
+    rows = space.decisions.enumerate_rows()
+    strategy = Random(space, n_trials=6, seed=0)
+    strategy.bind(Objective((Goal("score"),)), lambda asked: asked[:, 0] == 0)
+    assert strategy.is_uniform
+    chosen = [row for row in rows if row[0] == 0][:2]
+    strategy.begin_with(np.stack([chosen[1], *rows[rows[:, 0] != 0][:1], chosen[1], chosen[0]]))
+    assert not strategy.is_uniform
+    asked = [space.row(candidate.arch).tolist() for candidate in strategy.ask(6)]
+    assert asked[:2] == [chosen[1].tolist(), chosen[0].tolist()]
+    assert len({tuple(row) for row in asked}) == len(asked) == 4  # all that there are
+
+
+def test_what_a_search_will_be_made_of() -> None:
+    """One in three is promoted; children come behind a population; others are all alike."""
+    space = BranchSpace()
+    asha = Asha(space, HalvingConfig(budgets=(1, 3, 9), eta=3))
+    assert asha.outlook(13) == [Outlook(9, 1), Outlook(3, 3), Outlook(1, 9)]
+    evolution = RegularizedEvolution(space, RegularizedEvolutionConfig(population=5, sample=2, cycles=20))
+    assert evolution.outlook(20) == [Outlook(5), Outlook(15, is_child=True)]
+    assert Random(space, n_trials=4).outlook(4) == [Outlook(4)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,22 @@ from archwright.spaces.base import Space
 
 Feasible = Callable[[Rows], NDArray[np.bool_]]
 MAX_DRAWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Trials of one kind that a search will have, for the estimate of its work.
+
+    Attributes:
+        n: How many.
+        budget: Their budget; None leaves it to the evaluator.
+        is_child: Whether each is varied from an earlier trial.
+    """
+
+    n: int
+    budget: int | None = None
+    is_child: bool = False
+
 
 Proposal = tuple[NDArray[np.int16], str, int | None]
 """A row to ask for, its origin, and the number of the trial it was varied from."""
@@ -57,6 +74,7 @@ class Strategy(ABC):
         self.objective: Objective | None = None
         self.feasible: Feasible = lambda rows: np.ones(len(rows), dtype=bool)
         self.n_asked = 0
+        self._first: deque[NDArray[np.int16]] = deque()
 
     def bind(self, objective: Objective, feasible: Feasible) -> None:
         """Receive the objective and a function that says which rows may be asked; called once, before `ask`."""
@@ -67,6 +85,14 @@ class Strategy(ABC):
         """Make it as long as a search of so many trials, in place of the number it was made with; before `ask`."""
         self.n_trials = n_trials
 
+    def begin_with(self, rows: Rows) -> None:
+        """Try these architectures, in this order, where it would draw its first ones at random; before `ask`.
+
+        Args:
+            rows: (n, n_decisions); those over a limit are passed over.
+        """
+        self._first = deque(rows)
+
     @abstractmethod
     def ask(self, n: int) -> list[Candidate]:
         """At most n candidates; fewer, or none, if it needs to be told trials first or is at its end."""
@@ -75,9 +101,44 @@ class Strategy(ABC):
     def tell(self, trials: Sequence[Trial]) -> None:
         """Learn from trials, in ask order."""
 
+    def outlook(self, n: int) -> list[Outlook]:
+        """The trials that a search of n will have; by default all alike, and none a child.
+
+        Args:
+            n: Trials in all.
+        """
+        return [Outlook(n)]
+
     def rng(self, purpose: str) -> np.random.Generator:
         """The random stream for the next proposal; `purpose` separates several streams for it."""
         return np.random.default_rng(derive_seed(self.seed, purpose, self.n_asked))
+
+    def drawn(self, n: int, rng: np.random.Generator, *, exclude: set[bytes] | None = None) -> Rows:
+        """Up to n rows within the limits: those it was told to begin with, then random ones, see `draw_feasible`.
+
+        Args:
+            n: How many are wanted.
+            rng: Source of randomness.
+            exclude: `row.tobytes()` of archs not to give; the given ones are added to it.
+
+        Raises:
+            InfeasibleError: If there is none.
+        """
+        seen, first = set() if exclude is None else exclude, list[NDArray[np.int16]]()
+        while self._first and len(first) < n:
+            row = np.ascontiguousarray(self._first.popleft())
+            if row.tobytes() not in seen and self.feasible(row[None])[0]:
+                seen.add(row.tobytes())
+                first.append(row)
+        if len(first) == n and first:
+            return np.stack(first)
+        try:
+            rest = draw_feasible(self.decisions, self.feasible, n - len(first), rng, exclude=seen)
+        except InfeasibleError:
+            if not first:
+                raise
+            return np.stack(first)
+        return np.concatenate([np.stack(first), rest]) if first else rest
 
     def candidate(
         self, row: NDArray[np.int16], *, origin: str, parent: int | None = None, budget: int | None = None

@@ -16,7 +16,7 @@ from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import Candidate, Trial
 from archwright.core.variation import crossover, resample
 from archwright.spaces.base import Space
-from archwright.strategies.base import Proposal, Strategy, draw_feasible
+from archwright.strategies.base import Proposal, Strategy
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Evolution(Strategy):
             children += self._breed(self.config.crossovers, rng, self._crossovers)
         missing = self.config.population - len(children)
         try:
-            fresh = draw_feasible(self.decisions, self.feasible, missing, rng, exclude=self._visited)
+            fresh = self.drawn(missing, rng, exclude=self._visited)
         except InfeasibleError:
             if self._best:
                 return children  # limits so tight that only bred archs meet them

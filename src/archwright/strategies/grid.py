@@ -74,6 +74,19 @@ class Grid(Strategy):
             asked.append(self.candidate(self._waiting.popleft(), origin="grid"))
         return asked
 
+    def begin_with(self, rows: Rows) -> None:
+        """Refuse: a grid draws nothing.
+
+        Args:
+            rows: What it would begin with.
+
+        Raises:
+            InvalidValueError: Always.
+        """
+        raise InvalidValueError(
+            "a grid has an order of its own, so it cannot begin with chosen architectures; leave them out"
+        )
+
     def tell(self, trials: Sequence[Trial]) -> None:
         """Do nothing: a grid does not depend on trials."""
 

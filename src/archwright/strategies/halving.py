@@ -19,7 +19,7 @@ from archwright.core.config import MAX_TRIALS, check_range
 from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.spaces.base import Space
-from archwright.strategies.base import Strategy, draw_feasible
+from archwright.strategies.base import Outlook, Strategy
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,17 @@ class _Bandit(Strategy):
         super().__init__(space, n_trials=self.config.n_trials, seed=seed)
         self._visited: set[bytes] = set()
 
+    def outlook(self, n: int) -> list[Outlook]:
+        # each rung has one in eta of the trials of the rung below, as ASHA in the long run
+        shares = [self.config.eta**-rung for rung in range(len(self.config.budgets))]
+        longer = [round(n * share / sum(shares)) for share in shares[1:]]
+        return [Outlook(k, budget) for k, budget in zip([n - sum(longer), *longer], self.config.budgets, strict=True)]
+
     def _fresh(self, n: int, purpose: str, number: int) -> list[NDArray[np.int16]]:
         """Up to n random architectures that were not tried."""
         rng = np.random.default_rng(derive_seed(self.seed, purpose, number))
         try:
-            return list(draw_feasible(self.decisions, self.feasible, n, rng, exclude=self._visited))
+            return list(self.drawn(n, rng, exclude=self._visited))
         except InfeasibleError:
             if not self.n_asked:
                 raise

@@ -14,7 +14,7 @@ from archwright.core.errors import InfeasibleError
 from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.core.variation import neighbours
 from archwright.spaces.base import Space
-from archwright.strategies.base import Proposal, Strategy, draw_feasible
+from archwright.strategies.base import Proposal, Strategy
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class LocalSearch(Strategy):
         n = self.config.start if self._n_climbs == 1 else 1
         rng = np.random.default_rng(derive_seed(self.seed, "climb", self._n_climbs))
         try:
-            rows = draw_feasible(self.decisions, self.feasible, n, rng, exclude=self._visited)
+            rows = self.drawn(n, rng, exclude=self._visited)
         except InfeasibleError:
             if not self.n_asked:
                 raise

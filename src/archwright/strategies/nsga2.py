@@ -17,7 +17,7 @@ from archwright.core.pareto import crowding_distance, fronts
 from archwright.core.trial import Candidate, Trial
 from archwright.core.variation import crossover
 from archwright.spaces.base import Space
-from archwright.strategies.base import Proposal, Strategy, draw_feasible
+from archwright.strategies.base import Proposal, Strategy
 
 MAX_TRIES = 20
 """Rounds of breeding after which a generation stays smaller: nearly all children are known or over a limit then."""
@@ -114,7 +114,7 @@ class Nsga2(Strategy):
         children = self._breed(rng) if len(self._population) > 1 else []
         missing = self.config.population - len(children)
         try:
-            fresh = draw_feasible(self.decisions, self.feasible, missing, rng, exclude=self._visited)
+            fresh = self.drawn(missing, rng, exclude=self._visited)
         except InfeasibleError:
             if self.n_asked:
                 return children

@@ -51,7 +51,7 @@ class PredictorConfig:
     predictor: str = "gp"
     encoding: str = "graph"
     acquisition: Acquisition = "ucb"
-    beta: float = 0.5
+    beta: float = 3.0
     start: int = 10
     pool: int = 2000
     parents: int = 10
@@ -126,7 +126,7 @@ class PredictorGuided(Strategy):
 
     def _random(self) -> NDArray[np.int16] | None:
         try:
-            rows = draw_feasible(self.decisions, self.feasible, 1, self.rng("random"), exclude=self._visited)
+            rows = self.drawn(1, self.rng("random"), exclude=self._visited)
         except InfeasibleError:
             if not self.n_asked:
                 raise

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwright.core.catalog import listed
+from archwright.core.decisions import Rows
 from archwright.core.errors import InfeasibleError
 from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.spaces.base import Space
-from archwright.strategies.base import Strategy, draw_feasible
+from archwright.strategies.base import Strategy
 
 MAX_BLOCK = 256
 
@@ -33,6 +34,9 @@ class Random(Strategy):
         space: The space to search.
         n_trials: Most trials.
         seed: See `Strategy`.
+
+    Attributes:
+        is_uniform: Whether all its candidates are random: it was not told with which to begin.
     """
 
     lookahead = None
@@ -42,6 +46,11 @@ class Random(Strategy):
         self._drawn: set[bytes] = set()
         self._queue: deque[NDArray[np.int16]] = deque()
         self._is_exhausted = False
+        self.is_uniform = True
+
+    def begin_with(self, rows: Rows) -> None:
+        super().begin_with(rows)
+        self.is_uniform = False
 
     def ask(self, n: int) -> list[Candidate]:
         while len(self._queue) < n and not self._is_exhausted:
@@ -57,7 +66,7 @@ class Random(Strategy):
         n = min(max(1, first), MAX_BLOCK)
         rng = np.random.default_rng(derive_seed(self.seed, "random", first))
         try:
-            rows = draw_feasible(self.decisions, self.feasible, n, rng, exclude=self._drawn)
+            rows = self.drawn(n, rng, exclude=self._drawn)
         except InfeasibleError:
             if not first:
                 raise

@@ -13,7 +13,7 @@ from archwright.core.config import MAX_TRIALS, check_range
 from archwright.core.errors import InfeasibleError, InvalidValueError
 from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.spaces.base import Space
-from archwright.strategies.base import Proposal, Strategy, draw_feasible
+from archwright.strategies.base import Outlook, Proposal, Strategy
 
 TRIES = (1, 7, 56, 448)
 """How many mutants are drawn at the first, second, … attempt to find one that keeps the limits."""
@@ -95,6 +95,10 @@ class RegularizedEvolution(Strategy):
         super().resize(n_trials)
         self.config = replace(self.config, cycles=n_trials, population=min(self.config.population, n_trials))
 
+    def outlook(self, n: int) -> list[Outlook]:
+        first = min(n, self.config.population)
+        return [Outlook(first), Outlook(n - first, is_child=True)]
+
     def ask(self, n: int) -> list[Candidate]:
         asked: list[Candidate] = []
         while len(asked) < n:
@@ -161,7 +165,7 @@ class RegularizedEvolution(Strategy):
     def _random(self, rng: np.random.Generator) -> Proposal | None:
         """A random feasible arch; None where none is found although there was one before."""
         try:
-            return draw_feasible(self.decisions, self.feasible, 1, rng)[0], "random", None
+            return self.drawn(1, rng)[0], "random", None
         except InfeasibleError:
             if not self.n_asked:
                 raise

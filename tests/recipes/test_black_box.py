@@ -15,13 +15,23 @@ import torch
 
 from archwright.core.arch import Arch
 from archwright.core.errors import InfeasibleError, InvalidValueError
+from archwright.core.objective import Goal, Objective
 from archwright.core.trial import derive_seed
+from archwright.evaluators.zero_cost.scores import ZeroCost
 from archwright.finish.result import Result
 from archwright.recipes import (
+    AshaConfig,
     EvolutionSearchConfig,
     GridSearchConfig,
+    LamarckianConfig,
+    Nsga2SearchConfig,
+    PredictorSearchConfig,
     RandomSearchConfig,
+    asha,
     grid_search,
+    lamarckian,
+    nsga2,
+    predictor,
     random_search,
     regularized_evolution,
 )
@@ -29,8 +39,13 @@ from archwright.recipes.trials import TrialsConfig
 from archwright.reports.view import run_view
 from archwright.runners import ProcessPool
 from archwright.runs.phase import Phase
+from archwright.search import search
 from archwright.spaces import LeNet
 from archwright.strategies import GridConfig, RegularizedEvolutionConfig
+from archwright.strategies.halving import HalvingConfig
+from archwright.strategies.nsga2 import Nsga2Config
+from archwright.strategies.predictor_guided import PredictorConfig
+from archwright.strategies.random import Random
 from archwright.tasks import ImageTask, digits
 from archwright.testing import toy_task
 from archwright.training.config import TrainingConfig
@@ -48,11 +63,25 @@ CONFIGS: dict[str, TrialsConfig] = {
     "random": RandomSearchConfig(space=TINY, n_trials=6, **COMMON),
     "grid": GridSearchConfig(space=TINY, grid=GridConfig(n_trials=6), **COMMON),
     "regularized-evolution": EvolutionSearchConfig(space=TINY, evolution=EVOLUTION, **COMMON),
+    "nsga2": Nsga2SearchConfig(
+        space=TINY, nsga2=Nsga2Config(population=3, generations=1), goals=("macs",), plain=False, **COMMON
+    ),
+    "predictor": PredictorSearchConfig(
+        space=TINY, n_trials=6, predictor=PredictorConfig(start=3), plain=False, zero_cost="synflow", **COMMON
+    ),
+    "asha": AshaConfig(
+        space=TINY, halving=HalvingConfig(budgets=(1, 3), eta=2, n_trials=7, lookahead=2), plain=False, **COMMON
+    ),
+    "lamarckian": LamarckianConfig(space=TINY, evolution=EVOLUTION, child_steps=1, plain=False, **COMMON),
 }
 RECIPES: dict[str, Any] = {
     "random": random_search,
     "grid": grid_search,
     "regularized-evolution": regularized_evolution,
+    "nsga2": nsga2,
+    "predictor": predictor,
+    "asha": asha,
+    "lamarckian": lamarckian,
 }
 
 
@@ -181,6 +210,60 @@ def test_workers_change_nothing(in_memory: Callable[[str], Result]) -> None:
     result = regularized_evolution(config, digits(), runner=ProcessPool(2, threads=1))
     assert _trials(result) == _trials(in_memory("regularized-evolution"))
     assert _timeless(result.record) == _timeless(in_memory("regularized-evolution").record)
+
+
+# ── those of the black box ────────────────────────────────────────────────────────────────────────
+
+
+def test_nsga2_reports_the_trade_off(in_memory: Callable[[str], Result]) -> None:
+    """Two goals; six trials, the second three of them children."""
+    result = in_memory("nsga2")
+    assert [trial.candidate.origin for trial in result.trials][:3] == ["random"] * 3
+    assert result.record["n_evaluated"] == 6
+
+
+def test_asha_promotes_and_its_baseline_has_as_many_steps(in_memory: Callable[[str], Result]) -> None:
+    """Only trials of the longest training may win; the baseline pays full trainings of 2 steps with the search's."""
+    result = in_memory("asha")
+    budgets = [trial.candidate.budget or 0 for trial in result.trials]
+    assert set(budgets) == {1, 3}
+    assert result.record["random_baseline"]["n_evaluated"] == sum(budgets) // 2
+
+
+def test_lamarckian_children_are_short_and_the_baseline_has_as_many_steps(in_memory: Callable[[str], Result]) -> None:
+    """Four trainings of 2 steps and six of 1 are seven of 2."""
+    result = in_memory("lamarckian")
+    assert sum(trial.candidate.parent is not None for trial in result.trials) == 6
+    assert result.record["random_baseline"]["n_evaluated"] == (4 * 2 + 6) // 2
+
+
+def test_a_search_begins_with_what_scores_best_untrained(in_memory: Callable[[str], Result]) -> None:
+    """The first three trials have the best SynFlow of the pool, in that order."""
+    result, config = in_memory("predictor"), CONFIGS["predictor"]
+    task = digits()
+    seed = derive_seed(0, "zero-cost")
+    drawn = search(
+        result.space,
+        Random(result.space, n_trials=config.zero_cost_pool, seed=seed),
+        ZeroCost(result.space, task, ["synflow"], seed=0),
+        Objective((Goal("synflow"),)),
+    )
+    expected = sorted(drawn.trials, key=lambda trial: (-trial.metrics["synflow"], trial.number))
+    assert [trial.arch for trial in result.trials[:3]] == [trial.arch for trial in expected[:3]]
+    assert "zero-cost" in result.record["ledger"]
+
+
+def test_a_random_search_with_chosen_beginnings_has_a_baseline() -> None:
+    """It is no longer what it is compared with."""
+    config = replace(CONFIGS["random"], zero_cost="macs", zero_cost_pool=8, n_draws=0, plain=False)
+    record = random_search(config, digits()).record
+    assert record["random_baseline"]["is_search"] is False
+    assert record["random_baseline"]["n_evaluated"] == 6
+
+
+def test_a_grid_begins_nowhere_else() -> None:
+    with pytest.raises(InvalidValueError, match="a grid has an order of its own"):
+        grid_search(replace(CONFIGS["grid"], zero_cost="macs"), digits())
 
 
 # ── all of them ───────────────────────────────────────────────────────────────────────────────────

@@ -39,6 +39,39 @@ class TestRegularizedEvolution(FaultContract):
     n_kills = n_damaged = 2
 
 
+class TestNsga2(FaultContract):
+    arguments = (
+        *("search", "nsga2", *SMOKE, "--space", TINY, *SHORT, "--goal", "macs"),
+        *("--set", "nsga2.population=3", "--set", "nsga2.generations=1"),
+    )
+    n_kills = n_damaged = 2
+
+
+class TestPredictor(FaultContract):
+    arguments = (
+        *("search", "predictor", *SMOKE, "--space", TINY, *SHORT, "--set", "n_trials=5", "--set", "predictor.start=2"),
+        *("--set", "zero_cost=az-nas+synflow", "--set", "zero_cost_pool=3"),
+    )
+    studies = ("zero-cost", "search", "baseline")
+    n_kills = n_damaged = 2
+
+
+class TestAsha(FaultContract):
+    arguments = (
+        *("search", "asha", *SMOKE, "--space", TINY, *SHORT),
+        *("--set", "halving.budgets=1,2", "--set", "halving.eta=2", "--set", "halving.n_trials=6"),
+    )
+    n_kills = n_damaged = 2
+
+
+class TestLamarckian(FaultContract):
+    arguments = (
+        *("search", "lamarckian", *SMOKE, "--space", TINY, *SHORT, "--set", "child_steps=1"),
+        *("--set", "evolution.population=2", "--set", "evolution.sample=2", "--set", "evolution.cycles=5"),
+    )
+    n_kills = n_damaged = 2
+
+
 class TestAuto(FaultContract):
     arguments = (
         *("search", "auto", *SMOKE, "--space", f"{Path(__file__).with_name('stepped_space.py')}:Stepped"),

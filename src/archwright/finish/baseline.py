@@ -50,17 +50,18 @@ def random_baseline(
         device: Where.
         label: Of the winner it belongs to, in a run that looks for several.
     """
-    evaluator = found.evaluator if found.is_scored else FromScratch(space, task, retrain, device=device)
+    name = f"baseline{label}"
+    evaluator = found.evaluator.within(name) if found.is_scored else FromScratch(space, task, retrain, device=device)
     n_trials = _n_trials(found) if found.is_scored else max(1, n_search_steps // evaluator.work().n_steps)
     strategy = _Baseline(space, found.best.arch, n_trials=n_trials, seed=_seed(run, "baseline", label))
-    with run.phase(f"baseline{label}", total=n_trials) as phase:
+    with run.phase(name, total=n_trials) as phase:
         result = search(
             space,
             strategy,
             evaluator,
             found.objective,
             costs=found.costs,
-            store=run.store(f"baseline{label}"),
+            store=run.store(name),
             runner=found.runner,
             phase=phase,
             domain=found.domain,
@@ -92,9 +93,7 @@ class _Baseline(Random):
 def _n_trials(found: SearchResult) -> int:
     """As many trials as there were, or as many full ones as took the same steps."""
     full = found.evaluator.work().n_steps
-    if not full or all(trial.candidate.budget is None for trial in found.trials):
-        return len(found.trials)
-    return max(1, found.n_steps // full)
+    return max(1, found.n_steps // full) if full else len(found.trials)
 
 
 def random_draws(run: Run, space: Space, found: SearchResult, n: int, *, label: str = "") -> list[Arch]:

@@ -10,13 +10,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from archwright.core.config import MAX_THREADS, absent_settings, added_field, check_range, to_json
+from archwright.core.config import MAX_THREADS, MAX_TRIALS, absent_settings, added_field, check_range, to_json
 from archwright.core.decisions import Rows
 from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Direction, Goal, Objective
 from archwright.costs.base import Cost
 from archwright.costs.profiling.profile import ProfileConfig
 from archwright.costs.watch import MAX_LISTED, Watch
+from archwright.evaluators.zero_cost.scores import scores_of
 from archwright.finish import FinalTraining, Provenance, effective_config
 from archwright.finish.quantised import MIN_AGREEMENT, Int8Terms
 from archwright.recipes.augmenting import settled
@@ -49,6 +50,9 @@ class SearchConfig:
         averaged: Whether a torch file's moving average is taken, and not the weights beside it.
         allow_uncounted: Whether a limit on multiply-accumulates may leave out operations that no rule counts.
         goals: Costs to minimise behind the task's metric; the metric picks the winner.
+        zero_cost: A zero-cost score, or a combination of some, of `archwright.evaluators.zero_cost`: the search begins
+            with those of a pool of random architectures that it ranks first. Empty begins at random.
+        zero_cost_pool: How many architectures that are.
         retrain: Training of the winner and of what it is compared with.
         final: How these come by their weights: "scratch" (trained from fresh weights), "fine-tuned" (trained on from
             the weights that the search scored them by) or "inherited" (those weights as they are).
@@ -74,6 +78,8 @@ class SearchConfig:
     weights: str | None = added_field(None, absent=None)
     ignore: tuple[str, ...] = added_field((), absent=())
     averaged: bool = added_field(False, absent=False)
+    zero_cost: str = added_field("", absent="")
+    zero_cost_pool: int = added_field(256, absent=256)
     retrain: TrainingConfig = field(default_factory=lambda: spos_training(300_000))
     final: Provenance = added_field("scratch", absent="scratch")
     n_draws: int = 0
@@ -92,6 +98,9 @@ class SearchConfig:
         check_range("n_draws", self.n_draws, 0, 10_000)
         check_start(self.weights, self.ignore, averaged=self.averaged)
         check_time(self.time_s, self.plan)
+        check_range("zero_cost_pool", self.zero_cost_pool, 1, MAX_TRIALS)
+        if self.zero_cost:
+            scores_of(self.zero_cost)
         check_range("int8_agreement", self.int8_agreement, 0, 1)
         check_range("threads", self.threads, 1, MAX_THREADS)
         self.objectives("top1_accuracy", "max")

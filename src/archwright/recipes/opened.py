@@ -7,12 +7,14 @@ work (`recipes.rehearsal`), and to open the shared weights of a run that has tra
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from archwright.core.objective import Objective, labels_of
+from archwright.core.decisions import Rows
+from archwright.core.objective import Goal, Objective, labels_of
 from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.costs.base import Cost
 from archwright.costs.counted import Macs, Params
@@ -20,6 +22,7 @@ from archwright.costs.watch import Watch
 from archwright.evaluators.base import Evaluator
 from archwright.evaluators.from_scratch import FromScratch
 from archwright.evaluators.supernet import CalibrationConfig, SupernetEvaluator
+from archwright.evaluators.zero_cost.scores import ZeroCost, ordered, scores_of
 from archwright.export.warm_start import open_warm_start
 from archwright.finish import Found
 from archwright.policies.base import Policy
@@ -35,6 +38,9 @@ from archwright.tasks.base import Split
 from archwright.training.config import TrainingConfig
 from archwright.weight_sharing.base import WeightSharing
 from archwright.weight_sharing.shared import SharedWeights, SupernetWeights
+
+START = "zero-cost"
+"""Name of the phase that looks for architectures to begin with."""
 
 
 class OpenSearch:
@@ -154,8 +160,10 @@ class OpenSearch:
         searches, is_random = [], False
         for label, objective in zip(labels_of(self.opened.objectives), self.opened.objectives, strict=True):
             made = strategy(self.seed_of(f"search{label}"))
-            is_random = isinstance(made, Random)
             tried = None if domain is None else domain(objective)
+            if self.opened.config.zero_cost:
+                made.begin_with(self._promising(label, objective, tried))
+            is_random = is_uniform(made)
             searches.append(self._search(f"search{label}", objective, made, evaluator, tried))
         return Found(tuple(searches), self.n_steps, self.curves, is_random)
 
@@ -181,6 +189,16 @@ class OpenSearch:
         (arch,) = self.space.sample(1, np.random.default_rng(0))
         return SearchResult((Trial(Candidate(0, arch, 0)),), objective, evaluator)
 
+    def _promising(self, label: str, objective: Objective, domain: Feasible | None) -> Rows:
+        """Random archs, those with the best zero-cost score first: a phase of its own."""
+        config = self.opened.config
+        names, seed = scores_of(config.zero_cost), self.seed_of(f"{START}{label}")
+        evaluator = ZeroCost(self.space, self.task, names, seed=self.seed, device=self.device)
+        drawn = Random(self.space, n_trials=config.zero_cost_pool, seed=seed)
+        goals = tuple(Goal(name) for name in names)
+        found = self._search(f"{START}{label}", replace(objective, goals=goals), drawn, evaluator, domain)
+        return self.space.decisions.rows([trial.arch for trial in ordered(found.trials, names)])
+
     def _search(
         self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator, domain: Feasible | None
     ) -> SearchResult:
@@ -193,7 +211,7 @@ class OpenSearch:
             found = search(
                 self.space,
                 strategy,
-                evaluator,
+                evaluator.within(name),
                 objective,
                 costs=self.costs,
                 store=self.run.store(name),
@@ -204,6 +222,11 @@ class OpenSearch:
             if not phase.is_done:
                 phase.finish()
         return found
+
+
+def is_uniform(strategy: Strategy) -> bool:
+    """Whether a strategy is random search as it stands beside all others."""
+    return isinstance(strategy, Random) and strategy.is_uniform
 
 
 def n_trials(opened: Opened, objective: Objective, strategy: Strategy) -> int:

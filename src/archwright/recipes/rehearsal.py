@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
 from archwright.core.objective import Objective
+from archwright.core.trial import Candidate
 from archwright.costs.counting.count import count
 from archwright.costs.latency import MeasuredLatency
 from archwright.evaluators.base import Evaluator, Work
@@ -17,13 +20,12 @@ from archwright.finish.quantised import n_passed
 from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
 from archwright.recipes.limited_costs import n_unmeasured
-from archwright.recipes.opened import OpenSearch, n_trials
+from archwright.recipes.opened import START, OpenSearch, is_uniform, n_trials
 from archwright.recipes.workload import Item, Load, Memory, Workload
 from archwright.runs.lengths import FINAL
 from archwright.runs.run import open_run
 from archwright.search import SearchResult
-from archwright.strategies.base import Feasible, Strategy
-from archwright.strategies.random import Random
+from archwright.strategies.base import Feasible, Outlook, Strategy
 from archwright.training.device import use_layout
 from archwright.training.networks import build_seeded
 from archwright.training.timing import scoring_pass, training_step
@@ -67,16 +69,25 @@ class Rehearsal(OpenSearch):
         self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator, domain: Feasible | None
     ) -> SearchResult:
         n, work = n_trials(self.opened, objective, strategy), evaluator.work()
-        is_random = isinstance(strategy, Random)
-        what = f"{name}, {n:,} evaluations" if is_random else f"{name} and baseline, {n:,} evaluations each"
-        if work.n_steps:
+        found = self.unscored(objective, evaluator)
+        loads = _loads(strategy.outlook(n), evaluator, found.trials[0].candidate)
+        is_alone = is_uniform(strategy) or name.startswith(START)
+        what = f"{name}, {n:,} evaluations" if is_alone else f"{name} and baseline, {n:,} evaluations each"
+        if len(loads) > 1:
+            n_steps = sum(k * one.n_steps for k, one in loads)
+            what = (
+                what.removesuffix(" each")
+                + f", {n_steps:,} steps of {work.batch_size} {'in all' if is_alone else 'each'}"
+            )
+        elif work.n_steps:
             what += f", {work.n_steps:,} steps of {work.batch_size}"
         self.batch_sizes.append(work.batch_size)
-        phases = (name, name.replace("search", "baseline", 1))
+        phases = tuple(dict.fromkeys((name, name.replace("search", "baseline", 1))))
+        load = Load(sum(k * one.n_trained for k, one in loads), sum(k * one.n_scored for k, one in loads))
         self.items.append(
             Item(
                 what,
-                _load(work, n if is_random else 2 * n),
+                load if is_alone else load.times(2),
                 name,
                 n,
                 phases,
@@ -84,7 +95,7 @@ class Rehearsal(OpenSearch):
                 only_scores=not work.n_steps,
             )
         )
-        return self.unscored(objective, evaluator)
+        return found
 
 
 def workload(rehearsal: Rehearsal, found: Found) -> Workload:
@@ -159,6 +170,15 @@ def _typical_macs(opened: Opened) -> float:
     with space.shapes_only():
         networks = [space.build(arch) for arch in space.decisions.archs(opened.members(N_MEASURED))]
     return float(np.mean([count(network, space.signature, memory=False).macs for network in networks])) or 1.0
+
+
+def _loads(outlook: Sequence[Outlook], evaluator: Evaluator, like: Candidate) -> list[tuple[int, Work]]:
+    """How many trials take which work; those that take the same are counted together."""
+    counts: Counter[Work] = Counter()
+    for each in outlook:
+        candidate = replace(like, budget=each.budget, parent=0 if each.is_child else None)
+        counts[evaluator.work(candidate)] += each.n
+    return [(n, work) for work, n in counts.items() if n]
 
 
 def _load(work: Work, times: int) -> Load:

@@ -21,6 +21,10 @@ class Load(NamedTuple):
     trained: float
     passed: float = 0.0
 
+    def times(self, n: float) -> Load:
+        """n times as much."""
+        return Load(n * self.trained, n * self.passed)
+
     def seconds(self, speed: Speed) -> float:
         """Its time at a speed."""
         return self.trained * speed.trained_s + self.passed * speed.passed_s

@@ -104,6 +104,8 @@ SHARED = {
     "ignore": ("x", LONG, CONTROL),
     "averaged": ("", "x", "true"),
     "allow_uncounted": ("", "x"),
+    "zero_cost": ("x", "none", LONG),
+    "zero_cost_pool": ("0", "-1", "x", "1e300"),
     "n_draws": ("-1", "x", "1e300"),
     "plain": ("", "x", "2"),
     "int8": ("", "x", "2"),
@@ -141,6 +143,36 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
         "evolution.aging": ("", "x"),
         "evolution.identity_probability": ("-1", "2", "x"),
         "evolution.lookahead": ("0", "x", "1e300"),
+    },
+    "lamarckian": {
+        "evolution.population": ("0", "x", "1e300"),
+        "evolution.sample": ("0", "x", "1e300"),
+        "evolution.cycles": ("0", "1", "x", "1e300"),
+        "evolution.aging": ("", "x"),
+        "evolution.identity_probability": ("-1", "2", "x"),
+        "evolution.lookahead": ("0", "x", "1e300"),
+        "child_steps": ("0", "-1", "x", "1e300"),
+    },
+    "nsga2": {
+        "nsga2.population": ("1", "x", "1e300"),
+        "nsga2.generations": ("-1", "x", "1e300"),
+        "nsga2.crossover_probability": ("-1", "2", "x"),
+    },
+    "predictor": {
+        "n_trials": ("0", "x", "1e300"),
+        "predictor.predictor": ("", "x"),
+        "predictor.encoding": ("", "x"),
+        "predictor.acquisition": ("", "x"),
+        "predictor.beta": ("-1", "nan", "x"),
+        "predictor.start": ("0", "x", "1e300"),
+        "predictor.pool": ("1", "x", "1e300"),
+        "predictor.parents": ("0", "x", "1e300"),
+    },
+    "asha": {
+        "halving.budgets": ("", "x", "3,2", "0,1"),
+        "halving.eta": ("1", "x", "1e300"),
+        "halving.n_trials": ("0", "x", "1e300"),
+        "halving.lookahead": ("0", "x", "1e300"),
     },
 }
 """Settings by recipe; those of the trainings and `SHARED` come to them."""
@@ -356,6 +388,7 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("bench", "seed"): _after(BENCH, "--seed", ("", "x", "-1", "1.5", HUGE)),
     ("bench", "budget"): _after(BENCH, "--budget", COUNTS),
     ("bench", "limit"): _after(BENCH, "--limit", ("", "x", "=", "x=1", "val=", "val=x", "val=-1", "val=nan", LONG)),
+    ("bench", "goal"): _after(BENCH, "--goal", ("", "x", LONG, CONTROL)),
     ("bench", "settings"): _after(BENCH, "--set", ("", "x", "=", "x=1", "x.y=1", "random.x=1", LONG, CONTROL)),
     ("bench", "signal"): _after(
         ("bench", "lenet", "--table", "table.csv", "--truth", "val"), "--signal", ("", "x", LONG)

@@ -12,7 +12,7 @@ from archwright.core.arch import Arch
 from archwright.core.errors import UsageError
 from archwright.core.objective import Constraint, Goal, Objective
 from archwright.core.trial import Candidate, Trial
-from archwright.tabular.bench import compare, incumbents, interval, paired_difference, strategy_maker, summary
+from archwright.tabular.bench import _Members, compare, incumbents, interval, paired_difference, strategy_maker, summary
 from archwright.tabular.benchmark import Benchmark
 
 OBJECTIVE = Objective((Goal("score"),), (Constraint("ms", 2.0),))
@@ -111,9 +111,30 @@ def test_settings_reach_a_strategy(made: Callable[..., Benchmark]) -> None:
     assert (strategy.config.population, strategy.config.cycles) == (5, 30)  # type: ignore[attr-defined]
 
 
+def test_the_hypervolume_of_a_front_by_hand(made: Callable[..., Benchmark]) -> None:
+    """True front: 100 at 1 ms alone would dominate, so member 0 costs 3 ms and member 1 costs 1 ms.
+
+    Ideal (-100, 1), worst (-99, 3), reference a tenth behind: in units of the frame the corners are (0, 2/2.2) and
+    (1/1.1, 0), the volume is that of two boxes. Only members 0 to 2 are in the table's first three evaluations.
+    """
+    times = {0: "3", 1: "1", **dict.fromkeys(range(2, 12), "9")}
+    benchmark = made(ms=times, short={i: str(100 - i) for i in range(12)})
+    whole = compare(benchmark, [], n_evals=60, n_seeds=1, goals=["ms"])
+    assert whole.at("random", 60).tolist() == [1.0]
+    assert whole.metric == "hypervolume of top1_accuracy, ms"
+    objective = Objective((Goal("top1_accuracy"), Goal("ms", "min")))
+    members = _Members(benchmark, objective)
+    first = Trial(Candidate(0, Arch({"x": 0}), 0), metrics={"top1_accuracy": 100.0}, costs={"ms": 3.0})
+    found = members.shares_of_volume([first], np.array([0]), 2, np.ones(1))
+    x, y = 1 / 1.1, 2 / 2.2  # of the other corner, from the ideal
+    best = 1 * (1 - y) + (1 - x) * 1 - (1 - x) * (1 - y)
+    np.testing.assert_allclose(found, [0, (1 - y) * 1 / best])  # told at the end alone
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"goals": ["mj"]}, "unknown column 'mj'"),
         ({"n_evals": 0}, "0 evaluations compare nothing"),
         ({"n_seeds": 0}, "0 seeds compare nothing"),
         ({"strategies": ["evolve"]}, "unknown strategy 'evolve'"),

@@ -53,6 +53,10 @@ def bench(
         list[str] | None,
         typer.Option("--limit", metavar="COLUMN=VALUE", help="An upper limit on a column of the table; repeatable."),
     ] = None,
+    goal: Annotated[
+        list[str] | None,
+        typer.Option("--goal", metavar="COLUMN", help="A column to minimise beside the score; repeatable."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -102,6 +106,7 @@ def bench(
         seed=seed,
         budget=budget,
         limits=limits,
+        goals=tuple(dict.fromkeys(goal or ())),
         settings=chosen,
         tick=_progress(seeds),
     )
@@ -171,9 +176,15 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
     points = list(next(iter(curves.values())))
     width = max(map(len, curves))
     data = f" on {document['dataset']}" if document["dataset"] else ""
+    if document["goals"]:
+        what = f"share of the true front's {document['metric']}"
+        best = "1 is the front of all members within the limits"
+    else:
+        what = f"true {document['metric']} of the best so far"
+        best = f"the best within the limits has {document['optimum']:.6g}"
     lines = [
-        f"{document['benchmark']}{data}: true {document['metric']} of the best so far, {document['seeds']} seeds, mean",
-        f"the best within the limits has {document['optimum']:.6g}",
+        f"{document['benchmark']}{data}: {what}, {document['seeds']} seeds, mean",
+        best,
         "",
         f"{'evaluations':{width}}  " + "  ".join(f"{point:>8}" for point in points),
     ]

@@ -13,6 +13,14 @@ from archwright.reports.page import render
 from archwright.runs.files import write_text
 
 FORMAT = ".4~g"
+BEST = (
+    "The best true score within the limits is {:.6g}. A score is the true score of the best architecture so far by the "
+    "signal"
+)
+VOLUME = (
+    "A score is the hypervolume, by true scores, of the architectures that are best by the signal, as a share of that "
+    "of all members within the limits"
+)
 
 
 def write_bench_page(path: Path, document: Mapping[str, Any]) -> None:
@@ -47,8 +55,9 @@ def bench_view(document: Mapping[str, Any]) -> dict[str, Any]:
         "text": (
             f"{document['seeds']} seeds of {document['evaluations']} evaluations each"
             + (f", {limits}" if limits else "")
-            + f". The best true score within the limits is {document['optimum']:.6g}. A score is the true score of the "
-            "best architecture so far by the signal; strategies never see true scores."
+            + ". "
+            + (VOLUME if document["goals"] else BEST.format(document["optimum"]))
+            + "; strategies never see true scores."
         ),
         "scores": _scores(document),
         "paired": _paired(document),
@@ -92,7 +101,9 @@ def _curves(document: Mapping[str, Any]) -> Chart:
             if found["mean"] is not None:
                 rows.append([name, k, int(point), found["mean"], *found["ci95"]])
     x = quantitative("x", "architectures evaluated", ",", scale={"nice": False})
-    y = quantitative("y", f"true {document['metric']} of the best so far", FORMAT)
+    what = "share of the true front's" if document["goals"] else "true"
+    of = "" if document["goals"] else " of the best so far"
+    y = quantitative("y", f"{what} {document['metric']}{of}", FORMAT)
     color = nominal("s", names, [SERIES[k % len(SERIES)] for k in range(len(names))])
     shown = [hint("s", "strategy"), hint("x", "evaluations", ","), hint("y", "mean", ".5~g")]
     band = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": color}
@@ -108,7 +119,7 @@ def _curves(document: Mapping[str, Any]) -> Chart:
     ]
     return Chart(
         key="bench",
-        caption="True score of the best so far, by evaluations",
+        caption="What was found, by evaluations",
         description="Means over seeds with the 95 % interval of the mean, by a bootstrap.",
         specs={"": {"layer": layers}},
         data={"bench": Table(("s", "k", "x", "y", "low", "high"), rows)},

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from archwright.core import catalog
 from archwright.core.config import MAX_TRIALS, with_settings
 from archwright.core.errors import InvalidValueError
 from archwright.core.objective import Constraint, Goal, Objective
+from archwright.core.pareto import front, hypervolume
 from archwright.core.trial import Trial, derive_seed
 from archwright.search import search
 from archwright.spaces.base import Space
@@ -66,6 +68,7 @@ class Comparison:
         direction: "max" or "min".
         optimum: The best true score of all members within the limits.
         limits: On columns of the table.
+        goals: Columns that are minimised beside the metric; the score then is a share of the true front's hypervolume.
         curves: By the strategy's name; random search is among them.
     """
 
@@ -75,6 +78,7 @@ class Comparison:
     direction: str
     optimum: float
     limits: Mapping[str, float]
+    goals: tuple[str, ...] = ()
     curves: Mapping[str, Curves] = field(default_factory=dict)
 
     @property
@@ -130,6 +134,7 @@ class Comparison:
             "seeds": self.n_seeds,
             "evaluations": last,
             "limits": dict(self.limits),
+            "goals": list(self.goals),
             "optimum": self.optimum,
             "curves": curves,
             "against_random": paired,
@@ -151,6 +156,7 @@ def compare(
     seed: int = 0,
     budget: int | None = None,
     limits: Mapping[str, float] | None = None,
+    goals: Sequence[str] = (),
     settings: Mapping[str, Mapping[str, str]] | None = None,
     tick: Callable[[str, int], object] | None = None,
 ) -> Comparison:
@@ -164,6 +170,7 @@ def compare(
         seed: Of the seeds.
         budget: Epochs of an evaluation; None takes the shortest that the table has.
         limits: On columns of the table, by their names.
+        goals: Columns of the table to minimise beside the metric.
         settings: Of strategies, by their names.
         tick: Called with a strategy's name and how many of its seeds are over.
 
@@ -176,9 +183,11 @@ def compare(
         if number > MAX_TRIALS:
             raise InvalidValueError(f"{number} {what} are too many; give at most {MAX_TRIALS:,}")
     limits, settings = dict(limits or {}), dict(settings or {})
-    costs = benchmark.costs(list(limits))
+    costs = benchmark.costs(list(dict.fromkeys([*limits, *goals])))
     goal = Goal(benchmark.columns.metric, benchmark.columns.direction)
-    objective = Objective((goal,), tuple(Constraint(name, limit) for name, limit in limits.items()))
+    constraints = tuple(Constraint(name, limit) for name, limit in limits.items())
+    objective = Objective((goal, *(Goal(name, "min") for name in goals)), constraints)
+    members = _Members(benchmark, objective)
     evaluator, simulated = benchmark.evaluator(budget), benchmark.seconds(budget)
     epochs = evaluator.budget
     makes = {name: strategy_maker(name, settings.get(name, {})) for name in dict.fromkeys([RANDOM, *strategies])}
@@ -201,15 +210,21 @@ def compare(
             )
             places = benchmark.places.of(benchmark.space.decisions.rows([trial.arch for trial in found.trials]))
             work = np.array([(trial.candidate.budget or epochs) / epochs for trial in found.trials])
-            scores.append(incumbents(found.trials, objective, benchmark.truth[places], n_evals, work))
+            if goals:
+                scores.append(members.shares_of_volume(found.trials, places, n_evals, work))
+            else:
+                scores.append(incumbents(found.trials, objective, benchmark.truth[places], n_evals, work))
             if simulated is not None:
                 spent.append(np.cumsum(_filled(np.nan_to_num(simulated[places]), n_evals, 0.0)))
             if tick is not None:
                 tick(name, i + 1)
         taken = time.perf_counter() - started
         curves[name] = Curves(np.stack(scores), taken, np.stack(spent) if spent else None)
-    optimum = _optimum(benchmark, objective)
-    return Comparison(benchmark.name, benchmark.dataset, goal.name, goal.direction, optimum, limits, curves)
+    if goals:
+        name = f"hypervolume of {', '.join(one.name for one in objective.goals)}"
+        return Comparison(benchmark.name, benchmark.dataset, name, "max", 1.0, limits, tuple(goals), curves)
+    best = members.optimum
+    return Comparison(benchmark.name, benchmark.dataset, goal.name, goal.direction, best, limits, (), curves)
 
 
 def incumbents(
@@ -244,16 +259,65 @@ def _filled(values: Floats, n: int, filler: float) -> Floats:
     return np.concatenate([values, np.full(max(0, n - len(values)), filler)])[:n]
 
 
-def _optimum(benchmark: Benchmark, objective: Objective) -> float:
-    """The best true score of a member that can be measured and keeps the limits."""
-    costs = {
-        cost.name: cost.cost_rows(benchmark.space, benchmark.places.rows) for cost in benchmark.costs(objective.costs)
-    }
-    kept = objective.feasible(costs, len(benchmark.places.rows)) & np.isfinite(benchmark.truth)
-    if not kept.any():
-        raise InvalidValueError(f"no member of benchmark {benchmark.name!r} keeps the limits and has a true score")
-    best = np.max if objective.goals[0].direction == "max" else np.min
-    return float(best(benchmark.truth[kept]))
+class _Members:
+    """What the members within the limits are truly worth; no part of it is given to a search."""
+
+    def __init__(self, benchmark: Benchmark, objective: Objective) -> None:
+        names = [*objective.costs, *(goal.name for goal in objective.goals[1:])]
+        costs = {
+            cost.name: cost.cost_rows(benchmark.space, benchmark.places.rows)
+            for cost in benchmark.costs(list(dict.fromkeys(names)))
+        }
+        n = len(benchmark.places.rows)
+        truth = benchmark.truth if objective.goals[0].direction == "min" else -benchmark.truth
+        self.objective = objective
+        self.values = np.column_stack([truth, *(costs[goal.name] for goal in objective.goals[1:])])
+        self._kept = self.values[objective.feasible(costs, n) & np.isfinite(self.values).all(axis=1)]
+        self._name = benchmark.name
+
+    @property
+    def kept(self) -> Floats:
+        """(n, goals): of the members within the limits that have a true score."""
+        if not len(self._kept):
+            raise InvalidValueError(f"no member of benchmark {self._name!r} keeps the limits and has a true score")
+        return self._kept
+
+    @property
+    def optimum(self) -> float:
+        """The best true score."""
+        best = float(self.kept[:, 0].min())
+        return best if self.objective.goals[0].direction == "min" else -best
+
+    @cached_property
+    def _frame(self) -> tuple[Floats, Floats, float]:
+        """Ideal and reference point of the true front, and its hypervolume between them.
+
+        The reference lies a tenth of the front's extent behind its worst values, so that its ends count too.
+        """
+        best = self.kept[front(self.kept)]
+        ideal, worst = best.min(axis=0), best.max(axis=0)
+        reference = worst + 0.1 * np.where(worst > ideal, worst - ideal, np.maximum(np.abs(worst), 1.0))
+        scale = reference - ideal
+        return ideal, scale, hypervolume((best - ideal) / scale, np.ones(len(scale)))
+
+    def shares_of_volume(self, trials: Sequence[Trial], places: Any, n_evals: int, work: Floats) -> Floats:
+        """(n_evals,): hypervolume by true scores of the trials that are best by the signal, as a share of the best.
+
+        It is computed at the checkpoints, and stands until the next.
+        """
+        ideal, scale, most = self._frame
+        ends, found = np.cumsum(work), np.zeros(n_evals)
+        points = sorted({*(point for point in CHECKPOINTS if point < n_evals), n_evals})
+        for point, following in zip(points, [*points[1:], n_evals], strict=True):
+            done = [i for i in range(len(trials)) if ends[i] <= point + 1e-9]
+            kept = [i for i in done if trials[i].is_complete and self.objective.is_feasible(trials[i])]
+            longest = max((trials[i].candidate.budget or math.inf for i in kept), default=math.inf)
+            kept = [i for i in kept if (trials[i].candidate.budget or math.inf) == longest]
+            if kept:
+                chosen = np.array(kept)[front(self.objective.values([trials[i] for i in kept]))]
+                true = (self.values[places[chosen]] - ideal) / scale
+                found[point - 1 : following] = hypervolume(true, np.ones(len(scale))) / most
+        return found
 
 
 def strategy_maker(name: str, settings: Mapping[str, str] | None = None) -> Make:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +26,14 @@ from archwright.tabular.tables import read_table
 from common import machine, report
 
 EVOLUTION = {"population": "50", "sample": "10", "identity_probability": "0"}
-STRATEGIES = ("regularized-evolution", "local-search", "nsga2", "predictor")
+STRATEGIES = ("regularized-evolution", "local-search", "nsga2")
+SETTINGS = {"regularized-evolution": EVOLUTION, "local-search": {"start": "10", "first": "true"}}
 N_SEEDS, N_EVALS = 200, 200
-LATENCY = ("edgegpu_latency_ms", (1, 2, 3, 4, 5))
-ENERGY = ("eyeriss_energy_mJ", (0.2, 0.4, 0.6, 0.8, 1.0))
+N_PREDICTED = 100
+"""Evaluations of the predictor-guided search, which has the optimum long before."""
+N_LIMITED_SEEDS = 100
+LATENCY = ("edgegpu_latency_ms", (2, 3, 4, 5, 6))
+ENERGY = ("eyeriss_energy_mJ", (0.5, 0.7, 0.9, 1.1, 1.3))
 REFERENCES = {
     ("c10", "random"): "93.73 at 100, 93.87 at 200",
     ("c10", "regularized-evolution"): "94.06, 94.21, 94.27 at 100, 150, 200",
@@ -48,28 +51,22 @@ def main() -> None:
     if "nasbench201" in parts:
         table = read_table(data / "nasbench201" / "nb201.csv.gz")
         for dataset in ("c10", "c100", "in16"):
-            tell(run(nasbench201(table, dataset)))
+            both(nasbench201(table, dataset))
     if "macro" in parts:
-        tell(run(nasbench_macro(read_table(data / "nasbench_macro" / "nasbench_macro_cifar10.csv.gz"))))
+        both(nasbench_macro(read_table(data / "nasbench_macro" / "nasbench_macro_cifar10.csv.gz")))
     if "limits" in parts:
         under_limits(data)
     if "speed" in parts:
         speed(data)
 
 
-def run(benchmark: Benchmark, *, n_evals: int = N_EVALS, limits: Mapping[str, float] | None = None) -> Comparison:
-    return compare(
-        benchmark,
-        STRATEGIES,
-        n_evals=n_evals,
-        n_seeds=N_SEEDS,
-        limits=limits,
-        settings={"regularized-evolution": EVOLUTION},
-    )
+def both(benchmark: Benchmark) -> None:
+    tell(compare(benchmark, STRATEGIES, n_evals=N_EVALS, n_seeds=N_SEEDS, settings=SETTINGS))
+    tell(compare(benchmark, ["predictor"], n_evals=N_PREDICTED, n_seeds=N_SEEDS))
 
 
 def tell(found: Comparison) -> None:
-    points = [point for point in (25, 50, 75, 100, 150, 200) if point in found.checkpoints]
+    points = [point for point in (25, 30, 50, 75, 100, 150, 200) if point <= found.checkpoints[-1]]
     for name, curve in found.curves.items():
         means = ", ".join(f"{np.nanmean(found.at(name, point)):.3f}" for point in points)
         shares = ", ".join(f"{found.share_of_optimum(name, point):.0%}" for point in points)
@@ -86,7 +83,14 @@ def under_limits(data: Path) -> None:
     for cost, limits in (LATENCY, ENERGY):
         regrets: dict[str, list[float]] = {}
         for limit in limits:
-            found = run(benchmark, n_evals=50, limits={cost: float(limit)})
+            found = compare(
+                benchmark,
+                [*STRATEGIES, "predictor"],
+                n_evals=50,
+                n_seeds=N_LIMITED_SEEDS,
+                limits={cost: float(limit)},
+                settings=SETTINGS,
+            )
             for name in found.curves:
                 regrets.setdefault(name, []).append(found.optimum - float(np.nanmean(found.at(name, 50))))
         for name, values in regrets.items():

@@ -17,6 +17,31 @@ import numpy as np
 
 THREADS = 2
 
+SEARCH_STEPS, FINAL_STEPS = 4_000, 2_500
+"""The one budget of the comparison of recipes, in optimizer steps of 64 images: on the reference machine (AMD EPYC, two
+cores, two threads) about 150 s of search and 90 s of final training of networks of 8 M multiply-accumulates."""
+
+RECIPES: dict[str, tuple[str, ...]] = {
+    "random": ("training.steps=200", "n_trials=20"),
+    "regularized-evolution": (
+        "training.steps=200",
+        "evolution.population=6",
+        "evolution.sample=3",
+        "evolution.cycles=20",
+    ),
+    "nsga2": ("training.steps=200", "nsga2.population=5", "nsga2.generations=3", "goals=macs"),
+    "predictor": ("training.steps=200", "n_trials=20", "predictor.start=7"),
+    "asha": ("training.steps=450", "halving.budgets=50,150,450", "halving.n_trials=41"),
+    "lamarckian": (
+        "training.steps=200",
+        "evolution.population=6",
+        "evolution.sample=3",
+        "evolution.cycles=62",
+        "child_steps=50",
+    ),
+}
+"""How each recipe spends the steps of a search: 20 trainings of 200 steps, or what else is as long."""
+
 
 def machine(threads: int = THREADS) -> str:
     """One line on what the figures were measured on."""

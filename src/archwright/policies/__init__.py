@@ -1,5 +1,6 @@
 """Distributions over architectures."""
 
+from archwright.policies.anchors import AnchorController
 from archwright.policies.base import Policy
 from archwright.policies.categorical import Categorical
 from archwright.policies.controller import Controller
@@ -8,6 +9,7 @@ from archwright.policies.uniform import Uniform, UniformInCostBins, check_edges,
 from archwright.policies.widening import Widening
 
 __all__ = [
+    "AnchorController",
     "Categorical",
     "Controller",
     "LearnedPolicy",

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from torch import nn
 
+from archwright.core.anchors import Anchors
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import Entry
 from archwright.core.decisions import DecisionSpace, Rows
@@ -304,6 +305,10 @@ class Space(ABC):
             rows: Members of the space.
         """
         return {}
+
+    def anchors(self) -> Anchors:
+        """Which decisions are skip connections between layers; none by default."""
+        return Anchors()
 
     def without_dead(self, rows: Rows) -> Rows:
         """Archs (n, n_decisions) that compute the same and have no operations whose outputs nothing reads.

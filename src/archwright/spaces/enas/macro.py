@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from torch import nn
 
+from archwright.core.anchors import Anchors
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
@@ -114,6 +115,11 @@ class EnasMacro(Space):
             found.append(Decision(_op(i), OPS))
             found += [Decision(_skip(i, j), (0, 1), "number") for j in range(i)]
         return DecisionSpace(found)
+
+    def anchors(self) -> Anchors:
+        numbers = range(self.layers)
+        links = {f"layer{i}.skip{j}": (i, j) for i in numbers for j in range(i)}
+        return Anchors({f"layer{i}.op": i for i in numbers}, links)
 
     def network(self, choose: Chooser) -> nn.Module:
         layers, reductions = nn.ModuleList(), nn.ModuleList()

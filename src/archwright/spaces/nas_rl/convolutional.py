@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from archwright.core.anchors import Anchors
 from archwright.core.arch import Arch, Value
 from archwright.core.catalog import listed
 from archwright.core.decisions import Decision, DecisionSpace
@@ -94,6 +95,11 @@ class NasRl(Space):
                 for name, values in self._decisions(number).items()
             ]
         )
+
+    def anchors(self) -> Anchors:
+        numbers = range(1, self.layers + 1)
+        links = {f"layer{i}.skip{j}": (i, j) for i in numbers for j in range(1, i)}
+        return Anchors({f"layer{i}.filters": i for i in numbers}, links)
 
     def _decisions(self, number: int) -> dict[str, tuple[int, ...]]:
         """Values by name, in the order of the controller's tokens: filter height, width, stride, count, anchors."""

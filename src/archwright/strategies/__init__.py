@@ -5,6 +5,7 @@ from archwright.strategies.evolution import Evolution, EvolutionConfig
 from archwright.strategies.grid import Grid, GridConfig
 from archwright.strategies.random import Random
 from archwright.strategies.regularized_evolution import RegularizedEvolution, RegularizedEvolutionConfig
+from archwright.strategies.reinforce import Reinforce, ReinforceConfig
 
 __all__ = [
     "Evolution",
@@ -14,6 +15,8 @@ __all__ = [
     "Random",
     "RegularizedEvolution",
     "RegularizedEvolutionConfig",
+    "Reinforce",
+    "ReinforceConfig",
     "Strategy",
     "draw_feasible",
 ]

@@ -29,8 +29,8 @@ from archwright.spaces.base import Space
 from archwright.strategies.base import Feasible, Strategy
 from archwright.tasks import open_task
 from archwright.tasks.base import Part, Task
-from archwright.training.checkpoint import load_network
-from archwright.weight_sharing.base import WeightSharing
+from archwright.training.checkpoint import load_network, under
+from archwright.weight_sharing.base import WEIGHTS, WeightSharing
 from archwright.weight_sharing.shared import SharedWeights
 
 
@@ -106,7 +106,7 @@ class _Reopening(OpenSearch):
         tensors, state = read_tensors(checkpoint) if is_there(checkpoint) else ({}, {})
         if not isinstance(state, dict) or state.get("is_done") is not True:
             raise RunFolderError(f"the {phase} of {self.folder} is not trained yet; finish the run with --resume first")
-        load_network(shared.network, tensors)
+        load_network(shared.network, under(WEIGHTS, tensors) or tensors)
 
     def _search(
         self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator, domain: Feasible | None

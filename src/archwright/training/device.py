@@ -20,6 +20,10 @@ from archwright.training.config import Precision
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+_LEAST_STRIDED = 4
+"""Outputs of a strided convolution that is run in channels-last layout."""
+
+
 def set_threads(n: int) -> None:
     """Let torch compute with n threads inside an operation; sums, and so results, depend on their number.
 
@@ -79,9 +83,16 @@ def takes_channels_last(network: nn.Module) -> bool:
     """Whether a network runs on images in channels-last layout: if no module says `takes_channels_last = False`.
 
     Modules that read memory in order do not, such as one that calls `view` on the result of a convolution. Networks of
-    a user's own space are tried when it is opened (`recipes.trying`).
+    a user's own space are tried when it is opened (`recipes.trying`). Networks with very narrow convolutions that halve
+    their image do not either: torch 2.14.1 on CPUs is not safe with them in this layout.
     """
-    return all(getattr(module, "takes_channels_last", True) for module in network.modules())
+    modules = list(network.modules())
+    return all(getattr(module, "takes_channels_last", True) and not _is_too_narrow(module) for module in modules)
+
+
+def _is_too_narrow(module: nn.Module) -> bool:
+    """Whether it is a strided convolution of so few outputs that the fast kernels for it are not to be trusted."""
+    return isinstance(module, nn.Conv2d) and module.out_channels < _LEAST_STRIDED and max(module.stride) > 1
 
 
 def use_layout(network: nn.Module, channels_last: bool) -> None:

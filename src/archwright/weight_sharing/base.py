@@ -13,6 +13,9 @@ from archwright.tasks.base import Task
 from archwright.training.log import TrainingLog
 from archwright.weight_sharing.shared import SharedWeights
 
+WEIGHTS = "weights"
+"""Name of the learner of shared weights, where a training has others beside it."""
+
 
 class WeightSharing(ABC):
     """A way to train shared weights."""

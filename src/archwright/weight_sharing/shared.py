@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,3 +167,15 @@ def reopen_supernet(space: Space, weights: str) -> SupernetWeights:
     supernet = space.supernet()
     load_network(supernet, read_tensors(weights)[0])
     return SupernetWeights(space, supernet)
+
+
+def opened(shared: SharedWeights | nn.Module) -> tuple[nn.Module, Callable[[NDArray[Any]], None], Any]:
+    """What is trained, what activates a row in it, and its decisions.
+
+    Args:
+        shared: The weights, or a supernet made by `Space.supernet()`.
+    """
+    if isinstance(shared, SharedWeights):
+        return shared.network, shared.activate, shared.space.decisions
+    selection = selection_of(shared)
+    return shared, selection.activate_row, selection.decisions

@@ -15,7 +15,6 @@ from archwright.core.catalog import listed
 from archwright.core.config import check_range
 from archwright.core.decisions import Rows
 from archwright.core.trial import derive_seed
-from archwright.nn.choice import selection_of
 from archwright.policies.base import Policy
 from archwright.runs.phase import Phase
 from archwright.tasks.augmenting import parse_augment
@@ -28,7 +27,7 @@ from archwright.training.sources import ONLY, Now, Source
 from archwright.training.steps import Stateful, run_steps
 from archwright.weight_sharing.base import WeightSharing
 from archwright.weight_sharing.distillation import DistillationConfig, Distilled, Teacher, described
-from archwright.weight_sharing.shared import SharedWeights
+from archwright.weight_sharing.shared import SharedWeights, opened
 
 MAX_ARCHS = 10_000
 """Most archs in a step; a larger number is taken for a typing error."""
@@ -91,7 +90,7 @@ class UniformPath(WeightSharing):
         device: str | torch.device = "cpu",
         phase: Phase | None = None,
     ) -> TrainingLog:
-        network, activate, decisions = _opened(shared)
+        network, activate, decisions = opened(shared)
         config = self.training
         split = task.split("train").augmented(parse_augment(config.augment))
         n_steps = config.n_steps(split)
@@ -164,11 +163,3 @@ def _stateful(policy: Policy) -> dict[str, Stateful]:
     """What a checkpoint keeps of a policy."""
     is_kept = policy.has_state and all(hasattr(policy, name) for name in ("tensors", "load", "state", "load_state"))
     return {"policy": cast(Stateful, policy)} if is_kept else {}
-
-
-def _opened(shared: SharedWeights | nn.Module) -> tuple[nn.Module, Callable[[Rows], None], Any]:
-    """What is trained, what activates a row in it, and its decisions."""
-    if isinstance(shared, SharedWeights):
-        return shared.network, shared.activate, shared.space.decisions
-    selection = selection_of(shared)
-    return shared, selection.activate_row, selection.decisions

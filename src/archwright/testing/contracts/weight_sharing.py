@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -32,9 +33,11 @@ class WeightSharingContract(Contract):
 
     Attributes:
         trains_generated: Whether it can train weights that are generated; False where it needs mixtures.
+        reads: Parts of the data that it reads.
     """
 
     trains_generated: ClassVar[bool] = True
+    reads: ClassVar[set[Part]] = {"train"}
 
     def make(self, training: TrainingConfig) -> WeightSharing:
         """The member, for a training of that length and batch size."""
@@ -59,7 +62,7 @@ class WeightSharingContract(Contract):
             assert any(not torch.equal(after[name], before[name]) for name in before)
             assert all(bool(tensor.isfinite().all()) for tensor in after.values())
             assert not shared.network.training
-            assert log.steps == N_STEPS
+            assert log.steps == self._member().n_steps(self._task()) >= N_STEPS
             assert np.isfinite(log.final_loss)
 
     def test_a_supernet_stands_for_its_own_weights(self) -> None:
@@ -91,7 +94,7 @@ class WeightSharingContract(Contract):
 
         task.split = watched  # type: ignore[method-assign]
         self._member().fit(self._shared(), self.make_policy(self.make_space()), task, seed=1)
-        assert set(asked) == {"train"}
+        assert set(asked) == self.reads
 
     # ── what it depends on ────────────────────────────────────────────────────────────────────────
 
@@ -112,17 +115,17 @@ class WeightSharingContract(Contract):
         """Killed behind any step and resumed from its checkpoint, with a policy that has a state too."""
         for policy in (self.make_policy(self.make_space()), Categorical(self.make_space(), spread=1.0)):
             whole = self._shared()
-            log = self._fit(whole, policy)
+            log = self._fit(whole, copy.deepcopy(policy))
             for dies_after in (1, N_STEPS - 1):
                 phase = _Kept(dies_after)
                 try:
-                    self._fit(self._shared(), policy, phase=phase)
+                    self._fit(self._shared(), copy.deepcopy(policy), phase=phase)
                 except _Killed:
                     pass
                 else:
                     raise AssertionError("the phase was not told of the steps")
                 resumed = self._shared()
-                assert self._fit(resumed, policy, phase=_Kept(stored=phase.stored)).curve == log.curve
+                assert self._fit(resumed, copy.deepcopy(policy), phase=_Kept(stored=phase.stored)).curve == log.curve
                 assert _same(resumed, whole)
 
     def test_a_finished_phase_is_only_loaded(self) -> None:

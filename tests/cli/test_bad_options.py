@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from typer.main import get_command
 from archwright.cli.app import app
 from archwright.core import catalog
 from archwright.core.config import settings_of
+from archwright.training.config import OptimizerConfig
 
 LONG, NUL, DEVICE = "x" * 5000, "a\0b", "/dev/null"
 HUGE = "9" * 30
@@ -118,7 +120,44 @@ SHARED = {
     "profile.n_fitted": ("0", "x", "1e300"),
     "profile.n_checked": ("-1", "x", "1e300"),
 }
+OPTIMIZER = {
+    **{f"controller.optimizer.{field.name}": TRAININGS[field.name] for field in fields(OptimizerConfig)},
+    "controller.optimizer.warmup_steps": ("-1", "x"),
+}
+CONTROLLED = {
+    **OPTIMIZER,
+    **{f"controller.{name}": ("0", "x", "1e300") for name in ("every", "steps", "children")},
+    **{f"controller.{name}": ("-1", "nan", "x") for name in ("entropy", "skip_weight", "scale")},
+    "controller.baseline_decay": ("1", "-1", "x"),
+    "controller.skip_target": ("0", "1", "x"),
+    "n_derived": ("0", "x", "1e300"),
+    "calibration.augment": AUGMENTS,
+    "calibration.batches": ("0", "x", "1e300"),
+    "calibration.batch_size": ("0", "x", "1e300"),
+}
+REINFORCE = {
+    **{f"reinforce.{name}": ("0", "x", "1e300") for name in ("n_trials", "hidden", "layers", "children", "replicas")},
+    **{f"reinforce.{name}": ("0", "x", "1e300") for name in ("shards", "accumulate", "ppo_epochs")},
+    **{
+        f"reinforce.{name}": ("0", "nan", "x")
+        for name in ("temperature", "tanh_constant", "learning_rate", "clip_norm")
+    },
+    **{f"reinforce.{name}": ("-1", "nan", "x") for name in ("spread", "entropy")},
+    **{f"reinforce.{name}": ("", "x") for name in ("policy", "update", "reward.form")},
+    "reinforce.baseline_decay": ("1", "-1", "x"),
+    "reinforce.ppo_clip": ("0", "nan", "x"),
+    "reinforce.reward.scale": ("0", "inf", "x"),
+    "reinforce.reward.cost": ("",),
+    "reinforce.reward.target": ("0", "-1", "inf", "x"),
+}
 OWN: dict[str, dict[str, tuple[str, ...]]] = {
+    "nas-rl": {**REINFORCE, "best_of": ("0", "x", "1e300")},
+    "nas-rl-rnn": REINFORCE,
+    "nasnet": REINFORCE,
+    "mnasnet": REINFORCE,
+    "enas-macro": CONTROLLED,
+    "enas-micro": CONTROLLED,
+    "enas-rnn": CONTROLLED,
     "spos": {
         "bin_edges": ("x", "1", "2,1", "1,inf"),
         "n_bins": ("0", "-1", "x", "1e300"),
@@ -177,7 +216,8 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Settings by recipe; those of the trainings and `SHARED` come to them."""
 
-TRAINED = {"spos": ("supernet",), "auto": ()}
+SUPERNETS = ("spos", "enas-macro", "enas-micro", "enas-rnn")
+TRAINED: dict[str, tuple[str, ...]] = {**dict.fromkeys(SUPERNETS, ("supernet",)), "auto": ()}
 GROUPS = {recipe: (*TRAINED.get(recipe, ("training",)), "retrain") for recipe in OWN}
 DATA = (
     *(

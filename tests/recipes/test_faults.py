@@ -15,6 +15,7 @@ from archwright.testing.children import Ended, Job, as_arguments, run_child
 TINY = f"{Path(__file__).with_name('tiny_space.py')}:Tiny"
 SHORT = ("--set", "n_draws=0", "--set", "training.steps=2", "--set", "retrain.steps=2")
 SMOKE = ("--data", "digits", "--preset", "smoke", "--seed", "0", "--threads", "1", "--device", "cpu")
+TEXT = ("--data", "pydoc", "--set", "data.tokens=6", "--set", "data.vocabulary=50", *SMOKE[2:])
 
 
 class TestSpos(FaultContract):
@@ -70,6 +71,44 @@ class TestLamarckian(FaultContract):
         *("--set", "evolution.population=2", "--set", "evolution.sample=2", "--set", "evolution.cycles=5"),
     )
     n_kills = n_damaged = 2
+
+
+class TestNasRl(FaultContract):
+    arguments = ("search", "nas-rl", *SMOKE, *SHORT, "--set", "plain=false")
+    n_kills = n_damaged = 1
+
+
+class TestNasNet(FaultContract):
+    arguments = ("search", "nasnet", *SMOKE, *SHORT, "--set", "plain=false")
+    n_kills = n_damaged = 1
+
+
+class TestMnasNet(FaultContract):
+    arguments = ("search", "mnasnet", *SMOKE, *SHORT, "--set", "plain=false")
+    n_kills = n_damaged = 1
+
+
+class TestNasRlRnn(FaultContract):
+    arguments = ("search", "nas-rl-rnn", *TEXT, *SHORT, "--set", "plain=false")
+    n_kills = n_damaged = 1
+
+
+ENAS = ("--set", "n_draws=0", "--set", "supernet.steps=4", "--set", "retrain.steps=2", "--set", "plain=false")
+
+
+class TestEnasMacro(FaultContract):
+    arguments = ("search", "enas-macro", *SMOKE, *ENAS)
+    n_kills = n_damaged = 1
+
+
+class TestEnasMicro(FaultContract):
+    arguments = ("search", "enas-micro", *SMOKE, *ENAS)
+    n_kills = n_damaged = 1
+
+
+class TestEnasRnn(FaultContract):
+    arguments = ("search", "enas-rnn", *TEXT, *ENAS)
+    n_kills = n_damaged = 1
 
 
 class TestAuto(FaultContract):

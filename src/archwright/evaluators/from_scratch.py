@@ -13,7 +13,7 @@ from torch import nn
 from archwright.core.arch import Arch
 from archwright.core.blueprint import Blueprint
 from archwright.core.catalog import listed
-from archwright.core.config import from_json, to_json
+from archwright.core.config import check_range, from_json, to_json
 from archwright.core.trial import Candidate, Metrics
 from archwright.evaluators.base import Evaluator, Work
 from archwright.spaces.base import Space
@@ -21,7 +21,9 @@ from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Task
 from archwright.training.config import TrainingConfig
 from archwright.training.evaluate import validated
-from archwright.training.networks import train_network
+from archwright.training.loop import fit
+from archwright.training.networks import build_seeded, train_network
+from archwright.training.steps import Scoring
 
 
 @listed(
@@ -36,14 +38,24 @@ class FromScratch(Evaluator):
         space: Where candidates come from.
         task: Data, loss and metrics.
         training: How each is trained; a candidate's budget, if it has one, replaces the steps.
+        best_of: A candidate's figures are the best after each of so many last epochs, as in NAS with RL; 1 takes those
+            of its end.
         device: Where.
     """
 
     def __init__(
-        self, space: Space, task: Task, training: TrainingConfig, *, device: str | torch.device = "cpu"
+        self,
+        space: Space,
+        task: Task,
+        training: TrainingConfig,
+        *,
+        best_of: int = 1,
+        device: str | torch.device = "cpu",
     ) -> None:
         task.check_taken_by(space)
+        check_range("best_of", best_of, 1, 1_000_000)
         self.space, self.task, self.training, self.device = space, task, training, torch.device(device)
+        self.best_of = best_of
 
     def evaluate(self, candidates: Sequence[Candidate]) -> list[Metrics]:
         return [self._evaluate(candidate) for candidate in candidates]
@@ -62,28 +74,36 @@ class FromScratch(Evaluator):
             "space": space_blueprint(self.space),
             "task": self.task.blueprint(folder),
             "training": to_json(self.training),
+            "best_of": self.best_of,
             "device": str(self.device),
         }
         return Blueprint(f"{__name__}:rebuild", arguments)
 
     def _evaluate(self, candidate: Candidate) -> Metrics:
         training = self._training(candidate.budget)
-        network, _ = train_network(
-            self.space, candidate.arch, self.task, training, part="train", seed=candidate.seed, device=self.device
-        )
-        return validated(network, self.task, training, self.device)
+        network = build_seeded(self.space, candidate.arch, candidate.seed, for_training=True)
+        every = self.task.split("train").steps_per_epoch(training.batch_size * training.accumulate)
+        if self.best_of == 1 or training.n_steps(self.task.split("train").n) <= every:
+            fit(network, self.task, training, part="train", seed=candidate.seed, device=self.device)
+            return validated(network, self.task, training, self.device)
+        scoring = Scoring(every, lambda: validated(network, self.task, training, self.device))
+        log = fit(network, self.task, training, part="train", seed=candidate.seed, device=self.device, scoring=scoring)
+        last = [figures for _, figures in log.scores][-self.best_of :]
+        sign = 1 if self.task.search_direction == "max" else -1
+        return max(last, key=lambda figures: sign * figures[self.task.search_metric])
 
     def _training(self, budget: int | None) -> TrainingConfig:
         return self.training if budget is None else replace(self.training, steps=budget, epochs=None)
 
 
-def rebuild(space: Space, task: Task, training: dict[str, Any], device: str) -> FromScratch:
+def rebuild(space: Space, task: Task, training: dict[str, Any], best_of: int, device: str) -> FromScratch:
     """The evaluator that a `FromScratch.blueprint` describes.
 
     Args:
         space: The space of candidates.
         task: Data, loss and metrics.
         training: JSON form of the `TrainingConfig` of each candidate.
+        best_of: How many last epochs are scored.
         device: Device to train on.
     """
-    return FromScratch(space, task, from_json(TrainingConfig, training), device=device)
+    return FromScratch(space, task, from_json(TrainingConfig, training), best_of=best_of, device=device)

@@ -2,8 +2,12 @@
 
 from archwright.recipes.asha import AshaConfig, asha
 from archwright.recipes.auto import AutoConfig, auto
+from archwright.recipes.enas import EnasMacroConfig, EnasMicroConfig, EnasRnnConfig, enas_macro, enas_micro, enas_rnn
 from archwright.recipes.grid_search import GridSearchConfig, grid_search
 from archwright.recipes.lamarckian import LamarckianConfig, lamarckian
+from archwright.recipes.mnasnet import MnasNetConfig, mnasnet
+from archwright.recipes.nas_rl import NasRlConfig, NasRlRnnConfig, nas_rl, nas_rl_rnn
+from archwright.recipes.nasnet import NasNetConfig, nasnet
 from archwright.recipes.nsga2 import Nsga2SearchConfig, nsga2
 from archwright.recipes.predictor import PredictorSearchConfig, predictor
 from archwright.recipes.random_search import RandomSearchConfig, random_search
@@ -14,9 +18,16 @@ from archwright.recipes.train import TrainConfig, train
 __all__ = [
     "AshaConfig",
     "AutoConfig",
+    "EnasMacroConfig",
+    "EnasMicroConfig",
+    "EnasRnnConfig",
     "EvolutionSearchConfig",
     "GridSearchConfig",
     "LamarckianConfig",
+    "MnasNetConfig",
+    "NasNetConfig",
+    "NasRlConfig",
+    "NasRlRnnConfig",
     "Nsga2SearchConfig",
     "PredictorSearchConfig",
     "RandomSearchConfig",
@@ -24,8 +35,15 @@ __all__ = [
     "TrainConfig",
     "asha",
     "auto",
+    "enas_macro",
+    "enas_micro",
+    "enas_rnn",
     "grid_search",
     "lamarckian",
+    "mnasnet",
+    "nas_rl",
+    "nas_rl_rnn",
+    "nasnet",
     "nsga2",
     "predictor",
     "random_search",

@@ -129,9 +129,14 @@ class OpenSearch:
 
     # ── evaluators ────────────────────────────────────────────────────────────────────────────────
 
-    def from_scratch(self, training: TrainingConfig) -> FromScratch:
-        """An evaluator that trains each candidate from scratch."""
-        return FromScratch(self.space, self.task, training, device=self.device)
+    def from_scratch(self, training: TrainingConfig, *, best_of: int = 1) -> FromScratch:
+        """An evaluator that trains each candidate from scratch.
+
+        Args:
+            training: How.
+            best_of: See `FromScratch`.
+        """
+        return FromScratch(self.space, self.task, training, best_of=best_of, device=self.device)
 
     def by_shared(self, shared: SharedWeights, calibration: CalibrationConfig) -> SupernetEvaluator:
         """An evaluator that scores candidates by shared weights.

@@ -1,0 +1,46 @@
+"""Settings of searches whose candidates a controller draws, each trained on its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from archwright.core.errors import InvalidValueError
+from archwright.evaluators.base import Evaluator
+from archwright.finish import Found
+from archwright.recipes.opened import OpenSearch
+from archwright.recipes.trials import TrialsConfig
+from archwright.strategies.reinforce import Reinforce, ReinforceConfig
+from archwright.strategies.rewards import settled
+
+
+@dataclass(frozen=True)
+class ControlledConfig(TrialsConfig):
+    """Numbers of a search by policy gradients.
+
+    Attributes:
+        reinforce: The search.
+    """
+
+    reinforce: ReinforceConfig = field(default_factory=ReinforceConfig)
+
+
+def find_by_policy(search: OpenSearch, config: ControlledConfig, evaluator: Evaluator) -> Found:
+    """Search by a controller.
+
+    Args:
+        search: The search that was asked for.
+        config: Its numbers.
+        evaluator: Scores candidates.
+
+    Raises:
+        InvalidValueError: If the reward weighs a cost that trials do not have.
+    """
+    known = [cost.name for cost in search.costs]
+    for objective in search.opened.objectives:
+        reward = settled(config.reinforce.reward, objective, search.space)
+        if reward.weighs_a_cost and reward.cost not in known:
+            raise InvalidValueError(
+                f"the reward weighs {reward.cost}, which no trial has: they have {', '.join(known)}; name one of "
+                f"these, or add --goal {reward.cost}"
+            )
+    return search.find(lambda seed: Reinforce(search.space, config.reinforce, seed=seed), evaluator)

@@ -26,6 +26,7 @@ from archwright.nn.inputs import tensors_of
 from archwright.spaces.base import Space
 from archwright.spaces.opening import space_blueprint
 from archwright.tasks.base import Task
+from archwright.training.device import takes_channels_last, use_layout
 from archwright.training.networks import build_seeded
 
 Reads = Literal["table", "data", "noise", "ones"]
@@ -175,24 +176,28 @@ class ZeroCost(Evaluator):
         generator = torch.Generator(self.device).manual_seed(candidate.seed % 2**63)
         found: dict[str, float] = {}
         he_normal(network, generator)
+        use_layout(network, True)
+        layout = torch.channels_last if takes_channels_last(network) else torch.contiguous_format
+        noise = [images.contiguous(memory_format=layout) for images in self._noise]
+        batches = [(images.contiguous(memory_format=layout), classes) for images, classes in self._batches]
         if "layers" in wanted:
             found["layers"] = float(len(weighted(network)))
         if wanted & set(_OF_GRADIENTS):
             n = 2 if "zico" in wanted else 1
-            each = measures.gradients(network, self._batches[:n])
+            each = measures.gradients(network, batches[:n])
             found |= {name: compute(each) for name, compute in _OF_GRADIENTS.items() if name in wanted}
         if "grasp" in wanted:
-            found["grasp"] = measures.grasp(network, self._batches[0])
+            found["grasp"] = measures.grasp(network, batches[0])
         if "naswot" in wanted:
-            found["naswot"] = measures.naswot(network, self._noise[0])
+            found["naswot"] = measures.naswot(network, noise[0])
         if wanted & set(_AZ_NAS):
-            found |= measures.az_nas(network, self._noise[0], generator)
+            found |= measures.az_nas(network, noise[0], generator)
         if "synflow" in wanted:
             ones = torch.ones(1, *self.space.input_shape, dtype=torch.float64, device=self.device)
             found["synflow"] = measures.synflow(network, ones)
         if "zen" in wanted:
             standard_normal(network, generator)
-            found["zen"] = measures.zen(network, *self._noise)
+            found["zen"] = measures.zen(network, *noise)
         return found
 
     def work(self, candidate: Candidate | None = None) -> Work:

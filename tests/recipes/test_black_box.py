@@ -253,6 +253,15 @@ def test_a_search_begins_with_what_scores_best_untrained(in_memory: Callable[[st
     assert "zero-cost" in result.record["ledger"]
 
 
+def test_the_predictor_s_worth_is_told(tmp_path: Path) -> None:
+    """By cross-validation over its trials, from ten on, in the log."""
+    config = replace(CONFIGS["predictor"], n_trials=10, n_draws=0, zero_cost="")  # type: ignore[call-arg]
+    predictor(config, digits(), out=tmp_path / "run")
+    assert (
+        "the predictor's cross-validated Kendall's tau over its 10 trials: " in (tmp_path / "run/log.txt").read_text()
+    )
+
+
 def test_a_random_search_with_chosen_beginnings_has_a_baseline() -> None:
     """It is no longer what it is compared with."""
     config = replace(CONFIGS["random"], zero_cost="macs", zero_cost_pool=8, n_draws=0, plain=False)

@@ -130,20 +130,48 @@ def read_table(path: Path | str) -> Table:
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-        lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+        header, columns = _unquoted(text) if '"' not in text else _quoted(text)
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as CSV ({type(error).__name__}: {reason})") from None
-    if len(lines) < 2:
+    except _Uneven as error:
+        raise DataError(f"{path}, {error}") from None
+    if not columns or not columns[0]:
         raise DataError(f"{path} holds no line below its header; give a table with one line an architecture")
-    header = [name.strip() for name in lines[0]]
+    header = [name.strip() for name in header]
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise DataError(f"{path} has two columns {twice!r}; name each column once")
+    return Table(path, dict(zip(header, columns, strict=True)))
+
+
+class _Uneven(Exception):
+    """A line has more cells than the header, or fewer."""
+
+
+def _unquoted(text: str) -> tuple[list[str], list[list[str]]]:
+    """Header and columns of a CSV without quotation marks: cut up at once, several times as fast as line by line."""
+    lines = [line for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if line]
+    if not lines:
+        return [], []
+    n = lines[0].count(",") + 1
     for i, line in enumerate(lines[1:]):
-        if len(line) != len(header):
-            raise DataError(f"{path}, line {i + 2} has {len(line)} cells, and the header {len(header)}")
-    return Table(path, dict(zip(header, zip(*lines[1:], strict=True), strict=True)))
+        if line.count(",") + 1 != n:
+            raise _Uneven(_uneven(i, line.count(",") + 1, n))
+    cells = ",".join(lines).split(",")
+    return cells[:n], [cells[n + i :: n] for i in range(n)]
+
+
+def _quoted(text: str) -> tuple[list[str], list[list[str]]]:
+    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+    for i, line in enumerate(lines[1:]):
+        if len(line) != len(lines[0]):
+            raise _Uneven(_uneven(i, len(line), len(lines[0])))
+    return lines[0], [list(column) for column in zip(*lines[1:], strict=True)]
+
+
+def _uneven(i: int, n: int, expected: int) -> str:
+    return f"line {i + 2} has {n} cells, and the header {expected}"
 
 
 def _parquet(path: Path) -> Table:

@@ -106,11 +106,8 @@ class ControlledPath(WeightSharing):
 
     def lasting(self, n_steps: int, task: Task) -> ControlledPath:
         n_weights, every = self._lengths(task)
-        share = n_weights / self.n_steps(task)
-        n = max(1, round(n_steps * share))
-        turns = math.ceil(n_weights / every)
-        every = max(1, math.ceil(n / turns))
-        steps = max(1, round((n_steps - n) / math.ceil(n / every)))
+        n_controlled = n_steps * (1 - n_weights / self.n_steps(task))
+        n, every, steps = _shared_out(n_steps, n_controlled, math.ceil(n_weights / every))
         training = self.training.lasting(n, n_weights)
         return ControlledPath(training, replace(self.controller, every=every, steps=steps))
 
@@ -211,6 +208,19 @@ class ControlledPath(WeightSharing):
                 policy.skip_chances(rows), self.controller.skip_target
             )
         return loss
+
+
+def _shared_out(n_steps: int, n_controlled: float, n_turns: int) -> tuple[int, int, int]:
+    """Steps of the weights, those of each turn, and the controller's in each: together exactly `n_steps`.
+
+    There are as many turns as before, or fewer where the steps do not divide otherwise.
+    """
+    for turns in range(min(n_turns, n_steps // 2), 0, -1):
+        steps = max(1, round(n_controlled / turns))
+        n = n_steps - turns * steps
+        if n >= turns and math.ceil(n / math.ceil(n / turns)) == turns:
+            return n, math.ceil(n / turns), steps
+    return 1, 1, max(1, n_steps - 1)
 
 
 class _Baseline:

@@ -19,6 +19,7 @@ from archwright.training.device import (
     place_inputs,
     seeder,
     set_threads,
+    takes_channels_last,
     use_layout,
 )
 
@@ -122,3 +123,13 @@ def test_cpu_needs_no_settings() -> None:
     before = torch.are_deterministic_algorithms_enabled()
     make_deterministic(CPU)
     assert torch.are_deterministic_algorithms_enabled() == before
+
+
+def test_narrow_strided_convolutions_keep_the_contiguous_layout() -> None:
+    """Of 1x1 pixels and few inputs; wider ones, larger kernels and those without a stride take channels-last."""
+    wide, narrow = nn.Conv2d(8, 4, 1, stride=2), nn.Conv2d(7, 4, 1, stride=2)
+    assert takes_channels_last(nn.Sequential(wide, nn.Conv2d(4, 4, 3, stride=2), nn.Conv2d(4, 4, 1)))
+    network = nn.Sequential(narrow, wide)
+    assert not takes_channels_last(network)
+    use_layout(network, True)
+    assert wide.weight.is_contiguous()

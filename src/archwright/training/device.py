@@ -20,8 +20,8 @@ from archwright.training.config import Precision
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-_LEAST_STRIDED = 4
-"""Outputs of a strided convolution that is run in channels-last layout."""
+_LEAST_STRIDED = 8
+"""Inputs of a strided 1x1 convolution that is run in channels-last layout."""
 
 
 def set_threads(n: int) -> None:
@@ -91,8 +91,9 @@ def takes_channels_last(network: nn.Module) -> bool:
 
 
 def _is_too_narrow(module: nn.Module) -> bool:
-    """Whether it is a strided convolution of so few outputs that the fast kernels for it are not to be trusted."""
-    return isinstance(module, nn.Conv2d) and module.out_channels < _LEAST_STRIDED and max(module.stride) > 1
+    """Whether it is a strided 1x1 convolution of so few inputs that the fast kernels for it are not to be trusted."""
+    is_pointwise = isinstance(module, nn.Conv2d) and max(module.kernel_size) == 1 and max(module.stride) > 1
+    return is_pointwise and module.in_channels < _LEAST_STRIDED
 
 
 def use_layout(network: nn.Module, channels_last: bool) -> None:

@@ -28,7 +28,7 @@ from archwright.finish.result import Result, open_winner, reopen
 from archwright.nn import Chooser
 from archwright.runs.run import Run, open_run
 from archwright.search import SearchResult, search
-from archwright.strategies import Random, random
+from archwright.strategies import Random, base
 from archwright.tasks import ImageTask, Part
 from archwright.tasks.images.in_memory import ImageSplit
 from archwright.testing import NumberSpace
@@ -575,15 +575,15 @@ def test_limits_that_no_random_arch_keeps(monkeypatch: pytest.MonkeyPatch) -> No
     def none(*_: object, **__: object) -> None:
         raise InfeasibleError("none of 1048512 random architectures meets the limits; raise a limit")
 
-    found = {"draw": random.draw_feasible}
+    found = {"draw": base.draw_feasible}
 
     class Once(Random):
         """Random search that finds something, as one that goes down from others may."""
 
         def ask(self, n: int) -> list[Candidate]:
-            monkeypatch.setattr(random, "draw_feasible", found["draw"])
+            monkeypatch.setattr(base, "draw_feasible", found["draw"])
             asked = super().ask(n)
-            monkeypatch.setattr(random, "draw_feasible", none)
+            monkeypatch.setattr(base, "draw_feasible", none)
             return asked
 
     monkeypatch.setattr(baseline, "draw_feasible", none)

@@ -41,7 +41,10 @@ NO_SPACES = {
     *("plain-lstm", "plain-residual", "proxylessnas", "proxylessnas-cifar", "smash", "snas", "spos", "spos-bits"),
     "spos-block-channel",
 }
-NO_METHODS = {"auto", "grid", "regularized-evolution"}
+NO_METHODS = {
+    *("asha", "auto", "enas-macro", "enas-micro", "enas-rnn", "grid", "lamarckian", "mnasnet", "nas-rl", "nas-rl-rnn"),
+    *("nasnet", "nsga2", "predictor", "regularized-evolution"),
+}
 
 
 def _config(preset: str = "quick", **settings: Any) -> AutoConfig:

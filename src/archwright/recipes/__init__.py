@@ -2,11 +2,14 @@
 
 from archwright.recipes.asha import AshaConfig, asha
 from archwright.recipes.auto import AutoConfig, auto
-from archwright.recipes.enas import EnasMacroConfig, EnasMicroConfig, EnasRnnConfig, enas_macro, enas_micro, enas_rnn
+from archwright.recipes.enas_macro import EnasMacroConfig, enas_macro
+from archwright.recipes.enas_micro import EnasMicroConfig, enas_micro
+from archwright.recipes.enas_rnn import EnasRnnConfig, enas_rnn
 from archwright.recipes.grid_search import GridSearchConfig, grid_search
 from archwright.recipes.lamarckian import LamarckianConfig, lamarckian
 from archwright.recipes.mnasnet import MnasNetConfig, mnasnet
-from archwright.recipes.nas_rl import NasRlConfig, NasRlRnnConfig, nas_rl, nas_rl_rnn
+from archwright.recipes.nas_rl import NasRlConfig, nas_rl
+from archwright.recipes.nas_rl_rnn import NasRlRnnConfig, nas_rl_rnn
 from archwright.recipes.nasnet import NasNetConfig, nasnet
 from archwright.recipes.nsga2 import Nsga2SearchConfig, nsga2
 from archwright.recipes.predictor import PredictorSearchConfig, predictor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from archwright.core.errors import InvalidValueError
 from archwright.evaluators.base import Evaluator
@@ -11,6 +12,9 @@ from archwright.recipes.opened import OpenSearch
 from archwright.recipes.trials import TrialsConfig
 from archwright.strategies.reinforce import Reinforce, ReinforceConfig
 from archwright.strategies.rewards import settled
+
+NAS_RL: dict[str, Any] = {"layers": 2, "hidden": 35, "spread": 0.08}
+"""Of both controllers of NAS with RL (Zoph & Le, 2017, Sec. 4.1 and 4.2)."""
 
 
 @dataclass(frozen=True)

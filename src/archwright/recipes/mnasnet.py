@@ -8,6 +8,7 @@ from typing import Any
 from archwright.finish import Found
 from archwright.recipes.controlled import ControlledConfig, find_by_policy
 from archwright.recipes.opened import OpenSearch
+from archwright.recipes.presets import rmsprop_training
 from archwright.recipes.recipe import recipe
 from archwright.strategies.reinforce import ReinforceConfig
 from archwright.strategies.rewards import RewardConfig
@@ -16,24 +17,16 @@ from archwright.training.config import TrainingConfig
 SOFT = RewardConfig("soft")
 
 
-def rmsprop_training(epochs: int) -> TrainingConfig:
-    """RMSProp with decay and momentum 0.9 at rate 0.256 for batches of 4,096 (Sec. 5), here for 256."""
-    return TrainingConfig(
-        epochs=epochs,
-        batch_size=256,
-        optimizer="rmsprop",
-        learning_rate=0.016,
-        momentum=0.9,
-        squares_decay=0.9,
-        eps=1e-3,
-        weight_decay=1e-5,
-        schedule="cosine",
-    )
-
-
 @dataclass(frozen=True)
 class MnasNetConfig(ControlledConfig):
-    """Numbers of a run; by default the paper's: 8,000 networks trained for 5 epochs, the soft reward."""
+    """Numbers of a run; by default the paper's: 8,000 networks trained for 5 epochs, the soft reward.
+
+    Attributes:
+        space: Its own.
+        training: Of each candidate.
+        retrain: Of the winner and of what it is compared with.
+        reinforce: The search.
+    """
 
     space: str = "mnasnet"
     training: TrainingConfig = field(default_factory=lambda: rmsprop_training(5))

@@ -8,31 +8,26 @@ from typing import Any
 from archwright.finish import Found
 from archwright.recipes.controlled import ControlledConfig, find_by_policy
 from archwright.recipes.opened import OpenSearch
+from archwright.recipes.presets import nasnet_training
 from archwright.recipes.recipe import recipe
 from archwright.strategies.reinforce import ReinforceConfig
 from archwright.training.config import TrainingConfig
 
 
-def child_training(epochs: int) -> TrainingConfig:
-    """A single cosine with momentum (appendix A); rate and decay are those of its released CIFAR-10 training."""
-    return TrainingConfig(
-        epochs=epochs,
-        batch_size=32,
-        learning_rate=0.025,
-        momentum=0.9,
-        weight_decay=5e-4,
-        schedule="cosine",
-        clip_norm=5.0,
-    )
-
-
 @dataclass(frozen=True)
 class NasNetConfig(ControlledConfig):
-    """Numbers of a run; by default the paper's: 20,000 networks of 2 cells a stage, trained for 20 epochs."""
+    """Numbers of a run; by default the paper's: 20,000 networks of 2 cells a stage, trained for 20 epochs.
+
+    Attributes:
+        space: Its own.
+        training: Of each candidate.
+        retrain: Of the winner and of what it is compared with.
+        reinforce: The search.
+    """
 
     space: str = "nasnet"
-    training: TrainingConfig = field(default_factory=lambda: child_training(20))
-    retrain: TrainingConfig = field(default_factory=lambda: child_training(600))
+    training: TrainingConfig = field(default_factory=lambda: nasnet_training(20))
+    retrain: TrainingConfig = field(default_factory=lambda: nasnet_training(600))
     reinforce: ReinforceConfig = field(default_factory=lambda: ReinforceConfig(n_trials=20_000, update="ppo"))
 
     @classmethod

@@ -5,21 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from archwright.core.config import MAX_TRIALS, check_range
 from archwright.finish import Found
-from archwright.predictors.encodings import encode
-from archwright.predictors.gaussian_process import rank_gaussian
-from archwright.predictors.regressors import cross_validated
 from archwright.recipes.opened import OpenSearch
 from archwright.recipes.recipe import recipe
 from archwright.recipes.trials import TrialsConfig
-from archwright.search import SearchResult
-from archwright.strategies.predictor_guided import PredictorConfig, PredictorGuided
-
-LEAST_TRIALS = 10
-"""Trials from which the predictor's worth is told."""
+from archwright.strategies.predictor_guided import PredictorConfig, PredictorGuided, worth
 
 
 @dataclass(frozen=True)
@@ -67,19 +58,8 @@ def predictor(search: OpenSearch, config: PredictorSearchConfig) -> Found:
 
     found = search.find(strategy, search.from_scratch(config.training))
     for each in found.searches:
-        if (tau := _worth(search, config.predictor, each)) is not None:
+        if (tau := worth(search.space, config.predictor, each.objective, each.trials)) is not None:
             search.run.log(
                 f"the predictor's cross-validated Kendall's tau over its {len(each.trials)} trials: {tau:.3f}"
             )
     return found
-
-
-def _worth(search: OpenSearch, config: PredictorConfig, found: SearchResult) -> float | None:
-    """How well the predictor ranks trials that it was not told; None where there are too few."""
-    complete = [trial for trial in found.trials if trial.is_complete]
-    if len(complete) < LEAST_TRIALS:
-        return None
-    rows = search.space.decisions.rows([trial.arch for trial in complete])
-    features = encode(search.space, rows, config.encoding).astype(np.float64)
-    targets = rank_gaussian(-found.objective.values(complete)[:, 0])
-    return cross_validated(config.predictor, features, targets)

@@ -116,6 +116,85 @@ def usual_training(*, steps: int, batch_size: int, rate: float = 0.1) -> Trainin
     )
 
 
+def nesterov_training(epochs: int) -> TrainingConfig:
+    """Of the paper's convolutional children: Nesterov's momentum at rate 0.1; the decay is DenseNet's, from memory.
+
+    Args:
+        epochs: Its length.
+    """
+    return TrainingConfig(
+        epochs=epochs,
+        batch_size=128,
+        learning_rate=0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=1e-4,
+        schedule="constant",
+    )
+
+
+def nasnet_training(epochs: int) -> TrainingConfig:
+    """A single cosine with momentum (appendix A); rate and decay are those of its released CIFAR-10 training.
+
+    Args:
+        epochs: Its length.
+    """
+    return TrainingConfig(
+        epochs=epochs,
+        batch_size=32,
+        learning_rate=0.025,
+        momentum=0.9,
+        weight_decay=5e-4,
+        schedule="cosine",
+        clip_norm=5.0,
+    )
+
+
+def rmsprop_training(epochs: int) -> TrainingConfig:
+    """RMSProp with decay and momentum 0.9 at rate 0.256 for batches of 4,096 (Sec. 5), here for 256.
+
+    Args:
+        epochs: Its length.
+    """
+    return TrainingConfig(
+        epochs=epochs,
+        batch_size=256,
+        optimizer="rmsprop",
+        learning_rate=0.016,
+        momentum=0.9,
+        squares_decay=0.9,
+        eps=1e-3,
+        weight_decay=1e-5,
+        schedule="cosine",
+    )
+
+
+def enas_training(epochs: int, *, batch_size: int, penalty: float, lowest: float, first: int = 10) -> TrainingConfig:
+    """Nesterov's momentum with cosine restarts of the released CIFAR-10 scripts (melodyguan/enas).
+
+    Args:
+        epochs: Length; restarts are 10, 20, 40, … epochs long.
+        batch_size: Of a step.
+        penalty: Factor of the squared norm, without the half that torch's decay has.
+        lowest: Rate at the end of each period.
+        first: Epochs of the first period.
+    """
+    return TrainingConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=0.05,
+        final_learning_rate=lowest,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=2 * penalty,
+        decay_norm_and_bias=True,
+        schedule="cosine-restarts",
+        restart_period=min(0.999, first / epochs),
+        restart_factor=2,
+        augment="crop,mirror",
+    )
+
+
 def small_language_training(*, steps: int, batch_size: int) -> TrainingConfig:
     """For some hundred thousand tokens: Adam, a rate that falls like a cosine, clipped gradients.
 

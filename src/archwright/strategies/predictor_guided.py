@@ -15,10 +15,11 @@ from archwright.core.catalog import listed
 from archwright.core.config import check_range
 from archwright.core.decisions import Rows
 from archwright.core.errors import InfeasibleError, InvalidValueError, UnknownNameError
+from archwright.core.objective import Objective
 from archwright.core.trial import Candidate, Trial
 from archwright.predictors.encodings import ENCODINGS, encode
 from archwright.predictors.gaussian_process import GaussianProcess, rank_gaussian
-from archwright.predictors.regressors import PREDICTORS, open_predictor
+from archwright.predictors.regressors import PREDICTORS, cross_validated, open_predictor
 from archwright.spaces.base import Space
 from archwright.strategies.base import Strategy, draw_feasible
 
@@ -27,6 +28,9 @@ Acquisition = Literal["ucb", "ei", "thompson", "mean"]
 
 MOST_ENUMERATED = 50_000
 """Members of a space that are all looked at before each proposal; of a larger one a pool is drawn."""
+
+LEAST_TRIALS = 10
+"""Trials from which a predictor's worth is told."""
 
 REFITS = (1.3, 5)
 """A kernel is fitted anew at so many times, and at least so many more, observations than at the last fit."""
@@ -217,3 +221,23 @@ class _Whole:
             self._process.refit(targets)
             self._n_fitted = len(rows)
         return self._process.posterior(targets)
+
+
+def worth(space: Space, config: PredictorConfig, objective: Objective, trials: Sequence[Trial]) -> float | None:
+    """How well the predictor ranks trials that it was not told: Kendall's tau by cross-validation.
+
+    Args:
+        space: Of the trials.
+        config: Names predictor and encoding.
+        objective: Its first goal is predicted.
+        trials: Of a search.
+
+    Returns:
+        None for fewer than `LEAST_TRIALS` complete trials.
+    """
+    complete = [trial for trial in trials if trial.is_complete]
+    if len(complete) < LEAST_TRIALS:
+        return None
+    features = encode(space, space.decisions.rows([trial.arch for trial in complete]), config.encoding)
+    targets = rank_gaussian(-objective.values(complete)[:, 0])
+    return cross_validated(config.predictor, features.astype(np.float64), targets)

@@ -92,8 +92,9 @@ def takes_channels_last(network: nn.Module) -> bool:
 
 def _is_too_narrow(module: nn.Module) -> bool:
     """Whether it is a strided 1x1 convolution of so few inputs that the fast kernels for it are not to be trusted."""
-    is_pointwise = isinstance(module, nn.Conv2d) and max(module.kernel_size) == 1 and max(module.stride) > 1
-    return is_pointwise and module.in_channels < _LEAST_STRIDED
+    if not isinstance(module, nn.Conv2d):
+        return False
+    return max(module.kernel_size) == 1 and max(module.stride) > 1 and module.in_channels < _LEAST_STRIDED
 
 
 def use_layout(network: nn.Module, channels_last: bool) -> None:

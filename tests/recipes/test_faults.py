@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
+
 from archwright.core.trial import Trial
 from archwright.stores.opening import open_store
 from archwright.testing import FaultContract
@@ -78,16 +80,19 @@ class TestNasRl(FaultContract):
     n_kills = n_damaged = 1
 
 
+@pytest.mark.slow
 class TestNasNet(FaultContract):
     arguments = ("search", "nasnet", *SMOKE, *SHORT, "--set", "plain=false")
     n_kills = n_damaged = 1
 
 
+@pytest.mark.slow
 class TestMnasNet(FaultContract):
     arguments = ("search", "mnasnet", *SMOKE, *SHORT, "--set", "plain=false")
     n_kills = n_damaged = 1
 
 
+@pytest.mark.slow
 class TestNasRlRnn(FaultContract):
     arguments = ("search", "nas-rl-rnn", *TEXT, *SHORT, "--set", "plain=false")
     n_kills = n_damaged = 1
@@ -101,11 +106,13 @@ class TestEnasMacro(FaultContract):
     n_kills = n_damaged = 1
 
 
+@pytest.mark.slow
 class TestEnasMicro(FaultContract):
     arguments = ("search", "enas-micro", *SMOKE, *ENAS)
     n_kills = n_damaged = 1
 
 
+@pytest.mark.slow
 class TestEnasRnn(FaultContract):
     arguments = ("search", "enas-rnn", *TEXT, *ENAS)
     n_kills = n_damaged = 1

@@ -211,10 +211,10 @@ def test_ppo_stops_where_the_ratio_leaves_its_range() -> None:
 @pytest.mark.parametrize(
     ("space", "changes"),
     [
-        (NasRl(layers=3), {"policy": "anchors", "layers": 2, "hidden": 35}),
+        pytest.param(NasRl(layers=3), {"policy": "anchors", "layers": 2, "hidden": 35}, marks=pytest.mark.slow),
         (EnasMacro(layers=3), {"policy": "anchors", "hidden": 64, "tanh_constant": 2.5}),
-        (EnasMicro(blocks=2), {"tanh_constant": 2.5, "temperature": 1.0}),
-        (NasNet(blocks=1), {"update": "ppo", "learning_rate": 0.005}),
+        pytest.param(EnasMicro(blocks=2), {"tanh_constant": 2.5, "temperature": 1.0}, marks=pytest.mark.slow),
+        pytest.param(NasNet(blocks=1), {"update": "ppo", "learning_rate": 0.005}, marks=pytest.mark.slow),
         (NasNet(blocks=2), {"policy": "categorical"}),
     ],
     ids=["nas-rl", "enas-macro", "enas-micro", "nasnet-ppo", "categorical"],

@@ -251,6 +251,16 @@ def _after(base: tuple[str, ...], option: str, values: Any) -> list[tuple[str, .
     return [(*base, option, value) for value in values]
 
 
+def _own_settings() -> Iterator[tuple[str, ...]]:
+    """Rows of the recipes' own settings; what several recipes share is tried in the first."""
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    for recipe, own in OWN.items():
+        for name, values in own.items():
+            if (name, values) not in seen:
+                seen.add((name, values))
+                yield from ((SEARCH[0], recipe, *SEARCH[2:], "--set", f"{name}={value}") for value in values)
+
+
 def _paths(values: Any) -> tuple[str, ...]:
     return tuple(value for value, _ in values)
 
@@ -310,12 +320,7 @@ ROWS: dict[tuple[str, str], list[tuple[str, ...]]] = {
             for value in values
         ),
         *((*SEARCH, "--set", f"{name}={value}") for name, values in SHARED.items() for value in values),
-        *(
-            (SEARCH[0], recipe, *SEARCH[2:], "--set", f"{name}={value}")
-            for recipe, own in OWN.items()
-            for name, values in own.items()
-            for value in values
-        ),
+        *_own_settings(),
         (*SEARCH, "--set", "n_bins=2", "--set", "n_bins=3"),
         (*SEARCH, "--set", "supernet=1"),
     ],

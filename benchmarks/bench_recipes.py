@@ -27,7 +27,7 @@ from archwright.costs.counted import Macs, Params
 from archwright.finish.plain import n_within, open_plain
 from archwright.recipes.base import open_search
 from archwright.recipes.opened import OpenSearch
-from archwright.recipes.presets import usual_training
+from archwright.recipes.presets import default_threads, usual_training
 from archwright.recipes.recipe import known_recipe
 from archwright.runs.run import open_run
 from archwright.spaces.base import Space
@@ -46,7 +46,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     seeds = int(arguments.pop(arguments.index("--seeds") + 1)) if "--seeds" in arguments else 3
     data, *names = [argument for argument in arguments if argument != "--seeds"]
-    torch.set_num_threads(int(__import__("os").environ.get("OMP_NUM_THREADS", "2")))
+    torch.set_num_threads(default_threads())
     print(machine(torch.get_num_threads()))
     kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     for seed in range(seeds):

@@ -120,6 +120,19 @@ SHARED = {
     "profile.n_fitted": ("0", "x", "1e300"),
     "profile.n_checked": ("-1", "x", "1e300"),
 }
+AGING = {
+    "evolution.population": ("0", "x", "1e300"),
+    "evolution.sample": ("0", "x", "1e300"),
+    "evolution.cycles": ("0", "1", "x", "1e300"),
+    "evolution.aging": ("", "x"),
+    "evolution.identity_probability": ("-1", "2", "x"),
+    "evolution.lookahead": ("0", "x", "1e300"),
+}
+CALIBRATION = {
+    "calibration.augment": AUGMENTS,
+    "calibration.batches": ("0", "x", "1e300"),
+    "calibration.batch_size": ("0", "x", "1e300"),
+}
 OPTIMIZER = {
     **{f"controller.optimizer.{field.name}": TRAININGS[field.name] for field in fields(OptimizerConfig)},
     "controller.optimizer.warmup_steps": ("-1", "x"),
@@ -131,9 +144,7 @@ CONTROLLED = {
     "controller.baseline_decay": ("1", "-1", "x"),
     "controller.skip_target": ("0", "1", "x"),
     "n_derived": ("0", "x", "1e300"),
-    "calibration.augment": AUGMENTS,
-    "calibration.batches": ("0", "x", "1e300"),
-    "calibration.batch_size": ("0", "x", "1e300"),
+    **CALIBRATION,
 }
 REINFORCE = {
     **{f"reinforce.{name}": ("0", "x", "1e300") for name in ("n_trials", "hidden", "layers", "children", "replicas")},
@@ -162,9 +173,7 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
         "bin_edges": ("x", "1", "2,1", "1,inf"),
         "n_bins": ("0", "-1", "x", "1e300"),
         "least_of_limit": ("-1", "1", "x", "nan"),
-        "calibration.augment": AUGMENTS,
-        "calibration.batches": ("0", "x", "1e300"),
-        "calibration.batch_size": ("0", "x", "1e300"),
+        **CALIBRATION,
         "evolution.population": ("0", "x", "1e300"),
         "evolution.top": ("0", "x", "1e300"),
         "evolution.mutations": ("-1", "x", "1e300"),
@@ -175,23 +184,8 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "auto": {"lengths": ("", "x", "paper")},
     "random": {"n_trials": ("0", "-1", "x", "1e300")},
     "grid": {"grid.n_trials": ("0", "x", "1e300"), "grid.levels": ("1", "x", "1e300")},
-    "regularized-evolution": {
-        "evolution.population": ("0", "x", "1e300"),
-        "evolution.sample": ("0", "x", "1e300"),
-        "evolution.cycles": ("0", "1", "x", "1e300"),
-        "evolution.aging": ("", "x"),
-        "evolution.identity_probability": ("-1", "2", "x"),
-        "evolution.lookahead": ("0", "x", "1e300"),
-    },
-    "lamarckian": {
-        "evolution.population": ("0", "x", "1e300"),
-        "evolution.sample": ("0", "x", "1e300"),
-        "evolution.cycles": ("0", "1", "x", "1e300"),
-        "evolution.aging": ("", "x"),
-        "evolution.identity_probability": ("-1", "2", "x"),
-        "evolution.lookahead": ("0", "x", "1e300"),
-        "child_steps": ("0", "-1", "x", "1e300"),
-    },
+    "regularized-evolution": AGING,
+    "lamarckian": {**AGING, "child_steps": ("0", "-1", "x", "1e300")},
     "nsga2": {
         "nsga2.population": ("1", "x", "1e300"),
         "nsga2.generations": ("-1", "x", "1e300"),

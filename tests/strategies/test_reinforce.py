@@ -13,9 +13,10 @@ from archwright.core.errors import InvalidValueError, RunError
 from archwright.core.objective import Goal, Objective
 from archwright.core.trial import Candidate, Trial
 from archwright.policies import Categorical, Controller
+from archwright.policies.gradient import reinforce_loss
 from archwright.spaces import EnasMacro, EnasMicro, NasNet, NasRl, Space
 from archwright.strategies.base import Strategy
-from archwright.strategies.reinforce import ParameterServer, Reinforce, ReinforceConfig, reinforce_loss
+from archwright.strategies.reinforce import ParameterServer, Reinforce, ReinforceConfig
 from archwright.strategies.rewards import RewardConfig
 from archwright.testing import BranchSpace, StrategyContract
 

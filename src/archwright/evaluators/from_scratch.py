@@ -83,11 +83,13 @@ class FromScratch(Evaluator):
         training = self._training(candidate.budget)
         network = build_seeded(self.space, candidate.arch, candidate.seed, for_training=True)
         every = self.task.split("train").steps_per_epoch(training.batch_size * training.accumulate)
-        if self.best_of == 1 or training.n_steps(self.task.split("train").n) <= every:
-            fit(network, self.task, training, part="train", seed=candidate.seed, device=self.device)
-            return validated(network, self.task, training, self.device)
-        scoring = Scoring(every, lambda: validated(network, self.task, training, self.device))
+        is_scored_once = self.best_of == 1 or training.n_steps(self.task.split("train").n) <= every
+        scoring = (
+            None if is_scored_once else Scoring(every, lambda: validated(network, self.task, training, self.device))
+        )
         log = fit(network, self.task, training, part="train", seed=candidate.seed, device=self.device, scoring=scoring)
+        if is_scored_once:
+            return validated(network, self.task, training, self.device)
         last = [figures for _, figures in log.scores][-self.best_of :]
         sign = 1 if self.task.search_direction == "max" else -1
         return max(last, key=lambda figures: sign * figures[self.task.search_metric])

@@ -137,7 +137,5 @@ class AnchorController(Controller):
 
     def _link_logits(self, source: Tensor, layer: Tensor) -> Tensor:
         """(n, 2): no, yes."""
-        q = self.weigh(torch.tanh(self.before(source) + self.here(layer))) / self.temperature
-        if self.tanh_constant is not None:
-            q = self.tanh_constant * q.tanh()
+        q = self._bounded(self.weigh(torch.tanh(self.before(source) + self.here(layer))))
         return torch.cat([-q if self.link == "softmax" else torch.zeros_like(q), q], 1)

@@ -133,7 +133,10 @@ class Controller(LearnedPolicy):
     def _logits(self, i: int, x: Tensor) -> Tensor:
         """(n, n_values) of decision i."""
         place = slice(self._first[i], self._first[i + 1])
-        logits = nn.functional.linear(x, self.heads.weight[place], self.heads.bias[place]) / self.temperature
+        return self._bounded(nn.functional.linear(x, self.heads.weight[place], self.heads.bias[place]))
+
+    def _bounded(self, logits: Tensor) -> Tensor:
+        logits = logits / self.temperature
         return logits if self.tanh_constant is None else self.tanh_constant * logits.tanh()
 
     def _lstm(self) -> list[nn.LSTMCell]:

@@ -11,7 +11,6 @@ from archwright.finish import Found
 from archwright.recipes.opened import OpenSearch
 from archwright.recipes.trials import TrialsConfig
 from archwright.strategies.reinforce import Reinforce, ReinforceConfig
-from archwright.strategies.rewards import settled
 
 NAS_RL: dict[str, Any] = {"layers": 2, "hidden": 35, "spread": 0.08}
 """Of both controllers of NAS with RL (Zoph & Le, 2017, Sec. 4.1 and 4.2)."""
@@ -39,12 +38,11 @@ def find_by_policy(search: OpenSearch, config: ControlledConfig, evaluator: Eval
     Raises:
         InvalidValueError: If the reward weighs a cost that trials do not have.
     """
-    known = [cost.name for cost in search.costs]
-    for objective in search.opened.objectives:
-        reward = settled(config.reinforce.reward, objective, search.space)
-        if reward.weighs_a_cost and reward.cost not in known:
-            raise InvalidValueError(
-                f"the reward weighs {reward.cost}, which no trial has: they have {', '.join(known)}; name one of "
-                f"these, or add --goal {reward.cost}"
-            )
+    reward, known = config.reinforce.reward, [cost.name for cost in search.costs]
+    # without a target it is that of a limit, or of the multiply-accumulates, and those every trial has
+    if reward.weighs_a_cost and reward.target is not None and reward.cost not in known:
+        raise InvalidValueError(
+            f"the reward weighs {reward.cost}, which no trial has: they have {', '.join(known)}; name one of these, or "
+            f"add --goal {reward.cost}"
+        )
     return search.find(lambda seed: Reinforce(search.space, config.reinforce, seed=seed), evaluator)

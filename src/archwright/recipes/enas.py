@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from archwright.core.config import check_range
@@ -18,8 +18,8 @@ from archwright.recipes.opened import OpenSearch
 from archwright.recipes.presets import LOW_RATE, QUICK_STEPS, enas_training, long, suited, usual_training
 from archwright.spaces.base import Space
 from archwright.strategies.drawn import Drawn
-from archwright.training.config import OptimizerConfig, TrainingConfig
-from archwright.weight_sharing.controlled_path import ControlledPath, ControllerConfig
+from archwright.training.config import TrainingConfig
+from archwright.weight_sharing.controlled_path import ADAM, ControlledPath, ControllerConfig
 
 MakeController = Callable[[Space, int], Controller]
 
@@ -89,7 +89,7 @@ class EnasConfig(SearchConfig):
         return cls.small()
 
 
-FAST = OptimizerConfig(optimizer="adam", learning_rate=0.02, betas=(0.0, 0.999), eps=1e-3, schedule="constant")
+FAST = replace(ADAM, learning_rate=0.02)
 """Of a controller that has few steps."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archwright.finish import Found
@@ -11,8 +11,8 @@ from archwright.recipes.enas import EnasConfig, find_by_controller
 from archwright.recipes.opened import OpenSearch
 from archwright.recipes.presets import enas_training
 from archwright.recipes.recipe import recipe
-from archwright.training.config import OptimizerConfig, TrainingConfig
-from archwright.weight_sharing.controlled_path import ControllerConfig
+from archwright.training.config import TrainingConfig
+from archwright.weight_sharing.controlled_path import ADAM, ControllerConfig
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,7 @@ class EnasMicroConfig(EnasConfig):
     )
     controller: ControllerConfig = field(
         default_factory=lambda: ControllerConfig(
-            optimizer=OptimizerConfig(
-                optimizer="adam", learning_rate=3.5e-3, betas=(0.0, 0.999), eps=1e-3, schedule="constant"
-            ),
-            steps=30,
-            children=10,
-            skip_weight=0.0,
+            optimizer=replace(ADAM, learning_rate=3.5e-3), steps=30, children=10, skip_weight=0.0
         )
     )
     retrain: TrainingConfig = field(

@@ -37,14 +37,13 @@ class MnasNetConfig(ControlledConfig):
 
     @classmethod
     def lengths(cls) -> dict[str, dict[str, Any]]:
-        small = {"width": 0.5}
         return {
             "smoke": {
                 "space_args": {"width": 0.25},
                 "reinforce": ReinforceConfig(n_trials=4, update="ppo", children=2, reward=SOFT),
             },
             "quick": {
-                "space_args": small,
+                "space_args": {"width": 0.5},
                 "reinforce": ReinforceConfig(n_trials=16, update="ppo", children=4, learning_rate=0.01, reward=SOFT),
             },
             "paper": {},

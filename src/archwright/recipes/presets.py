@@ -169,7 +169,7 @@ def rmsprop_training(epochs: int) -> TrainingConfig:
     )
 
 
-def enas_training(epochs: int, *, batch_size: int, penalty: float, lowest: float, first: int = 10) -> TrainingConfig:
+def enas_training(epochs: int, *, batch_size: int, penalty: float, lowest: float) -> TrainingConfig:
     """Nesterov's momentum with cosine restarts of the released CIFAR-10 scripts (melodyguan/enas).
 
     Args:
@@ -177,7 +177,6 @@ def enas_training(epochs: int, *, batch_size: int, penalty: float, lowest: float
         batch_size: Of a step.
         penalty: Factor of the squared norm, without the half that torch's decay has.
         lowest: Rate at the end of each period.
-        first: Epochs of the first period.
     """
     return TrainingConfig(
         epochs=epochs,
@@ -189,7 +188,7 @@ def enas_training(epochs: int, *, batch_size: int, penalty: float, lowest: float
         weight_decay=2 * penalty,
         decay_norm_and_bias=True,
         schedule="cosine-restarts",
-        restart_period=min(0.999, first / epochs),
+        restart_period=10 / epochs,
         restart_factor=2,
         augment="crop,mirror",
     )

@@ -124,21 +124,32 @@ class Strategy(ABC):
         Raises:
             InfeasibleError: If there is none.
         """
-        seen, first = set() if exclude is None else exclude, list[NDArray[np.int16]]()
-        while self._first and len(first) < n:
-            row = np.ascontiguousarray(self._first.popleft())
-            if row.tobytes() not in seen and self.feasible(row[None])[0]:
-                seen.add(row.tobytes())
-                first.append(row)
-        if len(first) == n and first:
-            return np.stack(first)
+        seen = set() if exclude is None else exclude
+        first = self.given(n, exclude=seen)
+        if len(first) == n > 0:
+            return first
         try:
             rest = draw_feasible(self.decisions, self.feasible, n - len(first), rng, exclude=seen)
         except InfeasibleError:
-            if not first:
+            if not len(first):
                 raise
-            return np.stack(first)
-        return np.concatenate([np.stack(first), rest]) if first else rest
+            return first
+        return np.concatenate([first, rest])
+
+    def given(self, n: int, *, exclude: set[bytes] | None = None) -> Rows:
+        """Up to n rows within the limits of those it was told to begin with; each is given once.
+
+        Args:
+            n: How many are wanted.
+            exclude: As `drawn`.
+        """
+        seen, found = set() if exclude is None else exclude, list[NDArray[np.int16]]()
+        while self._first and len(found) < n:
+            row = np.ascontiguousarray(self._first.popleft())
+            if row.tobytes() not in seen and self.feasible(row[None])[0]:
+                seen.add(row.tobytes())
+                found.append(row)
+        return np.stack(found) if found else np.empty((0, len(self.decisions)), dtype=np.int16)
 
     def candidate(
         self, row: NDArray[np.int16], *, origin: str, parent: int | None = None, budget: int | None = None

@@ -21,6 +21,7 @@ from archwright.core.trial import Candidate, Trial, derive_seed
 from archwright.policies.anchors import AnchorController
 from archwright.policies.categorical import Categorical
 from archwright.policies.controller import Controller
+from archwright.policies.gradient import Baseline, reinforce_loss
 from archwright.policies.learned import LearnedPolicy
 from archwright.spaces.base import Space
 from archwright.strategies.base import Feasible, Strategy
@@ -151,7 +152,7 @@ class Reinforce(Strategy):
         self._queue: deque[tuple[_Batch, int]] = deque()
         self._snapshots = {-1: self._server.pull()}  # parameters behind each batch, as long as a replica needs them
         self._n_batches = self._n_pushed = 0
-        self._baseline: float | None = None
+        self._baseline = Baseline(self.config.baseline_decay)
 
     def ask(self, n: int) -> list[Candidate]:
         asked: list[Candidate] = []
@@ -193,7 +194,7 @@ class Reinforce(Strategy):
     def _drawn_batch(self, number: int, parameters: Mapping[str, Tensor]) -> _Batch:
         n, rng = self.config.children, np.random.default_rng(derive_seed(self.seed, "batch", number))
         policy = self._server.policy_with(parameters)
-        given = self._given(n)
+        given = self.given(n)
         rows: list[Rows] = [given]
         missing = n - len(given)
         for _ in range(MAX_TRIES):
@@ -210,12 +211,6 @@ class Reinforce(Strategy):
         is_drawn[len(given) : len(given) + n_drawn] = True
         return _Batch(number, every, is_drawn, parameters)
 
-    def _given(self, n: int) -> Rows:
-        """What the search was told to begin with."""
-        rows = [self._first.popleft() for _ in range(min(n, len(self._first)))]
-        given = np.stack(rows) if rows else np.empty((0, len(self.decisions)), dtype=np.int16)
-        return given[self.feasible(given)]
-
     def _uniform(self, n: int, rng: np.random.Generator, *, is_first: bool) -> Rows:
         try:
             return self.drawn(n, rng)
@@ -231,14 +226,11 @@ class Reinforce(Strategy):
         rewards = torch.tensor([self._reward(batch.trials[i]) for i in kept], dtype=torch.float32)
         if kept:
             rows = batch.rows[kept]
-            mean = float(rewards.mean())
-            baseline = mean if self._baseline is None else self._baseline
+            advantages = rewards - self._baseline.before(float(rewards.mean()))
             if self.config.update == "ppo":
-                self._server.improve(rows, rewards - baseline)
+                self._server.improve(rows, advantages)
             else:
-                self._server.push(self._server.gradient(rows, rewards - baseline, batch.parameters))
-            decay = self.config.baseline_decay
-            self._baseline = mean if self._baseline is None else decay * self._baseline + (1 - decay) * mean
+                self._server.push(self._server.gradient(rows, advantages, batch.parameters))
         self._n_pushed = batch.number + 1
         self._snapshots[batch.number] = self._server.pull()
 
@@ -342,7 +334,7 @@ class ParameterServer:
             loss = -gain - self.config.entropy * self.policy.entropy(rows).mean()
             for optimizer in self._optimizers:
                 optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             self._move()
 
     def _move(self) -> None:
@@ -351,20 +343,6 @@ class ParameterServer:
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-
-
-def reinforce_loss(policy: LearnedPolicy, rows: Rows, advantages: Tensor, *, entropy: float = 0.0) -> Tensor:
-    """What REINFORCE descends: minus the mean of advantage times log-probability, less an entropy bonus.
-
-    Args:
-        policy: Drew the rows.
-        rows: (n, n_decisions).
-        advantages: (n,) rewards less a baseline that does not depend on them.
-        entropy: Weight of the bonus.
-    """
-    log_prob = policy.log_prob(rows)
-    loss = -(advantages.to(log_prob) * log_prob).mean()
-    return loss - entropy * policy.entropy(rows).mean() if entropy else loss
 
 
 def open_policy(space: Space, config: ReinforceConfig, seed: int) -> LearnedPolicy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from archwright.core.errors import InvalidValueError, RunError
 from archwright.core.trial import derive_seed
 from archwright.policies.anchors import AnchorController
 from archwright.policies.base import Policy
+from archwright.policies.gradient import Baseline, reinforce_loss
 from archwright.policies.learned import LearnedPolicy
 from archwright.runs.phase import Phase
 from archwright.tasks.augmenting import parse_augment
@@ -32,6 +33,10 @@ from archwright.weight_sharing.base import WEIGHTS, WeightSharing
 from archwright.weight_sharing.shared import SharedWeights, opened
 
 CONTROLLER, TRAIN, VALIDATION = "controller", "train", "validation"
+
+
+ADAM = OptimizerConfig(optimizer="adam", learning_rate=1e-3, betas=(0.0, 0.999), eps=1e-3, schedule="constant")
+"""Of controllers in ENAS's released code; the rate is that of the macro search."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,7 @@ class ControllerConfig:
         scale: The reward of a metric that is better the smaller it is, such as perplexity, is this divided by it.
     """
 
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(
-            optimizer="adam", learning_rate=1e-3, betas=(0.0, 0.999), eps=1e-3, schedule="constant"
-        )
-    )
+    optimizer: OptimizerConfig = ADAM
     every: int | None = None
     steps: int = 50
     children: int = 20
@@ -137,7 +138,7 @@ class ControlledPath(WeightSharing):
         weights = Learner(network, config, n_updates=n_weights)
         learner = Learner(policy, self.controller.optimizer, n_updates=n_steps - n_weights)
         loss = TaskLoss(network, task, label_smoothing=config.label_smoothing)
-        baseline = _Baseline(self.controller.baseline_decay)
+        baseline = Baseline(self.controller.baseline_decay)
         turn = every + self.controller.steps
 
         def step(now: Now) -> Mapping[str, Tensor]:
@@ -197,12 +198,10 @@ class ControlledPath(WeightSharing):
             )
         return torch.tensor(found)
 
-    def _controller_loss(self, policy: LearnedPolicy, rows: Rows, rewards: Tensor, baseline: _Baseline) -> Tensor:
-        log_prob = policy.log_prob(rows)
+    def _controller_loss(self, policy: LearnedPolicy, rows: Rows, rewards: Tensor, baseline: Baseline) -> Tensor:
         if self.controller.entropy:
-            rewards = rewards.to(log_prob) + self.controller.entropy * policy.entropy(rows).detach()
-        advantages = rewards.to(log_prob) - baseline.before(float(rewards.mean()))
-        loss = -(advantages * log_prob).mean()
+            rewards = rewards + self.controller.entropy * policy.entropy(rows).detach()
+        loss = reinforce_loss(policy, rows, rewards - baseline.before(float(rewards.mean())))
         if self.controller.skip_weight and isinstance(policy, AnchorController):
             loss = loss + self.controller.skip_weight * skip_divergence(
                 policy.skip_chances(rows), self.controller.skip_target
@@ -221,34 +220,6 @@ def _shared_out(n_steps: int, n_controlled: float, n_turns: int) -> tuple[int, i
         if n >= turns and math.ceil(n / math.ceil(n / turns)) == turns:
             return n, math.ceil(n / turns), steps
     return 1, 1, max(1, n_steps - 1)
-
-
-class _Baseline:
-    """A moving average of rewards, kept in checkpoints."""
-
-    def __init__(self, decay: float) -> None:
-        self.decay, self.value = decay, math.nan
-
-    def before(self, reward: float) -> float:
-        """The average before this reward, which then enters it; the first reward stands for itself."""
-        if math.isnan(self.value):
-            self.value = reward
-            return reward
-        kept = self.value
-        self.value = self.decay * kept + (1 - self.decay) * reward
-        return kept
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"value": torch.tensor(self.value, dtype=torch.float64)}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        self.value = float(tensors["value"])
-
-    def state(self) -> None:
-        return None
-
-    def load_state(self, state: Any) -> None:
-        """Nothing beside the tensor."""
 
 
 def skip_divergence(chances: Tensor, target: float) -> Tensor:

@@ -136,7 +136,9 @@ def test_a_supernet_with_gates_runs_the_single_path() -> None:
 
 def test_numbers_of_gates() -> None:
     """One or two; a spread is not negative."""
-    with pytest.raises(InvalidValueError, match="gates are asked for 3 values of a decision; give 1 or 2"):
+    with pytest.raises(
+        InvalidValueError, match="gates are asked for 3 values of a decision; give 1, 2, or None for all"
+    ):
         Categorical(BranchSpace()).gates(np.random.default_rng(0), n=3)
     with pytest.raises(InvalidValueError, match="spread is nan; give 0 or more"):
         Categorical(BranchSpace(), spread=math.nan)

@@ -81,6 +81,20 @@ class LearnedPolicy(Policy, nn.Module):
         """
         raise UsageError(f"policy {type(self).__name__} has no mixture of archs; draw single ones from it")
 
+    def begin_step(self, progress: float) -> None:
+        """Called before each step of a training; by default nothing.
+
+        Args:
+            progress: How far the training is, in [0, 1).
+        """
+
+    def regularizer(self) -> Tensor | None:
+        """What a training adds to the loss of the parameters, a scalar; by default nothing."""
+        return None
+
+    def updated(self) -> None:
+        """Called after each update of the parameters; by default nothing."""
+
     def values_of(self, rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
         """Value indices (n_decisions, n), with 0 at inactive decisions, and whether each decision is active.
 

@@ -21,6 +21,7 @@ from archwright.core.decisions import DecisionSpace, Rows
 from archwright.core.drawing import Drawing, Strip
 from archwright.core.errors import InvalidArchError, InvalidValueError, SpaceError, UsageError, error_text
 from archwright.core.graphs import Graphs
+from archwright.core.relaxation import Relaxation
 from archwright.core.variation import mutate
 from archwright.nn.choice import Chooser, Fixed, Supernet
 from archwright.nn.choice import extract as extract_network
@@ -309,6 +310,10 @@ class Space(ABC):
     def anchors(self) -> Anchors:
         """Which decisions are skip connections between layers; none by default."""
         return Anchors()
+
+    def relaxation(self) -> Relaxation:
+        """Which decisions belong together where all their values run at once; none by default."""
+        return Relaxation()
 
     def without_dead(self, rows: Rows) -> Rows:
         """Archs (n, n_decisions) that compute the same and have no operations whose outputs nothing reads.

@@ -29,6 +29,7 @@ from archwright.testing.pictures import PictureSpace, PictureTask
 from archwright.testing.sequences import ReversalTask, SequenceSpace
 from archwright.testing.spaces import (
     BranchSpace,
+    EdgesSpace,
     ElasticSpace,
     LooseEndsSpace,
     MBConvSpace,
@@ -43,6 +44,7 @@ from archwright.testing.weights import ToyHypernetwork
 __all__ = [
     "BranchSpace",
     "CostContract",
+    "EdgesSpace",
     "ElasticSpace",
     "EvaluatorContract",
     "FaultContract",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from archwright.core.decisions import Condition, Decision, DecisionSpace
+from archwright.core.relaxation import Relaxation
 from archwright.nn.choice import Chooser
+from archwright.nn.choice.choosers import Make
 from archwright.nn.elastic import BatchNorm2d, Concat, Conv2d, Linear
 from archwright.nn.ops.classifier import Classifier
 from archwright.nn.ops.mbconv import MBConv
@@ -71,6 +74,51 @@ class BranchSpace(Space):
         node = choose.inputs("node.input", 3, 1, lambda j: choose.op("node.op", ops))
         last = choose.op("last", {"half": nn.Identity, "relu": nn.ReLU})
         return _Joined(stem, nn.Identity(), node, nn.Sequential(last, _classifier(4, self.n_classes)))
+
+
+class EdgesSpace(Space):
+    """A cell like DARTS's: two nodes keep one of 2 and one of 3 inputs, each edge with one of two operations: 24 archs.
+
+    While it is relaxed, edges have the candidate `none` too.
+    """
+
+    input_shape = (3, 6, 6)
+    n_classes = 3
+
+    def network(self, choose: Chooser) -> nn.Module:
+        ops: dict[str, Make] = {"conv": lambda: conv_unit(4, 4, 3), "skip": nn.Identity}
+
+        def node(i: int, n: int) -> nn.Module:
+            made: nn.Module = choose.inputs(f"node{i}", n, 1, lambda j: choose.op(f"edge{j}{i}", ops))
+            return made
+
+        stems = [conv_unit(self.input_shape[0], 4, 1) for _ in range(2)]
+        return TwoNodes(stems, [node(2, 2), node(3, 3)], _classifier(4, self.n_classes))
+
+    def relaxation(self) -> Relaxation:
+        edges = {f"node{i}": tuple(f"edge{j}{i}" for j in range(i)) for i in (2, 3)}
+        return Relaxation(edges, frozenset(name for names in edges.values() for name in names))
+
+
+@source_template()
+class TwoNodes(nn.Module):
+    """Two stems, two nodes that read all states before them, and a head on the last.
+
+    Args:
+        stems: Both read the input.
+        nodes: Each takes the states before it.
+        head: Reads the last state.
+    """
+
+    def __init__(self, stems: Sequence[nn.Module], nodes: Sequence[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.stems, self.nodes, self.head = nn.ModuleList(stems), nn.ModuleList(nodes), head
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = [stem(x) for stem in self.stems]
+        for node in self.nodes:
+            states.append(node(states))
+        return self.head(states[-1])  # type: ignore[no-any-return]
 
 
 class NumberSpace(Space):

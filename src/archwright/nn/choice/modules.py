@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from archwright.core.errors import SpaceError
 from archwright.nn.choice.selection import Selection, Weights
+from archwright.nn.modes import eval_mode
 from archwright.nn.sizes import LazyDecision
 from archwright.nn.source import source_template
 
@@ -92,8 +93,13 @@ class OpChoice(ChoiceModule):
         weights = self.weights
         if weights is None:
             return self.active(*inputs)
-        results = [child(*inputs) for _, child in self.active_children()]
-        return weighted_sum(results, [weight for _, weight in weights])
+        return weighted_sum(
+            [
+                _run(child, weight, *inputs)
+                for (_, child), (_, weight) in zip(self.active_children(), weights, strict=True)
+            ],
+            [weight for _, weight in weights],
+        )
 
 
 class RepeatChoice(ChoiceModule):
@@ -161,7 +167,10 @@ class InputsChoice(ChoiceModule):
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         kept = self._edge_weights()
-        results = [edge(states[source]) for source, (_, edge) in zip(kept, self.active_children(), strict=True)]
+        results = [
+            _run(edge, weight, states[source])
+            for (source, weight), (_, edge) in zip(kept.items(), self.active_children(), strict=True)
+        ]
         return weighted_sum(results, list(kept.values())) if self.join == "sum" else torch.cat(results, dim=1)
 
     def _edge_weights(self) -> dict[int, Tensor | float]:
@@ -239,6 +248,14 @@ class JoinedInputs(_FixedInputs):
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         return torch.cat(self._results(states), dim=1)
+
+
+def _run(child: nn.Module, weight: Tensor | float, *inputs: Any) -> Any:
+    """The result of a child; at the plain weight 0.0 only its shape, without a trace in parameters and statistics."""
+    if isinstance(weight, float) and weight == 0.0:
+        with torch.no_grad(), eval_mode(child.modules()):
+            return torch.zeros_like(child(*inputs))
+    return child(*inputs)
 
 
 def weighted_sum(results: Sequence[Tensor], weights: Sequence[Tensor | float]) -> Tensor:

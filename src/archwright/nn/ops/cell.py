@@ -8,6 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from archwright.nn.choice.mixed import Edge, MixedStates, is_planned, is_relaxed
+from archwright.nn.choice.modules import OpChoice
+from archwright.nn.layout import keep_layout
 from archwright.nn.ops.edges import is_zero
 from archwright.nn.source import source_template
 
@@ -52,9 +55,26 @@ class EdgeCell(nn.Module):
             self.into.append(names)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and is_planned(x) and all(is_relaxed(edge) for edge in self._modules.values()):
+            return self._run_together(x)
         states = [x]
         for names in self.into:
             edges = [(source, edge) for source, name in enumerate(names) if not is_zero(edge := self._modules[name])]
             terms = [edge(states[source]) for source, edge in edges if edge is not None]
             states.append(functools.reduce(torch.add, terms) if terms else torch.zeros_like(states[-1]))
+        return states[-1]
+
+    def _run_together(self, x: Tensor) -> Tensor:
+        """The last state; relaxed edges that leave the same state run together."""
+        mixed, states = MixedStates(len(self.into)), [x]
+        for source in range(len(self.into)):
+            leaving = [
+                Edge(edge, target)
+                for target, names in enumerate(self.into)
+                if source < len(names) and isinstance(edge := self._modules[names[source]], OpChoice)
+            ]
+            mixed.add(keep_layout(states[-1]), leaving)
+            state = mixed.node(source)
+            states.append(torch.zeros_like(states[-1]) if state is None else state)
+        mixed.finish()
         return states[-1]

@@ -162,6 +162,47 @@ class TwoPhases(nn.Module):
         return torch.cat((self.first(x), self.second(moved)), dim=1)
 
 
+@source_template(
+    '''
+    class PartialChannels(nn.Module):
+        """An operation on the first channels; the others pass by, then all are mixed."""
+
+        def __init__(self, op: nn.Module, share: int, stride: int) -> None:
+            super().__init__()
+            self.op, self.share, self.stride = op, share, stride
+
+        def forward(self, x: Tensor) -> Tensor:
+            taken = x.shape[1] // self.share
+            rest = x[:, taken:] if self.stride == 1 else F.max_pool2d(x[:, taken:], 2, 2, ceil_mode=True)
+            out = torch.cat((self.op(x[:, :taken]), rest), dim=1)
+            n, width, height, side = out.shape
+            return out.reshape(n, self.share, width // self.share, height, side).transpose(1, 2).reshape(out.shape)
+    '''
+)
+class PartialChannels(nn.Module):
+    """An operation on one channel of so many; the others pass by, and all are shuffled (PC-DARTS, Xu et al., 2020).
+
+    With stride 2 what passes by is the largest of 2x2 pixels.
+
+    Args:
+        op: Works on the first channels.
+        share: Of so many channels it works on one.
+        stride: Of the operation, 1 or 2.
+    """
+
+    def __init__(self, op: nn.Module, share: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.op, self.share, self.stride = op, share, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        taken = x.shape[1] // self.share
+        x = keep_layout(x)
+        rest = x[:, taken:] if self.stride == 1 else F.max_pool2d(x[:, taken:], 2, 2, ceil_mode=True)
+        out = torch.cat((self.op(x[:, :taken]), rest), dim=1)
+        n, width, height, side = out.shape
+        return out.reshape(n, self.share, width // self.share, height, side).transpose(1, 2).reshape(out.shape)
+
+
 @source_template()
 class StridedZero(nn.Module):
     """The operation `none` on an edge with a stride: zeros, (N, C, H, W) → (N, C, ⌈H/n⌉, ⌈W/n⌉).

@@ -7,10 +7,33 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from archwright.nn.choice.mixed import Edge, MixedStates, edges_from, is_planned
+from archwright.nn.layout import keep_layout
 from archwright.nn.source import source_template
 
+FIRST = 2
+"""Number of the first state that a node gives."""
 
-@source_template()
+
+@source_template(
+    '''
+    class TwoInputCell(nn.Module):
+        """Two inputs brought to the cell's width, then nodes that read earlier states; some states are the output."""
+
+        def __init__(
+            self, preprocess0: nn.Module, preprocess1: nn.Module, nodes: Sequence[nn.Module], concat: Sequence[int]
+        ) -> None:
+            super().__init__()
+            self.preprocess0, self.preprocess1 = preprocess0, preprocess1
+            self.nodes, self.concat = nn.ModuleList(nodes), list(concat)
+
+        def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
+            states = [self.preprocess0(before_last), self.preprocess1(last)]
+            for node in self.nodes:
+                states.append(node(states))
+            return torch.cat([states[i] for i in self.concat], dim=1)
+    '''
+)
 class TwoInputCell(nn.Module):
     """A cell: two inputs brought to its width, then nodes that each read earlier states; the output joins some states.
 
@@ -37,9 +60,24 @@ class TwoInputCell(nn.Module):
 
     def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
         states = [self.preprocess0(before_last), self.preprocess1(last)]
-        for node in self.nodes:
-            states.append(node(states))
+        edges = edges_from(list(self.nodes), len(states)) if self.training and is_planned(states[0]) else None
+        if edges is None:
+            for node in self.nodes:
+                states.append(node(states))
+        else:
+            self._run_together(states, edges)
         return torch.cat([states[i] for i in self.concat], dim=1)
+
+    def _run_together(self, states: list[Tensor], edges: list[list[Edge]]) -> None:
+        """Append the nodes' states; relaxed edges that leave the same state run together."""
+        mixed = MixedStates(len(self.nodes))
+        for source, leaving in enumerate(edges):
+            if source >= FIRST:
+                state = mixed.node(source - FIRST)
+                states.append(self.nodes[source - FIRST](states) if state is None else state)
+            if leaving:
+                mixed.add(keep_layout(states[source]), leaving)
+        mixed.finish()
 
 
 @source_template(

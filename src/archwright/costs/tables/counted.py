@@ -105,6 +105,7 @@ class CostTables:
         self._scopes = {path: self._scope(names) for path, names in _scopes(self._network).items()}
         self._terms = self._empty_terms()
         self._is_spread = False
+        self._covered: ScopeTables | None = None  # which tables have every term
         self.is_additive = True  # what `_check` looks up, and may refute, on its way
         self.is_additive = self._check() and self.is_additive
 
@@ -133,8 +134,9 @@ class CostTables:
         Raises:
             InvalidValueError: If the space is not additive in it, or probabilities do not fit.
         """
-        if self.is_additive:
+        if self.is_additive and self._covered is not self._terms:
             self.cost_rows(self._terms.covering_rows())
+            self._covered = self._terms
         if not self.is_additive:
             raise InvalidValueError(
                 f"{column} of space {self.space.name!r} is no sum of terms of few decisions; it has no expected value"

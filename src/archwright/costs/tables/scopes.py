@@ -7,6 +7,7 @@ A term is kept for every combination of a scope's values, where "inactive" is on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class ScopeTables:
     def __init__(self, decisions: DecisionSpace, scopes: Iterable[Scope], n_columns: int) -> None:
         self.decisions, self.n_columns = decisions, n_columns
         self._tables = {scope: self._empty(scope) for scope in sorted({*scopes, ()})}
+        self._sums: _Sums | None = None
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -66,7 +68,7 @@ class ScopeTables:
 
     def put(self, row: NDArray[Any], terms: Terms) -> bool:
         """Keep the terms of one row; False if a known term differs, which shows that the cost is no such sum."""
-        agrees = True
+        agrees, self._sums = True, None
         for scope, values in terms.items():
             entry = self.term(scope, row)
             agrees &= bool(np.isnan(entry[0]) or (entry == values).all())
@@ -75,6 +77,7 @@ class ScopeTables:
 
     def keys(self, scope: Scope) -> dict[str, NDArray[np.float64]]:
         """Each term (n_columns,) of a scope by its name (see `entry_key`); the arrays can be written to."""
+        self._sums = None  # who writes to the arrays changes the sums
         closed = closed_scope(self.decisions, scope)
         places = [closed.index(column) for column in scope]
         values = np.unique(combinations(self.decisions, closed)[:, places], axis=0)
@@ -130,22 +133,12 @@ class ScopeTables:
         Raises:
             InvalidValueError: If a decision has no probabilities or not one for each value, or a term is unknown.
         """
-        total = torch.zeros((), dtype=torch.float64)
-        for scope, table in self._tables.items():
-            closed = closed_scope(self.decisions, scope)
-            part = combinations(self.decisions, closed)
-            terms = table[tuple(part[:, closed.index(c)] for c in scope)].reshape(len(part), -1)[:, column]
-            if np.isnan(terms).any():
-                row = part[int(np.isnan(terms).argmax())]
-                text = entry_key(self.decisions, closed, row) or "the fixed part"
-                raise InvalidValueError(f"the cost of {text} is not known; measure it first")
-            chances = torch.ones(len(part), dtype=torch.float64)
-            for place, decision_column in enumerate(closed):
-                given = self._given(probabilities, decision_column)
-                value = torch.from_numpy(part[:, place].astype(np.int64))
-                chances = chances * torch.where(value >= 0, given[value.clamp(min=0)], 1.0)
-            total = total + (chances * torch.from_numpy(np.ascontiguousarray(terms))).sum()
-        return total
+        if self._sums is None:
+            self._sums = _Sums.of(self.decisions, self._tables)
+        sums = self._sums
+        given = [self._given(probabilities, c) if c in sums.columns else _NOTHING for c in range(len(self.decisions))]
+        chances = torch.cat([*given, torch.ones(1, dtype=torch.float64)])[sums.places].prod(1)
+        return (chances * torch.from_numpy(sums.terms[:, column])).sum()
 
     def _given(self, probabilities: Probabilities, column: int) -> Tensor:
         decision = self.decisions.decisions[column]
@@ -161,6 +154,51 @@ class ScopeTables:
 
     def _empty(self, scope: Scope) -> NDArray[np.float64]:
         return np.full([int(self.decisions.n_values[c]) + 1 for c in scope] + [self.n_columns], np.nan)
+
+
+_NOTHING = torch.empty(0, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """All terms of some tables in one array, each with the probabilities whose product is its chance.
+
+    Attributes:
+        terms: (n, n_columns).
+        places: (n, longest scope) where the probabilities stand, those of all decisions in `columns` one after the
+            other; the last place holds a 1.
+        columns: Decisions that a term depends on.
+    """
+
+    terms: NDArray[np.float64]
+    places: Tensor
+    columns: frozenset[int]
+
+    @classmethod
+    def of(cls, decisions: DecisionSpace, tables: Mapping[Scope, NDArray[np.float64]]) -> _Sums:
+        """Those of all scopes.
+
+        Raises:
+            InvalidValueError: If a term is unknown.
+        """
+        scopes = {scope: closed_scope(decisions, scope) for scope in tables}
+        columns = frozenset(column for closed in scopes.values() for column in closed)
+        sizes = [int(n) if c in columns else 0 for c, n in enumerate(decisions.n_values)]
+        first, one = np.concatenate([[0], np.cumsum(sizes)]), sum(sizes)
+        longest = max(map(len, scopes.values()))
+        found, places = [], []
+        for scope, closed in scopes.items():
+            part = combinations(decisions, closed)
+            terms = tables[scope][tuple(part[:, closed.index(c)] for c in scope)].reshape(len(part), -1)
+            if np.isnan(terms).any():
+                row = part[int(np.isnan(terms).any(axis=1).argmax())]
+                text = entry_key(decisions, closed, row) or "the fixed part"
+                raise InvalidValueError(f"the cost of {text} is not known; measure it first")
+            own = np.full((len(part), longest), one, dtype=np.int64)
+            own[:, : len(closed)] = np.where(part >= 0, part + first[list(closed)], one)
+            found.append(terms)
+            places.append(own)
+        return cls(np.concatenate(found), torch.from_numpy(np.concatenate(places)), columns)
 
 
 def closed_scope(decisions: DecisionSpace, scope: Iterable[int]) -> Scope:

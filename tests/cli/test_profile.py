@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,38 @@ def test_a_table_is_written(cli: Cli, toy: str, tmp_path: Path) -> None:
     assert len([line for line in lines if " ms  " in line]) == len(document["checked"]) == 2
     assert lines[-1] == f"wrote {path}"
     assert done.err.startswith("profile: started")
+
+
+def test_a_stopped_measurement_goes_on(cli: Cli, toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was timed before is not timed again; asked otherwise, or of a damaged file, all is."""
+    from archwright.costs.profiling import profile as profiling
+
+    path, measure, names = tmp_path / "table.json", profiling.measure_latency, list[str]()
+    command = ("profile", toy, "--backend", "torch", "--repeats", 2, "-o", path)
+
+    def stops_after(n: int) -> None:
+        def timed(network: Any, *arguments: Any, **how: Any) -> Any:
+            if len(names) == n:
+                raise KeyboardInterrupt
+            names.append(type(network).__name__)
+            return replace(measure(network, *arguments, **how), spread=0.0)
+
+        names.clear()
+        monkeypatch.setattr(profiling, "measure_latency", timed)
+
+    stops_after(99)
+    assert cli(*command).code == 0
+    n_all = len(names)
+    for damage, left in ((None, n_all - 3), ("{", n_all)):
+        stops_after(3)
+        assert cli(*command).code == 130
+        partial = tmp_path / "table.json.unfinished"
+        if damage:
+            partial.write_text(damage)
+        stops_after(99)
+        assert cli(*command).code == 0
+        assert len(names) == left
+        assert not partial.exists()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from archwright.spaces.base import Space
 
 
+LEAST_RANKED = 3
+"""Networks from which on their order is compared."""
+
+
 def profile(
     space: SpaceSpec,
     output: Annotated[
@@ -90,8 +94,9 @@ def profile(
         _write_bundle(opened, bundle, config, _options(input, classes, space_set))
         return
     assert output is not None
-    table = _measured(opened, config) if measurements is None else read_measurements(measurements, opened)
+    table = _measured(opened, config, output) if measurements is None else read_measurements(measurements, opened)
     table.save(output)
+    unfinished(output).unlink(missing_ok=True)
     print_lines([*_lines(table.to_json()), *_origin_lines(table), f"wrote {output}"])
 
 
@@ -139,11 +144,33 @@ def _write_bundle(space: Space, folder: Path, config: ProfileConfig, options: Se
     )
 
 
-def _measured(space: Space, config: ProfileConfig) -> SpaceTable:
+def _measured(space: Space, config: ProfileConfig, output: Path) -> SpaceTable:
+    """The table; what is timed is kept beside its file, so that the same command goes on where it was stopped."""
+    from archwright.core.config import to_json
+    from archwright.core.errors import RunFolderError
     from archwright.costs import profile as measure
+    from archwright.runs.files import read_sealed_json, write_sealed_json
 
+    asked = {"space": space.name, "args": space.args(), "decisions": space.decisions.fingerprint, **to_json(config)}
+    path, timed, spreads = unfinished(output), dict[str, float](), dict[str, float]()
+    try:
+        stored = read_sealed_json(path)
+        if stored.get("asked") == asked:
+            timed, spreads = stored["timed"], stored["spreads"]
+    except RunFolderError:  # there is none, or it is damaged: all is timed anew
+        pass
     with _progress("profile") as advance:
-        return measure(space, config, advance=advance)
+
+        def kept(done: int, total: int) -> None:
+            write_sealed_json(path, {"asked": asked, "timed": timed, "spreads": spreads})
+            advance(done, total)
+
+        return measure(space, config, timed=timed, spreads=spreads, advance=kept)
+
+
+def unfinished(output: Path) -> Path:
+    """The file of a measurement that is not finished, beside the table's."""
+    return output.with_name(f"{output.name}.unfinished")
 
 
 @contextmanager
@@ -168,7 +195,7 @@ def _origin_lines(table: SpaceTable) -> list[str]:
 
     machine = table.machine or {}
     if "drift" not in machine:
-        return []
+        return _steady_lines(machine.get("spread"))
     clocks = [run[when] for run in machine["runs"] for when in ("clock_before", "clock_after") if run[when]]
     governors = sorted({name for clock in clocks for name in clock["governors"] or ()})
     mhz = [one for clock in clocks for one in clock["current_mhz"] or ()]
@@ -179,6 +206,17 @@ def _origin_lines(table: SpaceTable) -> list[str]:
     return [
         f"measured on {machine_text(machine)}, ONNX Runtime {machine['versions']['onnxruntime']}",
         f"clock: {', '.join(filter(None, clock)) or 'unknown'}; {drift}",
+        "",
+    ]
+
+
+def _steady_lines(spread: Mapping[str, Any] | None) -> list[str]:
+    """How steady the passes of the parts were."""
+    if spread is None:
+        return []
+    most = f"{100 * spread['most']:.0f} % of {spread['part']}"
+    return [
+        f"quartiles of the passes of a part: {100 * spread['median']:.0f} % apart in the middle, at most {most}",
         "",
     ]
 
@@ -206,7 +244,14 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def _error_line(checked: Sequence[Mapping[str, Any]]) -> list[str]:
-    errors = [abs(one["predicted"] / one["measured"] - 1) for one in checked if not one["fitted"] and one["measured"]]
+    held_out = [one for one in checked if not one["fitted"] and one["measured"]]
+    errors = [abs(one["predicted"] / one["measured"] - 1) for one in held_out]
     if not errors:
         return []
-    return [f"off by {100 * sum(errors) / len(errors):.1f} % in the mean over the {len(errors)} not fitted to"]
+    line = f"off by {100 * sum(errors) / len(errors):.1f} % in the mean over the {len(errors)} not fitted to"
+    if len(held_out) < LEAST_RANKED:
+        return [line]
+    from archwright.core.correlation import kendall
+
+    tau = kendall([one["predicted"] for one in held_out], [one["measured"] for one in held_out])
+    return [f"{line}; Kendall's tau of their order {tau:.2f}"]

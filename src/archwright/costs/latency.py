@@ -49,6 +49,7 @@ class Latency:
         threads: Inside an operation.
         repeats: Passes timed.
         backend: What ran the network.
+        spread: Distance of the quartiles of the timed passes as a share of their median.
     """
 
     median: float
@@ -56,6 +57,7 @@ class Latency:
     threads: int
     repeats: int
     backend: Backend
+    spread: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """As in result.json."""
@@ -208,7 +210,8 @@ def _timed(call: Callable[[], object], warmup: int, repeats: int) -> NDArray[np.
 
 
 def _latency(times: NDArray[np.float64], threads: int, backend: Backend) -> Latency:
-    return Latency(float(np.median(times)), float(np.percentile(times, 90)), threads, len(times), backend)
+    low, median, high, p90 = np.percentile(times, [25, 50, 75, 90]).tolist()
+    return Latency(median, p90, threads, len(times), backend, (high - low) / median if median else 0.0)
 
 
 @contextmanager

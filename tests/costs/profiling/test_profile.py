@@ -252,3 +252,35 @@ def test_really_measured() -> None:
         found = profile(space, config).cost_rows(space, rows)
         assert np.isfinite(found).all()
         assert found.max() > 0
+
+
+def test_an_unsteady_part_is_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to twice, and the steadiest reading counts; the table says how steady the parts were."""
+    from archwright.costs.latency import Latency
+    from archwright.costs.profiling import profile as profiling
+
+    space, readings = StagesSpace(), list[int]()
+
+    def measured(network: nn.Module, *_: Any, **__: Any) -> Latency:
+        readings.append(id(network))
+        k = readings.count(id(network))
+        # of the first part: 0.5, 0.3, 0.4; all others are steady at once
+        spread = {1: 0.5, 2: 0.3, 3: 0.4}[k] if network is first[0] else 0.1
+        return Latency(float(k), float(k), 1, 1, "torch", spread)
+
+    first: list[nn.Module] = []
+    monkeypatch.setattr(profiling, "measure_latency", lambda n, *a, **k: (first.append(n), measured(n, *a, **k))[1])
+    timed, spreads = dict[str, float](), dict[str, float]()
+    table = profile(space, TORCH, timed=timed, spreads=spreads)
+    name = next(iter(timed))
+    assert readings.count(id(first[0])) == 3
+    assert (timed[name], spreads[name]) == (2.0, 0.3)
+    assert table.machine is not None
+    assert table.machine["spread"] == {"median": 0.1, "most": 0.3, "part": name}
+
+
+def test_the_spread_is_that_of_the_quartiles() -> None:
+    """(30 - 10) / 20 of 0, 10, 20, 30, 40."""
+    from archwright.costs.latency import _latency
+
+    assert _latency(np.array([0.0, 10, 20, 30, 40]), 1, "torch").spread == pytest.approx(1.0)

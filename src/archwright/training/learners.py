@@ -129,9 +129,7 @@ class Learner:
         Raises:
             DivergedError: If the loss is broken; names the step.
         """
-        clock = self._running()
-        if self._looks and not math.isfinite(value := loss.item()):
-            raise broken_loss(value, clock.number, clock.n_steps, of=self._name)
+        loss = self.checked(loss)
         if self.config.accumulate > 1:
             loss = loss / self.config.accumulate
         every = (self, *also)
@@ -145,6 +143,55 @@ class Learner:
             for learner in every:
                 scaled = learner._updater.scaled(loss)
                 torch.autograd.backward(scaled, inputs=learner._trainable(), retain_graph=learner is not every[-1])
+
+    def checked(self, loss: Tensor) -> Tensor:
+        """The loss, where looking is free (on a CPU) only if it is finite.
+
+        Args:
+            loss: A scalar.
+
+        Raises:
+            DivergedError: If it is infinite or not a number; names the step.
+        """
+        clock = self._running()
+        if self._looks and not math.isfinite(value := loss.item()):
+            raise broken_loss(value, clock.number, clock.n_steps, of=self._name)
+        return loss
+
+    def follow(self, gradients: Mapping[str, Tensor]) -> None:
+        """`update` along gradients that were computed elsewhere.
+
+        Args:
+            gradients: By the names of parameters, unscaled; the others stay as they are.
+        """
+        for name, gradient in gradients.items():
+            parameter = self._parameters[name]
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+        self.update()
+
+    def descent(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What one step of SGD at rate 1 would take off the parameters: gradient, decay and what momentum is left.
+
+        Args:
+            gradients: By the names of parameters; the others stay.
+
+        Raises:
+            InvalidValueError: If the optimizer is another, or its momentum is Nesterov's.
+        """
+        config = self.config
+        if config.optimizer != "sgd" or config.nesterov or config.dampening:
+            said = "nesterov" if config.nesterov else "dampening" if config.dampening else config.optimizer
+            raise InvalidValueError(f"a step of SGD with plain momentum is looked ahead, and the optimizer has {said}")
+        found = {}
+        for name, gradient in gradients.items():
+            parameter = self._parameters[name]
+            moved = gradient
+            if config.weight_decay and (config.decay_norm_and_bias or parameter.dim() > 1):
+                moved = moved + config.weight_decay * parameter.detach()
+            if config.momentum and (kept := self.momentum(name)) is not None:
+                moved = moved + config.momentum * kept
+            found[name] = moved
+        return found
 
     def update(self) -> None:
         """One step of the optimizer along the gradients, at the present rate; leaves no gradients."""

@@ -94,6 +94,7 @@ class Now(Clock):
         n_steps: Steps of the training.
         seed: Of the training.
         precision: Makes the context for forward passes.
+        seed_all: Seeds torch's generators.
     """
 
     def __init__(
@@ -102,9 +103,10 @@ class Now(Clock):
         n_steps: int,
         seed: int,
         precision: Callable[[], AbstractContextManager[object]],
+        seed_all: Callable[[int], None],
     ) -> None:
         super().__init__(n_steps)
-        self._readers, self._seed, self.forward = readers, seed, precision
+        self._readers, self._seed, self.forward, self._seed_all = readers, seed, precision, seed_all
 
     forward: Callable[[], AbstractContextManager[object]]
     """Context for forward passes and losses: mixed precision, where the training has it."""
@@ -132,6 +134,10 @@ class Now(Clock):
     def rng(self, purpose: str) -> np.random.Generator:
         """A generator that follows the training's seed, the step and the purpose."""
         return np.random.default_rng(derive_seed(self._seed, purpose, self.number))
+
+    def reseed(self, purpose: str) -> None:
+        """Let what torch draws from here on (dropout) follow the training's seed, the step and the purpose."""
+        self._seed_all(derive_seed(self._seed, "step", self.number, purpose))
 
     def _begun(self, source: str) -> Reader:
         """The source, with its batch of this step."""

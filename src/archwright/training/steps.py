@@ -171,7 +171,7 @@ class _Training:
         self._readers = {
             name: Reader(source, whole, n_steps, device, channels_last) for name, source in sources.items()
         }
-        self._now = Now(self._readers, n_steps, seed, lambda: mixed_precision(device, dtype))
+        self._now = Now(self._readers, n_steps, seed, lambda: mixed_precision(device, dtype), seeder(device))
         for name, learner in learners.items():
             learner.begin(
                 self._now,

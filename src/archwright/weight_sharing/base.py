@@ -38,6 +38,19 @@ class WeightSharing(ABC):
     def batch_size(self) -> int:
         """Examples in the batch of a step."""
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether a step runs a mixture of archs, which costs as much as all of them; by default one arch at a time."""
+        return False
+
+    def n_passes(self, task: Task) -> int:
+        """Forward and backward passes of a training; by default one a step. Budgets are compared by them.
+
+        Args:
+            task: What it trains for.
+        """
+        return self.n_steps(task)
+
     @abstractmethod
     def fit(
         self,

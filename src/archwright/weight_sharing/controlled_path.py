@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archwright.core.catalog import listed
@@ -31,6 +32,8 @@ from archwright.training.sources import Now, Source
 from archwright.training.steps import run_steps
 from archwright.weight_sharing.base import WEIGHTS, WeightSharing
 from archwright.weight_sharing.shared import SharedWeights, opened
+
+Factor = Callable[[Rows], NDArray[np.float64]]
 
 CONTROLLER, TRAIN, VALIDATION = "controller", "train", "validation"
 
@@ -96,10 +99,13 @@ class ControlledPath(WeightSharing):
     Args:
         training: Of the weights: steps, optimizer, schedule; the controller's steps come to them.
         controller: Of the controller.
+        factor: Gives factors (n,) of the rewards of rows, such as how far they keep a limit.
     """
 
-    def __init__(self, training: TrainingConfig, controller: ControllerConfig | None = None) -> None:
-        self.training, self.controller = training, controller or ControllerConfig()
+    def __init__(
+        self, training: TrainingConfig, controller: ControllerConfig | None = None, factor: Factor | None = None
+    ) -> None:
+        self.training, self.controller, self.factor = training, controller or ControllerConfig(), factor
 
     def n_steps(self, task: Task) -> int:
         n_weights, every = self._lengths(task)
@@ -110,7 +116,7 @@ class ControlledPath(WeightSharing):
         n_controlled = n_steps * (1 - n_weights / self.n_steps(task))
         n, every, steps = _shared_out(n_steps, n_controlled, math.ceil(n_weights / every))
         training = self.training.lasting(n, n_weights)
-        return ControlledPath(training, replace(self.controller, every=every, steps=steps))
+        return ControlledPath(training, replace(self.controller, every=every, steps=steps), self.factor)
 
     @property
     def batch_size(self) -> int:
@@ -196,7 +202,7 @@ class ControlledPath(WeightSharing):
                 f"the reward of an architecture is {next(v for v in found if not math.isfinite(v))} at step "
                 f"{now.number}; lower the learning rate of the weights, or set controller.scale"
             )
-        return torch.tensor(found)
+        return torch.tensor(found if self.factor is None else (np.array(found) * self.factor(rows)).tolist())
 
     def _controller_loss(self, policy: LearnedPolicy, rows: Rows, rewards: Tensor, baseline: Baseline) -> Tensor:
         if self.controller.entropy:

@@ -179,3 +179,14 @@ def opened(shared: SharedWeights | nn.Module) -> tuple[nn.Module, Callable[[NDAr
         return shared.network, shared.activate, shared.space.decisions
     selection = selection_of(shared)
     return shared, selection.activate_row, selection.decisions
+
+
+def relaxing(shared: SharedWeights | nn.Module) -> tuple[nn.Module, Callable[[Mapping[str, Weights]], None]]:
+    """What is trained, and what writes a mixture into it.
+
+    Args:
+        shared: The weights, or a supernet made by `Space.supernet()`.
+    """
+    if isinstance(shared, SharedWeights):
+        return shared.network, shared.relax
+    return shared, selection_of(shared).relax

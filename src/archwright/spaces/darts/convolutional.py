@@ -22,6 +22,7 @@ from archwright.core.decisions import Condition, Decision, DecisionSpace, Rows
 from archwright.core.drawing import Drawing
 from archwright.core.errors import InvalidArchError, InvalidValueError
 from archwright.core.graphs import Graphs
+from archwright.core.relaxation import Relaxation
 from archwright.nn.choice import Chooser
 from archwright.nn.choice.modules import SummedInputs
 from archwright.nn.dropout import check_rate
@@ -98,6 +99,11 @@ class DartsCells(Space):
         auxiliary: Weight of the loss of a second classifier after the second reduction cell, which takes part in
             training only; 0.4 in the papers, 0 for none. Images below 29 pixels a side (193 in the ImageNet form)
             leave too small a map for it, so they get none.
+        search_channels: Width of the network that is searched; by default `channels` where that is given, else 16.
+        search_cells: Its cells; by default `cells` where that is given, else 8.
+        search_partial: Edges of the network that is searched work on one channel of so many and pass the others on, as
+            in PC-DARTS (Xu et al., ICLR 2020, arXiv:1907.05737, Sec. 3.2), which takes 4.
+        partial: The same of this network; 1 for every network that is trained on its own.
     """
 
     operations: ClassVar[tuple[str, ...]]
@@ -118,6 +124,10 @@ class DartsCells(Space):
         affine: bool = True,
         drop_path: float = 0.0,
         auxiliary: float = 0.0,
+        search_channels: int | None = None,
+        search_cells: int | None = None,
+        search_partial: int = 1,
+        partial: int = 1,
     ) -> None:
         super().__init__(input_shape=input_shape, n_classes=n_classes)
         check_image(self.name, self.input_shape, 1)
@@ -132,18 +142,30 @@ class DartsCells(Space):
             "form": form,
             "channels": whole_number_or_none("channels", channels, 10_000, least=2),
             "cells": whole_number_or_none("cells", cells, 1_000, least=MIN_CELLS),
+            "search_channels": whole_number_or_none("search_channels", search_channels, 10_000, least=2),
+            "search_cells": whole_number_or_none("search_cells", search_cells, 1_000, least=MIN_CELLS),
         }
         self.channels = self._given["channels"] or FORMS[self.form].channels
         self.n_cells = self._given["cells"] or FORMS[self.form].cells
         self.nodes, self.affine = whole_number("nodes", nodes, MAX_NODES), truth_value("affine", affine)
         self.drop_path = check_rate("drop_path", drop_path)
         self.auxiliary = loss_weight("auxiliary", auxiliary)
+        self.search_partial = whole_number("search_partial", search_partial, 10_000)
+        self.partial = whole_number("partial", partial, 10_000)
+        searched = self._given["search_channels"] or self._given["channels"] or SEARCH_CHANNELS
+        for name, share, width in (
+            ("search_partial", self.search_partial, searched),
+            ("partial", self.partial, self.channels),
+        ):
+            if width % share:
+                raise InvalidValueError(f"{name} is {share}, of {width} channels; give a divisor of them")
 
     def args(self) -> dict[str, Any]:
         return (
             super().args()
             | self._given
             | {name: getattr(self, name) for name in ("nodes", "affine", "drop_path", "auxiliary")}
+            | {name: getattr(self, name) for name in ("search_partial", "partial")}
         )
 
     def input_forms(self) -> list[str]:
@@ -158,8 +180,9 @@ class DartsCells(Space):
         return self.with_args(
             affine=False,
             drop_path=0.0,
-            channels=self._given["channels"] or SEARCH_CHANNELS,
-            cells=self._given["cells"] or SEARCH_CELLS,
+            channels=self._given["search_channels"] or self._given["channels"] or SEARCH_CHANNELS,
+            cells=self._given["search_cells"] or self._given["cells"] or SEARCH_CELLS,
+            partial=self.search_partial,
         )
 
     # ── the network ───────────────────────────────────────────────────────────────────────────────
@@ -220,6 +243,7 @@ class DartsCells(Space):
 
     def _edge(self, choose: Chooser, kind: str, node: int, width: int, source: int) -> nn.Module:
         stride, affine = 2 if kind == "reduce" and source < FIRST_NODE else 1, self.affine
+        width //= self.partial
         makers: dict[str, Callable[[], nn.Module]] = {
             "none": partial(ops.none, stride),
             "max_pool_3x3": partial(ops.max_pool, width, stride=stride, affine=affine),
@@ -230,9 +254,10 @@ class DartsCells(Space):
             "dil_conv_3x3": partial(ops.dil_conv, width, 3, stride=stride, affine=affine),
             "dil_conv_5x5": partial(ops.dil_conv, width, 5, stride=stride, affine=affine),
         }
-        return choose.op(
+        op = choose.op(
             edge_name(kind, source, node), {op: partial(self._dropping, makers[op]) for op in self.operations}
         )
+        return op if self.partial == 1 else ops.PartialChannels(op, self.partial, stride=stride)
 
     def _dropping(self, make: Callable[[], nn.Module]) -> nn.Module:
         return ops.dropping(make(), self.drop_path)
@@ -295,6 +320,10 @@ class DartsCells(Space):
         summary = f"cells {genotype_text(cells)}, and the network of {self.n_cells} such cells"
         return Drawing((*graphs, skeleton(self.input_shape, self._maps(), self.n_classes)), summary)
 
+    def cell_maps(self) -> list[tuple[int, tuple[int, int]]]:
+        """Of each cell in order: the width of its operations, and (height, width) of its result."""
+        return [(channels // self.nodes, sides) for _, channels, sides in self._maps()[-self.n_cells :]]
+
     def _maps(self) -> list[tuple[str, int, tuple[int, int]]]:
         """Name, channels and (height, width) of the result of stems and cells."""
         is_cifar = self.form == "cifar"
@@ -332,6 +361,14 @@ class Darts(DartsCells):
         return DecisionSpace(
             [decision for kind in CELLS for node in self.node_numbers for decision in _node_decisions(kind, node)]
         )
+
+    def relaxation(self) -> Relaxation:
+        edges = {
+            node_name(kind, node): tuple(edge_name(kind, source, node) for source in range(node))
+            for kind in CELLS
+            for node in self.node_numbers
+        }
+        return Relaxation(edges, frozenset(name for names in edges.values() for name in names))
 
     def _node(self, choose: Chooser, kind: str, node: int, width: int) -> nn.Module:
         made: nn.Module = choose.inputs(

@@ -15,6 +15,7 @@ from archwright.core.catalog import listed
 from archwright.core.decisions import Condition, Decision, DecisionSpace
 from archwright.core.drawing import Drawing, Edge, Graph, Node
 from archwright.core.errors import InvalidArchError, InvalidValueError
+from archwright.core.relaxation import Relaxation
 from archwright.nn.choice import Chooser
 from archwright.nn.ops.darts_rnn import DartsRnnCell, HighwayEdge
 from archwright.nn.ops.language_model import NO_REGULARIZATION, LanguageModel, Regularization
@@ -98,6 +99,10 @@ class DartsRnn(LanguageSpace):
                 when = ((Condition(_node(node), ((source,),)),),) if node > 1 else ()
                 decisions.append(Decision(_edge(source, node), tuple(ACTIVATIONS), when=when))
         return DecisionSpace(decisions)
+
+    def relaxation(self) -> Relaxation:
+        edges = {_node(node): tuple(_edge(source, node) for source in range(node)) for node in range(1, self.nodes + 1)}
+        return Relaxation(edges, frozenset(name for names in edges.values() for name in names))
 
     def network(self, choose: Chooser) -> nn.Module:
         def edge(node: int, source: int) -> nn.Module:

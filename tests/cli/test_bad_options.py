@@ -146,6 +146,28 @@ CONTROLLED = {
     "n_derived": ("0", "x", "1e300"),
     **CALIBRATION,
 }
+GRADIENT = {
+    **{f"alpha.optimizer.{field.name}": TRAININGS[field.name] for field in fields(OptimizerConfig)},
+    "alpha.optimizer.warmup_steps": ("-1", "x"),
+    **{f"alpha.{name}": ("", "x") for name in ("level", "order", "paths", "pressure.form", "pressure.sampled")},
+    "alpha.every": ("0", "x", "1e300"),
+    **{f"alpha.{name}": ("1", "-1", "x") for name in ("share", "warmup")},
+    "alpha.pressure.cost": ("nothing", CONTROL),
+    "alpha.pressure.exponent": ("nan", "1e9", "x"),
+    "alpha.pressure.least": ("2", "-1", "x"),
+    "alpha.pressure.reference": ("0", "-1", "inf", "x"),
+    "alpha.pressure.weight": ("-1", "nan", "x"),
+    **{f"watch.{name}": ("0", "x", "1e300") for name in ("looks", "skips", "window", "iterations")},
+    "watch.ratio": ("0", "2", "x"),
+    **dict.fromkeys(("aims_at_limits", "derive", "stop"), ("", "x")),
+    **{f"mixing.{name}": ("", "x") for name in ("edge_weights", "hard", "kind", "temperature.shape")},
+    "mixing.paths": ("0", "3", "x"),
+    "mixing.spread": ("-1", "nan", "x"),
+    "mixing.stages": ("", "0", "3,5", "x"),
+    **{f"mixing.temperature.{name}": ("0", "-1", "inf", "x") for name in ("start", "end")},
+    "n_derived": ("0", "x", "1e300"),
+    **CALIBRATION,
+}
 REINFORCE = {
     **{f"reinforce.{name}": ("0", "x", "1e300") for name in ("n_trials", "hidden", "layers", "children", "replicas")},
     **{f"reinforce.{name}": ("0", "x", "1e300") for name in ("shards", "accumulate", "ppo_epochs")},
@@ -169,6 +191,19 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "enas-macro": CONTROLLED,
     "enas-micro": CONTROLLED,
     "enas-rnn": CONTROLLED,
+    "darts": GRADIENT,
+    "darts-first-order": GRADIENT,
+    "darts-rnn": GRADIENT,
+    "snas": {**GRADIENT, "constraint": ("", "x"), "resource": ("", "x"), "is_log": ("", "x")},
+    "fbnet": GRADIENT,
+    "proxylessnas": GRADIENT,
+    "proxylessnas-rl": {**CONTROLLED, "exponent": ("-1", "nan", "x"), "least_of_limit": ("2", "-1", "x")},
+    "path-dropout": {
+        "rate": ("1", "-1", "x"),
+        "ghost": ("0", "5", "x", "1e300"),
+        "n_trials": ("0", "x", "1e300"),
+        **CALIBRATION,
+    },
     "spos": {
         "bin_edges": ("x", "1", "2,1", "1,inf"),
         "n_bins": ("0", "-1", "x", "1e300"),
@@ -210,8 +245,13 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Settings by recipe; those of the trainings and `SHARED` come to them."""
 
-SUPERNETS = ("spos", "enas-macro", "enas-micro", "enas-rnn")
-TRAINED: dict[str, tuple[str, ...]] = {**dict.fromkeys(SUPERNETS, ("supernet",)), "auto": ()}
+SUPERNETS = ("spos", "enas-macro", "enas-micro", "enas-rnn", "proxylessnas-rl", "path-dropout")
+BY_GRADIENT = ("darts", "darts-first-order", "darts-rnn", "snas", "fbnet", "proxylessnas")
+TRAINED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(SUPERNETS, ("supernet",)),
+    **dict.fromkeys(BY_GRADIENT, ("supernet", "candidate")),
+    "auto": (),
+}
 GROUPS = {recipe: (*TRAINED.get(recipe, ("training",)), "retrain") for recipe in OWN}
 DATA = (
     *(

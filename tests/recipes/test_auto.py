@@ -42,6 +42,7 @@ NO_SPACES = {
     "spos-block-channel",
 }
 NO_METHODS = {
+    *("darts", "darts-first-order", "darts-rnn", "fbnet", "path-dropout", "proxylessnas", "proxylessnas-rl", "snas"),
     *("asha", "auto", "enas-macro", "enas-micro", "enas-rnn", "grid", "lamarckian", "mnasnet", "nas-rl", "nas-rl-rnn"),
     *("nasnet", "nsga2", "predictor", "regularized-evolution"),
 }

@@ -118,6 +118,66 @@ class TestEnasRnn(FaultContract):
     n_kills = n_damaged = 1
 
 
+GRADIENT = (
+    *("--set", "n_draws=0", "--set", "supernet.steps=4", "--set", "retrain.steps=2", "--set", "plain=false"),
+    *("--set", "candidate.steps=2"),
+)
+
+
+class TestDarts(FaultContract):
+    arguments = ("search", "darts", *SMOKE, *GRADIENT)
+    studies = ("baseline",)
+    n_kills = n_damaged = 1
+
+
+@pytest.mark.slow
+class TestDartsFirstOrder(FaultContract):
+    arguments = ("search", "darts-first-order", *SMOKE, *GRADIENT, "--set", "stop=eigenvalue")
+    studies = ("baseline",)
+    n_kills = n_damaged = 1
+
+
+@pytest.mark.slow
+class TestDartsRnn(FaultContract):
+    arguments = ("search", "darts-rnn", *TEXT, *GRADIENT)
+    studies = ("baseline",)
+    n_kills = n_damaged = 1
+
+
+@pytest.mark.slow
+class TestSnas(FaultContract):
+    arguments = ("search", "snas", *SMOKE, *GRADIENT)
+    studies = ("baseline",)
+    n_kills = n_damaged = 1
+
+
+@pytest.mark.slow
+class TestFBNet(FaultContract):
+    arguments = ("search", "fbnet", *SMOKE, *GRADIENT, "--max-macs", "300k")
+    n_kills = n_damaged = 1
+
+
+@pytest.mark.slow
+class TestProxylessNas(FaultContract):
+    arguments = ("search", "proxylessnas", *SMOKE, *GRADIENT)
+    studies = ("baseline",)
+    n_kills = n_damaged = 1
+
+
+@pytest.mark.slow
+class TestProxylessNasRl(FaultContract):
+    arguments = ("search", "proxylessnas-rl", *SMOKE, *GRADIENT[:-2])
+    studies = ("baseline",)
+    n_kills = n_damaged = 1
+
+
+@pytest.mark.slow
+class TestPathDropout(FaultContract):
+    arguments = ("search", "path-dropout", *SMOKE, *GRADIENT[:-2])
+    studies = ("search",)
+    n_kills = n_damaged = 1
+
+
 class TestAuto(FaultContract):
     arguments = (
         *("search", "auto", *SMOKE, "--space", f"{Path(__file__).with_name('stepped_space.py')}:Stepped"),

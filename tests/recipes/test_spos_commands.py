@@ -25,7 +25,7 @@ SMOKE = ("search", "spos", "--preset", "smoke", "--threads", "1")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("search", "sops"), "unknown recipe 'sops'; did you mean spos?"),
+        (("search", "spoos"), "unknown recipe 'spoos'; did you mean spos?"),
         ((*SMOKE, "--data", "digist"), "unknown dataset 'digist'; did you mean digits?"),
         ((*SMOKE, "--space", "sposs"), "unknown space 'sposs'; did you mean spos or spos-bits?"),
         ((*SMOKE, "--limit", "mcas=1M"), "unknown cost 'mcas'; did you mean macs?"),
@@ -140,11 +140,11 @@ def test_folder_of_a_run_needs_resume(cli: Cli, finished: Any) -> None:
 def test_unknown_recipe_needs_no_torch(run_python: Callable[..., Any]) -> None:
     """In a process of its own: one line, exit code 2, and torch is not even imported."""
     script = (
-        "import sys; from archwright.cli import main; code = main(['search', 'sops']); print('torch' in sys.modules)"
+        "import sys; from archwright.cli import main; code = main(['search', 'spoos']); print('torch' in sys.modules)"
     )
     done = run_python("-c", f"{script}; sys.exit(code)")
     assert (done.returncode, done.stdout) == (2, "False\n")
-    assert done.stderr == "error: unknown recipe 'sops'; did you mean spos?\n"
+    assert done.stderr == "error: unknown recipe 'spoos'; did you mean spos?\n"
 
 
 def test_export_writes_both_formats_again(cli: Cli, finished: Any, tmp_path: Path) -> None:

@@ -420,7 +420,7 @@ def test_numbers_out_of_range(change: dict[str, Any], message: str) -> None:
 
 def test_nothing_starts_where_a_name_is_unknown(tmp_path: Any, smoke_config: Callable[[int], SposConfig]) -> None:
     """Space and limited cost are looked up before the folder is made."""
-    for change in ({"space": "sops"}, {"limits": (("mcas", 1e6),)}):
+    for change in ({"space": "spoos"}, {"limits": (("mcas", 1e6),)}):
         with pytest.raises(UnknownNameError, match="did you mean"):
             spos(replace(smoke_config(0), **change), digits(), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

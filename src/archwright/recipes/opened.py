@@ -124,8 +124,16 @@ class OpenSearch:
             sharing = sharing.lasting(n_steps, self.task)
         with self.run.phase(phase, total=n_steps) as entered:
             log = sharing.fit(shared, policy(), self.task, seed=self.seed_of(phase), device=self.device, phase=entered)
-        self.n_steps += log.steps
+        self.n_steps += sharing.n_passes(self.task)
         self.curves[phase] = log.curve
+
+    def note(self, remark: Callable[[], str]) -> None:
+        """Write a line into the run's log.
+
+        Args:
+            remark: Gives it; called where the search is really executed.
+        """
+        self.run.log(remark())
 
     # ── evaluators ────────────────────────────────────────────────────────────────────────────────
 
@@ -163,14 +171,33 @@ class OpenSearch:
             domain: For an objective, which rows may be tried, of those within its limits; None for all.
         """
         searches, is_random = [], False
-        for label, objective in zip(labels_of(self.opened.objectives), self.opened.objectives, strict=True):
+        for label, objective in self.labelled():
             made = strategy(self.seed_of(f"search{label}"))
-            tried = None if domain is None else domain(objective)
-            if self.opened.config.zero_cost:
-                made.begin_with(self._promising(label, objective, tried))
+            searches.append(
+                self.found_for(label, objective, made, evaluator, None if domain is None else domain(objective))
+            )
             is_random = is_uniform(made)
-            searches.append(self._search(f"search{label}", objective, made, evaluator, tried))
         return Found(tuple(searches), self.n_steps, self.curves, is_random)
+
+    def labelled(self) -> list[tuple[str, Objective]]:
+        """The objective of each winner, with what the names of its phases end with."""
+        return list(zip(labels_of(self.opened.objectives), self.opened.objectives, strict=True))
+
+    def found_for(
+        self, label: str, objective: Objective, strategy: Strategy, evaluator: Evaluator, domain: Feasible | None = None
+    ) -> SearchResult:
+        """Search for one winner, beginning with what a zero-cost score likes where that is asked for.
+
+        Args:
+            label: Of the winner.
+            objective: What is sought.
+            strategy: Searches.
+            evaluator: Scores candidates.
+            domain: Which rows may be tried, of those within the limits; None for all.
+        """
+        if self.opened.config.zero_cost:
+            strategy.begin_with(self._promising(label, objective, domain))
+        return self._search(f"search{label}", objective, strategy, evaluator, domain)
 
     def derived(self, derive: Callable[[Objective], Candidate], evaluator: Evaluator) -> Found:
         """The archs that a method derives without scoring any, one for each winner that is asked for.
@@ -179,15 +206,23 @@ class OpenSearch:
             derive: Gives the arch for an objective.
             evaluator: Gives the weights that a network may inherit; it scores nothing.
         """
-        searches = []
-        for objective in self.opened.objectives:
-            candidate = derive(objective)
-            values = Watch(self.space, self.costs).values(self.space.row(candidate.arch)[None])
-            trial = Trial(candidate, costs={name: float(column[0]) for name, column in values.items()})
-            searches.append(
-                SearchResult((trial,), objective, evaluator, tuple(self.costs), self.runner or Serial(), False)
-            )
+        searches = [self.derived_for(objective, derive, evaluator) for objective in self.opened.objectives]
         return Found(tuple(searches), self.n_steps, self.curves)
+
+    def derived_for(
+        self, objective: Objective, derive: Callable[[Objective], Candidate], evaluator: Evaluator
+    ) -> SearchResult:
+        """What a method derives for one winner; see `derived`.
+
+        Args:
+            objective: What is sought.
+            derive: Gives the arch.
+            evaluator: See `derived`.
+        """
+        candidate = derive(objective)
+        values = Watch(self.space, self.costs).values(self.space.row(candidate.arch)[None])
+        trial = Trial(candidate, costs={name: float(column[0]) for name, column in values.items()})
+        return SearchResult((trial,), objective, evaluator, tuple(self.costs), self.runner or Serial(), False)
 
     def unscored(self, objective: Objective, evaluator: Evaluator) -> SearchResult:
         """A stand-in for the result of a search that is not executed: one random architecture without a score."""

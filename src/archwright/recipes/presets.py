@@ -150,6 +150,63 @@ def nasnet_training(epochs: int) -> TrainingConfig:
     )
 
 
+def darts_training(epochs: float = 600, *, batch_size: int = 96, lowest: float = 0.0) -> TrainingConfig:
+    """The final training of DARTS's released code on CIFAR-10, without its cutout; its search differs in the arguments.
+
+    Args:
+        epochs: Its length.
+        batch_size: Of a step.
+        lowest: Rate at the end.
+    """
+    return TrainingConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=0.025,
+        final_learning_rate=lowest,
+        momentum=0.9,
+        weight_decay=3e-4,
+        decay_norm_and_bias=True,
+        schedule="cosine",
+        clip_norm=5.0,
+        augment="crop,mirror",
+    )
+
+
+def fbnet_training(epochs: float, *, batch_size: int) -> TrainingConfig:
+    """SGD at rate 0.1 with a cosine, as re-implementations of FBNet's search give the paper's numbers.
+
+    Args:
+        epochs: Its length.
+        batch_size: Of a step.
+    """
+    return TrainingConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=1e-4,
+        schedule="cosine",
+    )
+
+
+def proxyless_training(epochs: float) -> TrainingConfig:
+    """Nesterov's momentum at rate 0.025 with a cosine and smoothed labels, of ProxylessNAS's released search.
+
+    Args:
+        epochs: Its length.
+    """
+    return TrainingConfig(
+        epochs=epochs,
+        batch_size=256,
+        learning_rate=0.025,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=4e-5,
+        schedule="cosine",
+        label_smoothing=0.1,
+    )
+
+
 def rmsprop_training(epochs: int) -> TrainingConfig:
     """RMSProp with decay and momentum 0.9 at rate 0.256 for batches of 4,096 (Sec. 5), here for 256.
 

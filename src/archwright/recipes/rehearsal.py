@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
+from archwright.core.decisions import Decision
 from archwright.core.objective import Objective
 from archwright.core.trial import Candidate
 from archwright.costs.counting.count import count
@@ -17,6 +18,7 @@ from archwright.evaluators.base import Evaluator, Work
 from archwright.finish import Found
 from archwright.finish.plain import MOST, SWITCHED_OFF, bounded, elsewhere, open_plain, plain_macs
 from archwright.finish.quantised import n_passed
+from archwright.nn.choice import Supernet, selection_of
 from archwright.policies.base import Policy
 from archwright.recipes.base import Opened
 from archwright.recipes.limited_costs import n_unmeasured
@@ -25,6 +27,7 @@ from archwright.recipes.workload import Item, Load, Memory, Workload
 from archwright.runs.lengths import FINAL
 from archwright.runs.run import open_run
 from archwright.search import SearchResult
+from archwright.spaces.base import Space
 from archwright.strategies.base import Feasible, Outlook, Strategy
 from archwright.training.device import use_layout
 from archwright.training.networks import build_seeded
@@ -59,11 +62,40 @@ class Rehearsal(OpenSearch):
         return self.shared
 
     def train(self, phase: str, sharing: WeightSharing, shared: SharedWeights, policy: Callable[[], Policy]) -> None:
-        n_steps = sharing.n_steps(self.task)
-        self.n_steps += n_steps
+        n_steps, n_passes = sharing.n_steps(self.task), sharing.n_passes(self.task)
+        self.n_steps += n_passes
         self.batch_sizes.append(sharing.batch_size)
         what = f"{phase}, {n_steps:,} steps of {sharing.batch_size}"
-        self.items.append(Item(what, Load(n_steps * sharing.batch_size), phase, n_steps, (phase,)))
+        load = n_passes * sharing.batch_size * (self._mixing(shared) if sharing.is_mixed else 1.0)
+        self.items.append(Item(what, Load(load), phase, n_steps, (phase,)))
+
+    def note(self, remark: Callable[[], str]) -> None:
+        """Do nothing."""
+
+    def derived_for(
+        self, objective: Objective, derive: Callable[[Objective], Candidate], evaluator: Evaluator
+    ) -> SearchResult:
+        return replace(self.unscored(objective, evaluator), is_scored=False)
+
+    def _mixing(self, shared: SharedWeights) -> float:
+        """How many times the work of an arch a step on a mixture is, by multiply-accumulates.
+
+        Raises:
+            SpaceError: If the space has no mixtures.
+        """
+        space, rows = shared.space, self.opened.members(N_MEASURED)
+        with space.shapes_only():
+            network = space.network(Supernet()).eval()
+        selection = selection_of(network)
+        selection.relax(
+            {d.name: [(i, 0.5) for i in range(len(d.values))] for d in space.decisions if _is_mixed(space, d)}
+        )
+        mixed = count(network, space.signature, memory=False).macs
+        single = []
+        for row in rows:
+            selection.activate_row(row)
+            single.append(count(network, space.signature, memory=False).macs)
+        return max(1.0, mixed / (float(np.mean(single)) or 1.0))
 
     def _search(
         self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator, domain: Feasible | None
@@ -96,6 +128,11 @@ class Rehearsal(OpenSearch):
             )
         )
         return found
+
+
+def _is_mixed(space: Space, decision: Decision) -> bool:
+    """Whether all values of a decision run in a mixture; the inputs of known edges do by themselves."""
+    return decision.kind != "number" and decision.name not in space.relaxation().edges
 
 
 def workload(rehearsal: Rehearsal, found: Found) -> Workload:

@@ -12,6 +12,7 @@ import torch
 from archwright.core.config import from_json
 from archwright.core.errors import RunFolderError
 from archwright.core.objective import Objective
+from archwright.core.trial import Candidate
 from archwright.evaluators.base import Evaluator
 from archwright.evaluators.supernet import SupernetEvaluator
 from archwright.policies.base import Policy
@@ -108,9 +109,21 @@ class _Reopening(OpenSearch):
             raise RunFolderError(f"the {phase} of {self.folder} is not trained yet; finish the run with --resume first")
         load_network(shared.network, under(WEIGHTS, tensors) or tensors)
 
+    def note(self, remark: Callable[[], str]) -> None:
+        """Do nothing."""
+
+    def derived_for(
+        self, objective: Objective, derive: Callable[[Objective], Candidate], evaluator: Evaluator
+    ) -> SearchResult:
+        return self._remember(objective, evaluator)
+
     def _search(
         self, name: str, objective: Objective, strategy: Strategy, evaluator: Evaluator, domain: Feasible | None
     ) -> SearchResult:
+        return self._remember(objective, evaluator)
+
+    def _remember(self, objective: Objective, evaluator: Evaluator) -> SearchResult:
+        """Note the evaluator of the first winner."""
         if self.scored_by is None:
             self.scored_by = evaluator
             if isinstance(evaluator, SupernetEvaluator):

@@ -51,7 +51,9 @@ def test_the_tree_in_the_docstring_is_complete() -> None:
 
 def test_the_nearest_name_is_offered() -> None:
     """A slip of the fingers finds its name."""
-    assert str(UnknownNameError("space", "spoos", ["spos", "nasbench201"])) == "unknown space 'spoos'; did you mean spos?"
+    assert (
+        str(UnknownNameError("space", "spoos", ["spos", "nasbench201"])) == "unknown space 'spoos'; did you mean spos?"
+    )
 
 
 def test_all_names_are_offered_where_none_is_near() -> None:

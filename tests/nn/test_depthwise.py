@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from archwright.nn.depthwise import depthwise
+from archwright.nn.depthwise import depthwise, fast_gradients
+from archwright.nn.ops.darts import dil_conv, sep_conv
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -39,3 +43,22 @@ def test_gradients_that_nobody_needs_are_left_out(needed: str) -> None:
     tensors[needed].requires_grad_()
     depthwise(tensors["x"], tensors["weight"], 1, 2).sum().backward()
     assert [name for name, tensor in tensors.items() if tensor.grad is not None] == [needed]
+
+
+def test_a_network_has_them_for_a_while() -> None:
+    """Inside, dilated depth-wise convolutions alone are run so; outputs keep every bit, afterwards it is as before."""
+    network = nn.Sequential(dil_conv(4, 5), sep_conv(4, 3), nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4))
+    before, x = copy.deepcopy(network), torch.randn(2, 4, 8, 8)
+    with fast_gradients(network):
+        changed = [name for name, module in network.named_modules() if "forward" in vars(module)]
+        out = network(x)
+        out.sum().backward()
+    assert changed == ["0.1"]  # the last has a bias
+    assert not any("forward" in vars(module) for module in network.modules())
+    expected = before(x)
+    expected.sum().backward()
+    assert torch.equal(out, expected)
+    for one, other in zip(network.parameters(), before.parameters(), strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert torch.allclose(one.grad, other.grad, atol=1e-5)

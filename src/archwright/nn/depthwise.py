@@ -6,13 +6,47 @@ pass (benchmarks/bench_mixed.py). Here they are those of convolutions without di
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 _backward = torch.ops.aten.convolution_backward
+
+
+@contextmanager
+def fast_gradients(network: nn.Module) -> Iterator[None]:
+    """Inside, dilated depth-wise convolutions of a network have these gradients; their outputs keep every bit.
+
+    Args:
+        network: Its modules stay what they are.
+    """
+    changed = [module for module in network.modules() if isinstance(module, nn.Conv2d) and _is_dilated(module)]
+    for module in changed:
+        module.__dict__["forward"] = partial(_run, module)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.__dict__["forward"]
+
+
+def _is_dilated(module: nn.Conv2d) -> bool:
+    """Whether `depthwise` computes what a convolution does, and faster back."""
+    if type(module) is not nn.Conv2d or module.bias is not None or module.padding_mode != "zeros":
+        return False
+    is_depthwise = module.groups == module.in_channels == module.out_channels > 1
+    is_square = all(len(set(sides)) == 1 for sides in (module.kernel_size, module.stride))
+    is_padded = module.padding == (2 * (module.kernel_size[0] // 2),) * 2
+    return is_depthwise and is_square and is_padded and module.dilation == (2, 2) and module.kernel_size[0] % 2 == 1
+
+
+def _run(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    return depthwise(x, conv.weight, conv.stride[0], conv.dilation[0])
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:

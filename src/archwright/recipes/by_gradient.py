@@ -137,6 +137,7 @@ class GradientConfig(SearchConfig):
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     quick_steps: ClassVar[int] = 400
     quick_batch: ClassVar[int] = 32
+    quick_retrain: ClassVar[int] = QUICK_STEPS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,7 +166,7 @@ class GradientConfig(SearchConfig):
                 augment="usual",
             ),
             "alpha": hurried(cls().alpha),
-            "retrain": short if is_smoke else usual_training(steps=QUICK_STEPS, batch_size=64, rate=LOW_RATE),
+            "retrain": short if is_smoke else usual_training(steps=cls.quick_retrain, batch_size=64, rate=LOW_RATE),
             "candidate": short if is_smoke else usual_training(steps=200, batch_size=64, rate=LOW_RATE),
             "n_derived": 2 if is_smoke else 5,
             "calibration": CalibrationConfig(batches=1 if is_smoke else 2, batch_size=64 if is_smoke else 256),

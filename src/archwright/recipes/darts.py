@@ -33,11 +33,11 @@ class DartsConfig(GradientConfig):
     alpha: AlphaConfig = field(default_factory=lambda: AlphaConfig(order="second"))
     retrain: TrainingConfig = field(default_factory=darts_training)
 
-    quick_steps, quick_batch = 200, 16
+    quick_steps, quick_batch, quick_retrain = 200, 16, 500
 
     @classmethod
     def small(cls) -> dict[str, Any]:
-        return {"channels": 8, "cells": 5, "search_cells": 3}
+        return {"channels": 8, "cells": 3}
 
     @classmethod
     def tiny(cls) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from archwright.core.config import absent_settings
 from archwright.core.errors import InvalidValueError, RunError
 from archwright.core.trial import derive_seed
+from archwright.nn.depthwise import fast_gradients
 from archwright.nn.modes import eval_mode
 from archwright.nn.training_only import drop_training_only
 from archwright.runs.phase import Phase
@@ -192,6 +193,7 @@ class _Training:
         with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []), ExitStack() as stack:
             for reader in readers:
                 stack.callback(reader.close)
+            stack.enter_context(fast_gradients(self._whole))
             seed_all = seeder(device)
             self._whole.train()
             for number in range(self._done, now.n_steps):

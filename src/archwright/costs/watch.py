@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,13 +91,18 @@ class Watch:
 
     def smallest(self, name: str) -> float:
         """The smallest value of a watched cost that `lowest_row` finds in the space."""
-
-        def values(rows: Rows) -> NDArray[np.float64]:
-            return self.costs[name].cost_rows(self.space, rows)
-
         n_starts = N_STARTS if self.costs[name].is_summed(self.space) else N_SLOW_STARTS
-        lowest = lowest_row(self.space.decisions, values, np.random.default_rng(0), n_starts=n_starts)
-        return float(values(lowest[None])[0])
+        return float(self.costs[name].cost_rows(self.space, self.cheapest(name, n_starts)[None])[0])
+
+    def cheapest(self, name: str, n_starts: int) -> Rows:
+        """The row (n_decisions,) of the smallest value of a watched cost, as `lowest_row` finds it.
+
+        Args:
+            name: Of the cost.
+            n_starts: Descents that look for it.
+        """
+        values = partial(self.costs[name].cost_rows, self.space)
+        return lowest_row(self.space.decisions, values, np.random.default_rng(0), n_starts=n_starts)
 
 
 def lowest_row(

@@ -17,7 +17,7 @@ from archwright.core.errors import InvalidValueError, UnknownNameError
 from archwright.core.objective import Objective
 from archwright.core.trial import Candidate
 from archwright.costs.profiling.profile import ProfileConfig
-from archwright.costs.watch import Watch, lowest_row, open_costs
+from archwright.costs.watch import Watch, open_costs
 from archwright.evaluators.base import Evaluator
 from archwright.evaluators.supernet import CalibrationConfig
 from archwright.finish import Found
@@ -234,6 +234,7 @@ def find_by_gradient(search: OpenSearch, config: GradientConfig, extra: Sequence
             check_mixable(policy)
             sharing = ByGradient(config.supernet, alpha, costs=tuple(costs), stop=config.stop, watch=config.watch)
             search.train(f"supernet{key}", sharing, shared, lambda policy=policy: policy)  # type: ignore[misc]
+            search.note(lambda shared=shared, policy=policy: _mixture_said(search, shared, policy))  # type: ignore[misc]
             trained[key] = shared, policy
         searches.append(_derived(search, config, label, objective, *trained[key]))
     return Found(tuple(searches), search.n_steps, search.curves)
@@ -256,7 +257,7 @@ def pressed(
     alpha = config.alpha
     pressure, limits = alpha.pressure, {one.cost: one.limit for one in objective.constraints}
     if config.aims_at_limits and limits:
-        alpha = replace(alpha, pressure=PressureConfig("target", weight=TARGET_RATE, least=pressure.least))
+        alpha = replace(alpha, pressure=PressureConfig("target", least=pressure.least))
         names = list(limits)
     elif pressure.form == "none" or (pressure.form in _NEED_A_LIMIT and not limits and not pressure.reference):
         return replace(alpha, pressure=PressureConfig()), []
@@ -275,8 +276,8 @@ def pressed(
 _NEED_A_LIMIT = ("target", "relative", "log-ratio")
 """Forms that compare a cost with a limit or a reference; without either nothing presses."""
 
-TARGET_RATE = 1.0
-"""Of the multiplier that keeps a limit."""
+N_DESCENTS = 4
+"""Descents to the cheapest arch, where one within tight limits is looked for."""
 
 
 def _derived(
@@ -295,8 +296,7 @@ def _derived(
         def derive(objective: Objective) -> Candidate:
             row = best_within(search, policy, objective, least)
             candidate = Candidate(0, search.space.decisions.arch(row), search.seed, origin="alpha")
-            search.note(lambda: _said(search, policy, row))
-            search.note(lambda: _gap(search, evaluator, shared, policy, candidate))
+            search.note(lambda: _said(search, evaluator, policy, candidate))
             return candidate
 
         return search.derived_for(objective, derive, evaluator)
@@ -319,7 +319,7 @@ def best_within(search: OpenSearch, policy: Categorical, objective: Objective, l
         return policy.best_row()
     watch = Watch(search.space, search.costs)
     within = watch.feasible(objective)
-    cheapest = np.stack([_cheapest(watch, one.cost, search) for one in objective.constraints])
+    cheapest = np.stack([watch.cheapest(one.cost, N_DESCENTS) for one in objective.constraints])
 
     def uses(rows: Rows) -> NDArray[np.bool_]:
         values = {one.cost: watch.costs[one.cost].cost_rows(search.space, rows) for one in objective.constraints}
@@ -336,32 +336,20 @@ def best_within(search: OpenSearch, policy: Categorical, objective: Objective, l
     return policy.best_row()
 
 
-def _cheapest(watch: Watch, name: str, search: OpenSearch) -> Rows:
-    """The row (n_decisions,) of the smallest cost."""
-    return lowest_row(
-        search.space.decisions,
-        lambda rows: watch.costs[name].cost_rows(search.space, rows),
-        np.random.default_rng(0),
-        n_starts=4,
-    )
-
-
-def _said(search: OpenSearch, policy: Categorical, row: Rows) -> str:
-    """The derived arch in a line of the log."""
-    share = skip_share(policy, row)
-    return f"derived {search.space.code(search.space.decisions.arch(row))}; {share:.0%} of its operations are skips"
-
-
-def _gap(
-    search: OpenSearch, evaluator: Evaluator, shared: SharedWeights, policy: Categorical, candidate: Candidate
-) -> str:
-    """How well the mixture does on the validation part, and the derived arch with the same weights, as a line."""
-    metric = search.task.search_metric
-    derived = evaluator.evaluate([candidate])[0][metric]
+def _mixture_said(search: OpenSearch, shared: SharedWeights, policy: Categorical) -> str:
+    """How well the mixture does on the validation part, as a line; before scoring archs sets other statistics."""
+    metric, meter = search.task.search_metric, search.task.search_meter()
     shared.relax(mean_weights(policy))
-    meter = search.task.search_meter()
-    mixed = evaluate(shared.network, search.task, "validation", device=search.device, meter=meter)[metric]
+    found = evaluate(shared.network, search.task, "validation", device=search.device, meter=meter)[metric]
+    return f"{metric} of the trained mixture on the validation part: {found:.4f}"
+
+
+def _said(search: OpenSearch, evaluator: Evaluator, policy: Categorical, candidate: Candidate) -> str:
+    """The derived arch in a line of the log: its skips, and how well it does with the mixture's weights."""
+    metric, space = search.task.search_metric, search.space
+    share = skip_share(policy, space.row(candidate.arch))
+    found = evaluator.evaluate([candidate])[0][metric]
     return (
-        f"{metric} on validation images: {mixed:.4f} of the mixture that was trained, {derived:.4f} of the derived "
-        "network with the same weights"
+        f"derived {space.code(candidate.arch)}; {share:.0%} of its operations are skips; {metric} with the shared "
+        f"weights on the validation part: {found:.4f}"
     )

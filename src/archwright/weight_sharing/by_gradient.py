@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
@@ -463,7 +463,7 @@ def _gradients(loss: Tensor, of: Mapping[str, nn.Parameter]) -> dict[str, Tensor
 
 
 def _plain(config: AlphaConfig) -> dict[str, Any]:
-    return {name: value for name, value in asdict(replace(config)).items() if name != "optimizer"}
+    return {name: value for name, value in asdict(config).items() if name != "optimizer"}
 
 
 def _named(costs: tuple[Measured, ...]) -> dict[str, Any]:

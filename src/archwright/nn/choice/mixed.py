@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -71,13 +71,11 @@ def _edges_into(node: nn.Module) -> dict[int, OpChoice] | None:
             return None
     elif not isinstance(node, SummedInputs):
         return None
-    edges = {int(source): edge for source, edge in node._modules.items()}
-    if not all(map(is_relaxed, edges.values())):
-        return None
-    return edges  # type: ignore[return-value]
+    edges = {int(source): edge for source, edge in node._modules.items() if is_relaxed(edge)}
+    return edges if len(edges) == len(node._modules) else None
 
 
-def is_relaxed(edge: nn.Module | None) -> bool:
+def is_relaxed(edge: nn.Module | None) -> TypeGuard[OpChoice]:
     """Whether a module is a choice whose values all have weights now."""
     return isinstance(edge, OpChoice) and edge.weights is not None
 
@@ -257,14 +255,13 @@ class _Sum(torch.autograd.Function):
             for part, place in zip(tensor.chunk(len(places), dim=1), places, strict=True):
                 total = totals[place]
                 totals[place] = part.clone(memory_format=layout_of(tensor)) if total is None else total.add_(part)
-        for tensor, users, each in zip(shared, layout.shared, weights, strict=True):
-            for (_, place), weight in zip(users, each, strict=True):
-                total, factor = totals[place], float(weight)
+        ctx.factors = [[float(weight) for weight in each] for each in weights]
+        for tensor, users, factors in zip(shared, layout.shared, ctx.factors, strict=True):
+            for (_, place), factor in zip(users, factors, strict=True):
+                total = totals[place]
                 totals[place] = tensor * factor if total is None else total.add_(tensor, alpha=factor)
         ctx.layout = layout
-        ctx.n_tensors = len(tensors)
         ctx.save_for_backward(*shared)
-        ctx.factors = [[float(weight) for weight in each] for each in weights]
         like = next(total for total in totals if total is not None)
         # a node that nothing was added to gets an empty tensor, which nobody reads
         return tuple(like.new_empty(0) if total is None else total for total in totals)
@@ -336,13 +333,12 @@ class _Run:
             return
         n_shared = next((i for i, layer in enumerate(form) if layer[0] in _SPLITS), len(form))
         if n_shared == len(form):
-            first = members[0][0]
-            x = self._shared(form, [first])
+            x = self._shared(form, members[0][0])
             if form and form[-1][0] == "norm":
-                x = self._normed(form, [op for op, _, _ in members])
+                x = self._normed(x, form[-1][1], [op[-1] for op, _, _ in members])  # type: ignore[index]
             terms.shared.append((x, list(zip(weights, targets, strict=True))))
             return
-        x, ops = self._shared(form[:n_shared], [members[0][0]]), [op for op, _, _ in members]
+        x, ops = self._shared(form[:n_shared], members[0][0]), [op for op, _, _ in members]
         is_joined = False
         for place in range(n_shared, len(form)):
             layers = [op[place] for op in ops]  # type: ignore[index]
@@ -354,9 +350,9 @@ class _Run:
             is_joined = is_joined or form[place][0] != "relu"
         terms.joined.append((x, targets))
 
-    def _shared(self, form: Form, ops: Sequence[nn.Module]) -> Tensor:
+    def _shared(self, form: Form, op: nn.Module) -> Tensor:
         """The state after layers without weights of their own; a batch norm at the end is left to `_normed`."""
-        x, op = self._x, ops[0]
+        x = self._x
         for i, layer in enumerate(form):
             if layer[0] == "norm":
                 break
@@ -366,12 +362,10 @@ class _Run:
             x = self._begun[begun]
         return x
 
-    def _normed(self, form: Form, ops: Sequence[nn.Module]) -> Tensor:
+    def _normed(self, x: Tensor, eps: float, norms: Sequence[nn.BatchNorm2d]) -> Tensor:
         """Equal batch norms of the same tensor: one of them runs, all take its statistics."""
-        x = self._shared(form, ops)
-        norms = [op[len(form) - 1] for op in ops]  # type: ignore[index]
         mean, variance = _statistics(x)
-        x = F.batch_norm(x, mean, variance, None, None, True, 1.0, form[-1][1])
+        x = F.batch_norm(x, mean, variance, None, None, True, 1.0, eps)
         self._statistics += [(norm, mean, variance) for norm in norms]
         return x
 
